@@ -16,8 +16,11 @@ __all__ = ["__version__", "available_backends", "use_backend"]
 __version__ = "0.1.0"
 
 _ROOMS = frozenset(
-    "crystal detector forward imaging objective clustering powder io interop data report testing "
-    "dispatch errors frames rotations units".split()
+    (
+        *("clustering", "crystal", "data", "detector", "dispatch", "errors", "forward", "frames"),
+        *("imaging", "interop", "io", "objective", "powder", "report", "rotations", "testing"),
+        "units",
+    )
 )
 
 

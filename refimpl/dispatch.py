@@ -176,10 +176,13 @@ def _as_checked_array(
             f"{key}: {name} has shape {np.shape(value)}: expected ({', '.join(letters)})"
         )
     for axis, letter in enumerate(letters):
-        expected = int(letter) if letter.isdecimal() else sizes.setdefault(letter, array.shape[axis])
+        expected = (
+            int(letter) if letter.isdecimal() else sizes.setdefault(letter, array.shape[axis])
+        )
         if array.shape[axis] != expected:
             raise ConfigError(
-                f"{key}: {name} has shape {array.shape}: axis {axis} ({letter}) should be {expected}"
+                f"{key}: {name} has shape {array.shape}: "
+                f"axis {axis} ({letter}) should be {expected}"
             )
     return array
 
@@ -196,14 +199,16 @@ def twin(kind: Kind, **arrays: str) -> Callable[[F], F]:
         C-contiguous array of that dtype and its shape is checked against the letters.
     """
     specs = {
-        name: (spec.split()[0], tuple(spec.split()[1].split(",")))
-        for name, spec in arrays.items()
+        name: (spec.split()[0], tuple(spec.split()[1].split(","))) for name, spec in arrays.items()
     }
 
     def mark(definition: F) -> F:
         module = definition.__module__.rsplit(".", 1)[-1]
         pair = Pair(definition, module, definition.__name__, kind, specs)
-        if pair.key in REGISTRY and REGISTRY[pair.key].definition.__module__ != definition.__module__:
+        if (
+            pair.key in REGISTRY
+            and REGISTRY[pair.key].definition.__module__ != definition.__module__
+        ):
             raise RuntimeError(f"two pairs are called {pair.key}: module names of twins are unique")
         REGISTRY[pair.key] = pair
         signature = inspect.signature(definition)

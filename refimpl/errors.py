@@ -60,11 +60,11 @@ class ConvergenceError(RefimplError, RuntimeError):
     """A calculation ran but found no trustworthy answer."""
 
 
-class BackendUnavailable(RefimplError, ImportError):
+class BackendUnavailable(RefimplError, ImportError):  # type: ignore[misc]
     """A backend was asked for by name and cannot be had."""
 
 
-class MissingExtra(RefimplError, ImportError):
+class MissingExtra(RefimplError, ImportError):  # type: ignore[misc]
     """An optional dependency is needed and not installed."""
 
     def __init__(self, extra: str, purpose: str) -> None:

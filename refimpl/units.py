@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["DEG", "HC_KEV_ANGSTROM", "M", "MICROSTRAIN", "UM", "kev_to_angstrom"]
+__all__ = ["DEG", "HC_KEV_ANGSTROM", "MICROSTRAIN", "UM", "M", "kev_to_angstrom"]
 
 DEG = math.pi / 180.0
 """rad per degree."""

@@ -1,0 +1,1 @@
+"""Grouping: beam shifts to holes, orientations to grains."""

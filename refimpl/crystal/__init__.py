@@ -1,0 +1,1 @@
+"""Cells, Miller indices, symmetry, calibrants."""

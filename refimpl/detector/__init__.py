@@ -1,0 +1,1 @@
+"""Panels, detectors, the tilted flat model, distortion."""

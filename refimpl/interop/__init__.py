@@ -1,0 +1,1 @@
+"""Geometry to and from other codes."""

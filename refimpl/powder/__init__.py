@@ -1,0 +1,1 @@
+"""Detector geometry from the Debye-Scherrer rings of a calibrant."""

@@ -1,0 +1,1 @@
+"""Golden files, comparers, tolerances, strategies: for us and for other codes."""

@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 EXT = os.environ.get("REFIMPL_EXT", "auto")
 OPENMP = os.environ.get("REFIMPL_OPENMP", "auto")
 DEBUG = os.environ.get("REFIMPL_DEBUG_CYTHON", "0") == "1"
-PROBE = "#include <omp.h>\n#include <stdio.h>\nint main(void){printf(\"%d\", omp_get_max_threads());return 0;}\n"
+PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 for name, value, allowed in (
     ("REFIMPL_EXT", EXT, ("auto", "always", "never")),
@@ -50,7 +50,7 @@ class BuildTwins(build_ext):
         cflags, lflags = ([], []) if OPENMP == "off" else openmp_flags(kind)
         if cflags and not self.probe_openmp(cflags, lflags):
             if OPENMP == "on":
-                sys.exit("setup.py: REFIMPL_OPENMP=on, but a test program with OpenMP does not build")
+                sys.exit("setup.py: REFIMPL_OPENMP=on, but a test program for OpenMP does not run")
             self.warn("no OpenMP: the compiled twins will use one thread")
             cflags, lflags = [], []
         for ext in self.extensions:

@@ -1,0 +1,113 @@
+# Everything a developer or a newcomer types. Each target does its own set-up in .venv.
+#   make PYTHON=python3.12 demo     another interpreter
+#   make VENV=/tmp/refimpl demo     another place for the environment
+
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check
+SOURCES = setup.py $(wildcard refimpl/_ext/*.pyx refimpl/_ext/*.pxd refimpl/_ext/*.h)
+JOBS ?= 2
+
+# pip learned --group in 25.1; this reads the same tables with any pip.
+define REQUIREMENTS
+import sys, tomllib
+table = tomllib.load(open("pyproject.toml", "rb"))
+groups = table["dependency-groups"]
+def names(group):
+    for item in groups[group]:
+        yield from names(item["include-group"]) if isinstance(item, dict) else [item]
+wanted = [*table["build-system"]["requires"], *table["project"]["dependencies"]]
+print("\n".join([*wanted, *(name for group in sys.argv[1:] for name in names(group))]))
+endef
+export REQUIREMENTS
+
+# Can this machine build an extension module? If it can, the tests insist on the twins.
+define PROBE
+import os, subprocess, sys, sysconfig, tempfile
+compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+with tempfile.TemporaryDirectory() as folder:
+    source = os.path.join(folder, "probe.c")
+    open(source, "w").write("#include <Python.h>\nint probe(void){return PY_MAJOR_VERSION;}\n")
+    command = [*compiler, "-I", sysconfig.get_paths()["include"], "-c", source, "-o", source + ".o"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.stderr.write(f"make: no working C compiler ({error}): testing the definitions only\n")
+        print("python")
+    else:
+        print("python,cython")
+endef
+export PROBE
+
+.PHONY: help demo test lint bench docs validate clean
+help:
+	@echo "make demo      simulate a calibrant frame, calibrate it, print found against true"
+	@echo "make test      build the compiled twins if needed and run the default tests"
+	@echo "make lint      ruff, mypy --strict, cython-lint, import contracts, spelling"
+	@echo "make bench     time refimpl and, where installed, its peers"
+	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make validate  compare with real data (REFIMPL_DATA) and published figures; until"
+	@echo "               'refimpl validate' exists this runs the tests marked slow"
+	@echo "make clean     remove what was built; the environment $(VENV) stays"
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"make: $(PYTHON) is Python {sys.version.split()[0]}; refimpl needs 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	$(PY) -c "$$REQUIREMENTS" dev > $(VENV)/requirements.txt
+	$(PIP) install -q -c constraints.txt -r $(VENV)/requirements.txt
+	REFIMPL_EXT=never $(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Only changed twins are compiled again; all of them when setup.py, which holds the flags, changed.
+$(VENV)/.twins: $(VENV)/.installed $(SOURCES)
+	$(PY) setup.py -q build_ext --inplace -j $(JOBS) $(if $(filter setup.py,$?),--force)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PY) -c "$$REQUIREMENTS" docs > $(VENV)/requirements-docs.txt
+	$(PIP) install -q -c constraints.txt -r $(VENV)/requirements-docs.txt
+	@touch $@
+
+demo: $(VENV)/.twins
+	$(VENV)/bin/refimpl demo -o demo-out
+
+# The stamp cannot see a twin that was deleted by hand or whose source is gone: build once more
+# (nothing to do takes a second), drop orphans, then insist on every backend that can be had.
+test: $(VENV)/.twins
+	@for module in refimpl/_ext/*.so; do \
+	  stem=$${module##*/}; stem=$${stem%%.*}; \
+	  test ! -e "$$module" -o -e "refimpl/_ext/$$stem.pyx" || rm -f "$$module"; done
+	@$(PY) setup.py -q build_ext --inplace -j $(JOBS)
+	REFIMPL_EXPECT=$$($(PY) -c "$$PROBE") $(PY) -m pytest $(PYTEST)
+
+lint: private export PATH := $(abspath $(VENV))/bin:$(PATH)
+lint: $(VENV)/.installed
+	ruff check
+	ruff format --check
+	mypy
+	cython-lint refimpl/_ext
+	lint-imports --no-logo
+	codespell
+
+bench: $(VENV)/.twins
+	@set -e; for script in benchmarks/*.py; do \
+	  test -e "$$script" || { echo "make: no benchmark scripts here" >&2; exit 1; }; \
+	  $(PY) "$$script"; done
+
+docs: $(VENV)/.docs $(VENV)/.twins
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+validate: $(VENV)/.twins
+	@if $(VENV)/bin/refimpl validate --help > /dev/null 2>&1; \
+	then $(VENV)/bin/refimpl validate; \
+	else echo "make: 'refimpl validate' does not exist yet: running the tests marked slow"; \
+	  $(PY) -m pytest -m slow; fi
+
+clean:
+	rm -rf build dist demo-out docs/_build docs/gallery refimpl.egg-info
+	rm -f refimpl/_ext/*.c refimpl/_ext/*.so refimpl/_ext/*.pyd $(VENV)/.twins

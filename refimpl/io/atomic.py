@@ -1,0 +1,167 @@
+"""Files appear whole or not at all: written to a temporary name beside the target, then renamed.
+
+``os.replace`` within one folder is atomic on POSIX and Windows, so a reader, a crash or a failing
+calculation never sees half a file. Nothing is flushed to the platter (no ``fsync``): the promise
+is about other programs, not about a power cut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refimpl.errors import ConfigError
+
+__all__ = ["atomic_path", "json_text", "make_folder", "write_json", "write_npy", "write_text"]
+
+# Failures of the place that is written to; any other OSError belongs to the caller's own work.
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes ``path`` when the block succeeds.
+
+    Parameters
+    ----------
+    path
+        Target file. Its folder must exist; a file of that name is replaced.
+
+    Yields
+    ------
+    A path in the same folder with the same suffix. On an exception it is removed and ``path`` is
+    left as it was.
+
+    Raises
+    ------
+    ConfigError
+        The folder is missing or cannot be written to, or ``path`` is a folder.
+    """
+    target = Path(path)
+    _check_target(target)
+    token = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = target.parent / f".{target.name}.{token}.part{target.suffix}"
+    try:
+        yield temporary
+        if not temporary.exists():
+            raise ConfigError("nothing was written to the temporary file", path=target)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise ConfigError(f"cannot write: {error.strerror}", path=target) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a target that cannot work before any time is spent on its content."""
+    folder = target.parent
+    if not folder.is_dir():
+        kind = "is not a folder" if folder.exists() else "does not exist"
+        raise ConfigError(f"cannot write: the folder {folder} {kind}", path=target)
+    if target.is_dir():
+        raise ConfigError("cannot write: this is a folder, a file name is needed", path=target)
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cannot write: no permission in the folder {folder}", path=target)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make an output folder and its parents; an existing folder is fine.
+
+    Raises
+    ------
+    ConfigError
+        A parent is a file, or is not writable.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder: {error.strerror}", path=folder) from error
+    return folder
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write UTF-8 text, line ends as they are; return the path."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+    return Path(path)
+
+
+def write_npy(path: str | os.PathLike[str], array: ArrayLike) -> Path:
+    """Write one array as .npy (no pickles); return the path."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.asarray(array), allow_pickle=False)
+    return Path(path)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write ``json_text(value)``; return the path."""
+    return write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Serialise to strict JSON, numpy and dataclasses included.
+
+    NaN and infinities become ``null`` (JSON has no such numbers). Keys keep their order, so equal
+    values give equal bytes. Floats are written with the shortest digits that restore them.
+    Lists of plain numbers or strings stay on one line.
+
+    Raises
+    ------
+    ConfigError
+        A value has no JSON form.
+    """
+    return _layout(_plain(value), 0)
+
+
+def _plain(value: Any) -> Any:
+    """Reduce to dict, list, str, int, float, bool and None."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return [_plain(item) for item in sorted(value)]
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    raise ConfigError(f"a value of type {type(value).__name__} has no JSON form", got=value)
+
+
+def _layout(value: Any, depth: int) -> str:
+    """Indent by two blanks a level, flat lists on one line."""
+    pad, end = "  " * (depth + 1), "  " * depth
+    if isinstance(value, dict) and value:
+        items = [
+            f"{pad}{json.dumps(key, ensure_ascii=False)}: {_layout(item, depth + 1)}"
+            for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(items) + f"\n{end}}}"
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        items = [pad + _layout(item, depth + 1) for item in value]
+        return "[\n" + ",\n".join(items) + f"\n{end}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

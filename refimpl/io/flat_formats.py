@@ -1,0 +1,246 @@
+"""Image files without an inner tree: TIFF, CBF, EDF, npy, and raw frames (GE and MIDAS DataType).
+
+Each opener returns a :class:`~refimpl.io.frame_source.FrameSource`. Truncation is told from the
+sizes that the headers state, because some readers pad what is missing with zeros.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.errors import ConfigError, FormatError
+from refimpl.io.frame_source import BROKEN, FrameSource, first_line
+
+__all__ = [
+    "GE_HEAD_SIZE",
+    "GE_SHAPE",
+    "RAW_TYPES",
+    "open_fabio",
+    "open_npy",
+    "open_raw",
+    "open_tiff",
+]
+
+GE_HEAD_SIZE = 8192
+"""Bytes before the first frame of a GE file."""
+GE_SHAPE = (2048, 2048)
+"""(n_slow, n_fast) of the GE 41RT detector."""
+RAW_TYPES: dict[int, str] = {1: "<u2", 2: "<f8", 3: "<f4", 4: "<u4", 5: "<i4"}
+"""MIDAS ``DataType`` codes of raw files; 6, 7 and 9 are TIFF, 8 is HDF5, 10 is CBF."""
+
+# Dectris writes this into TIFF descriptions and CBF headers.
+_CUTOFF = re.compile(r"count_cutoff\s*[:=]?\s*(\d+)", re.IGNORECASE)
+
+
+def _cutoff(text: str) -> float | None:
+    found = _CUTOFF.search(text)
+    return float(found.group(1)) if found else None
+
+
+def _inflated(path: Path) -> io.BytesIO | str:
+    """Open what may be gzipped; tifffile and numpy want a name or a seekable file."""
+    if path.suffix.lower() != ".gz":
+        return str(path)
+    with gzip.open(path, "rb") as file:
+        return io.BytesIO(file.read())
+
+
+def open_tiff(path: Path) -> FrameSource:
+    """Open a TIFF: one page a frame, or one contiguous ImageJ stack.
+
+    Raises
+    ------
+    FormatError
+        Not a TIFF, truncated, in colour, or pages of different sizes.
+    """
+    import tifffile
+
+    try:
+        tif = tifffile.TiffFile(_inflated(path))
+        pages = [page for page in tif.pages if len(page.shape) == 2]
+        series = tif.series[0]
+        description = str(tif.pages[0].tags.valueof("ImageDescription", ""))
+    except BROKEN as error:
+        raise FormatError(f"not a readable TIFF: {first_line(error)}", path=path) from error
+    if not pages:
+        shape = tif.pages[0].shape if len(tif.pages) else ()
+        tif.close()
+        raise FormatError(f"not a grey-scale image: a page has the shape {shape}", path=path)
+    read: Callable[[int], NDArray[Any]]
+    if len(pages) == 1 and len(series.shape) == 3 and path.suffix.lower() != ".gz":
+        stack = tifffile.memmap(path, mode="r")
+        n_frames, read = len(stack), lambda index: stack[index]
+    else:
+        n_frames, read = len(pages), lambda index: pages[index].asarray()
+    return FrameSource(
+        path=path,
+        n_frames=n_frames,
+        shape=(int(pages[0].shape[0]), int(pages[0].shape[1])),
+        dtype=np.dtype(pages[0].dtype).newbyteorder("="),
+        read=read,
+        close=tif.close,
+        metadata={"format": "TIFF", "description": description}
+        if description
+        else {"format": "TIFF"},
+        saturation=_cutoff(description),
+    )
+
+
+def open_fabio(path: Path) -> FrameSource:
+    """Open a CBF or EDF through fabio, gzip and bzip2 included.
+
+    Raises
+    ------
+    FormatError
+        Not such a file, or truncated.
+    """
+    import fabio
+
+    try:
+        image = fabio.open(str(path))
+        n_frames, shape = int(image.nframes), tuple(int(n) for n in image.shape)
+        dtype, header = np.dtype(image.dtype), {str(k): str(v) for k, v in image.header.items()}
+    except BROKEN as error:
+        raise FormatError(f"not a readable CBF or EDF: {first_line(error)}", path=path) from error
+    if len(shape) != 2:
+        image.close()
+        raise FormatError(f"frames of shape {shape} are not 2-D images", path=path)
+    _check_stated_size(path, header, n_frames)
+
+    def read(index: int) -> NDArray[Any]:
+        return np.asarray(image.data if index == 0 else image.get_frame(index).data)
+
+    return FrameSource(
+        path=path,
+        n_frames=n_frames,
+        shape=(shape[0], shape[1]),
+        dtype=dtype.newbyteorder("="),
+        read=read,
+        close=image.close,
+        metadata={"format": type(image).__name__.removesuffix("Image").upper(), **header},
+        saturation=_cutoff("\n".join(header.values())),
+    )
+
+
+def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> None:
+    """Compare the binary size that the header states with the file: fabio pads with zeros."""
+    if path.suffix.lower() in (".gz", ".bz2"):
+        return
+    stated = next(
+        (header[k] for k in ("EDF_BinarySize", "X-Binary-Size", "Size") if k in header), ""
+    )
+    if not stated.isdigit():
+        return
+    size = path.stat().st_size
+    if size < int(stated) * n_frames:
+        raise FormatError(
+            f"truncated: the header states {int(stated) * n_frames} bytes of pixels, the whole "
+            f"file has {size}",
+            path=path,
+        )
+
+
+def open_npy(path: Path) -> FrameSource:
+    """Open a .npy file of one frame (n_slow, n_fast) or a stack (n_frames, n_slow, n_fast).
+
+    Raises
+    ------
+    FormatError
+        Not such a file, truncated, or of other dimensions.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except BROKEN as error:
+        raise FormatError(f"not a readable .npy array: {first_line(error)}", path=path) from error
+    return source_of_array(array, path, {"format": "NPY"})
+
+
+def source_of_array(array: NDArray[Any], path: Path, metadata: dict[str, Any]) -> FrameSource:
+    """Present an array (memory mapped or not) as a source of frames.
+
+    Raises
+    ------
+    FormatError
+        Not 2-D or 3-D.
+    """
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
+        shape = getattr(array, "shape", None)
+        raise FormatError(
+            f"an array of shape {shape} is no image; (n_slow, n_fast) or "
+            "(n_frames, n_slow, n_fast) is accepted",
+            path=path,
+        )
+    stack = array[np.newaxis] if array.ndim == 2 else array
+    return FrameSource(
+        path=path,
+        n_frames=stack.shape[0],
+        shape=(stack.shape[1], stack.shape[2]),
+        dtype=stack.dtype.newbyteorder("="),
+        read=lambda index: np.array(stack[index]),
+        metadata=metadata,
+    )
+
+
+def open_raw(
+    path: Path, data_type: int | None, head_size: int, shape: tuple[int, int] | None
+) -> FrameSource:
+    """Open frames stored back to back after a header, little-endian: GE and MIDAS raw files.
+
+    Parameters
+    ----------
+    data_type
+        MIDAS ``DataType`` 1-5; 1 (uint16) where None and the name is .ge, .ge1 ... .ge5.
+    head_size
+        Bytes before the first frame [8192 in GE files].
+    shape
+        (n_slow, n_fast) [px]; 2048 x 2048 where None and the name is .ge...
+
+    Raises
+    ------
+    ConfigError
+        The type or shape is needed and not given, or the type is no raw type.
+    FormatError
+        The size of the file is not the header plus a whole number of frames.
+    """
+    is_ge = path.suffix.lower().startswith(".ge")
+    if not is_ge and (data_type is None or shape is None):
+        raise ConfigError(
+            "raw frames need data_type (1 uint16, 2 double, 3 float, 4 uint32, 5 int32) and "
+            "shape (n_slow, n_fast)",
+            path=path,
+        )
+    code, (n_slow, n_fast) = data_type or 1, shape or GE_SHAPE
+    if code not in RAW_TYPES:
+        raise ConfigError(f"DataType {code} is not a raw type (1 to 5)", path=path, key="DataType")
+    dtype = np.dtype(RAW_TYPES[code])
+    frame_bytes = n_slow * n_fast * dtype.itemsize
+    n_frames, rest = divmod(path.stat().st_size - head_size, frame_bytes)
+    if n_frames < 1 or rest:
+        raise FormatError(
+            f"{path.stat().st_size} bytes are not a header of {head_size} and whole frames of "
+            f"{n_slow} x {n_fast} {dtype.name} ({frame_bytes} bytes each): truncated, or "
+            "head_size, data_type or shape are other",
+            path=path,
+        )
+
+    def read(index: int) -> NDArray[Any]:
+        offset = head_size + index * frame_bytes
+        flat = np.fromfile(path, dtype=dtype, count=n_slow * n_fast, offset=offset)
+        return flat.reshape(n_slow, n_fast)
+
+    return FrameSource(
+        path=path,
+        n_frames=n_frames,
+        shape=(n_slow, n_fast),
+        dtype=dtype.newbyteorder("="),
+        read=read,
+        metadata={"format": "RAW", "head_size": head_size, "data_type": code},
+    )

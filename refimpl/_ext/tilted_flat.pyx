@@ -9,10 +9,6 @@ from libc.stdlib cimport free, malloc
 cdef int SERIAL = 4096  # below this many points a parallel region costs more than it saves
 
 
-cdef struct Surface:
-    double t[3][3]
-    double dt[3][3][3]
-
 
 cdef void tilt(double tx, double ty, double tz, Surface* s) noexcept nogil:
     cdef double cx = cos(tx), sx = sin(tx), cy = cos(ty), sy = sin(ty), cz = cos(tz), sz = sin(tz)

@@ -51,4 +51,4 @@ def midas_from_lab(vectors: F64) -> F64:
 def eta_of_lab(vectors: F64) -> F64:
     """Azimuth of (..., 3) lab vectors about the beam [rad], in (-pi, pi]: atan2(-x, y)."""
     v = np.asarray(vectors, dtype=np.float64)
-    return np.arctan2(-v[..., 0], v[..., 1])
+    return np.arctan2(0.0 - v[..., 0], v[..., 1])  # not -x: straight down is +pi, never -pi

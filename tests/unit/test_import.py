@@ -1,0 +1,58 @@
+"""``import refimpl`` is light, and finds its rooms on first use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import refimpl
+
+HEAVY = {"scipy", "torch", "matplotlib", "gemmi", "pandas", "pydantic", "sklearn", "skimage"}
+HEAVY |= {"h5py", "fabio", "zarr", "plotly", "pooch", "typer", "rich", "Cython", "setuptools"}
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = json.loads(run("import json, sys, refimpl; print(json.dumps(sorted(sys.modules)))"))
+    assert "refimpl" in loaded
+    assert "numpy" in loaded
+    assert not HEAVY & {name.split(".")[0] for name in loaded}
+
+
+def test_import_costs_little_beyond_numpy() -> None:
+    code = (
+        "import numpy; from time import process_time as now; start = now();"
+        "import refimpl; print(now() - start)"
+    )
+    best = min(float(run(code)) for _ in range(3))
+    # measured 0.004 s of CPU; ten times that still leaves no room for scipy (0.1 s)
+    assert best < 0.05
+
+
+def test_rooms_load_on_first_use() -> None:
+    out = run(
+        "import sys, refimpl; a = 'refimpl.crystal' in sys.modules; refimpl.crystal;"
+        "print(a, 'refimpl.crystal' in sys.modules)"
+    )
+    assert out.split() == ["False", "True"]
+
+
+def test_every_listed_room_can_be_had() -> None:
+    assert {"powder", "use_backend", "available_backends", "__version__"} <= set(dir(refimpl))
+    for name in ("crystal", "detector", "frames", "units"):
+        assert getattr(refimpl, name).__name__ == f"refimpl.{name}"
+
+
+def test_an_unknown_attribute_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match="module 'refimpl' has no attribute 'powders'"):
+        refimpl.powders  # noqa: B018

@@ -10,18 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
+from refimpl.io.flat_formats import GE_HEAD_SIZE, RAW_TYPES
 from refimpl.io.frame_source import FrameSource, select_frames
 from refimpl.io.image import Image, check_usable
 from refimpl.io.image_assembly import Stored, assemble
 from refimpl.io.transforms import apply_transforms, checked_codes, undo_transforms
 
-__all__ = ["Image", "apply_transforms", "check_usable", "from_array", "read", "undo_transforms"]
+__all__ = [
+    "Image",
+    "apply_transforms",
+    "check_usable",
+    "from_array",
+    "open_source",
+    "read",
+    "undo_transforms",
+]
 
 _RAW_SUFFIXES = {".ge", ".ge1", ".ge2", ".ge3", ".ge4", ".ge5", ".raw", ".bin"}
 _SUFFIXES = {
@@ -48,7 +57,7 @@ def read(
     transforms: Sequence[int] = (),
     average: bool = True,
     data_type: int | None = None,
-    head_size: int = 8192,
+    head_size: int = GE_HEAD_SIZE,
     shape: tuple[int, int] | None = None,
     skip_frames: int = 0,
     saturation: float | None = None,
@@ -98,8 +107,8 @@ def read(
     averaging; MIDAS 10 clamps values below 1 first, so that its marks are lost.
     """
     file = Path(path)
-    raw = _Raw(data_type, head_size, shape)
-    with _open(file, dataset, raw) as source:
+    raw: dict[str, Any] = {"data_type": data_type, "head_size": head_size, "shape": shape}
+    with open_source(file, dataset, **raw) as source:
         dark_image = None
         if dark is not None or dark_dataset is not None:
             dark_image = _dark(dark if dark is not None else file, dark_dataset, skip_frames, raw)
@@ -148,23 +157,28 @@ def _values(given: float | Iterable[float] | None) -> tuple[float, ...]:
     return tuple(given) if isinstance(given, Iterable) else (given,)
 
 
-class _Raw(NamedTuple):
-    """How frames lie in a raw file."""
+def open_source(
+    path: Path,
+    dataset: str | None = None,
+    *,
+    data_type: int | None = None,
+    head_size: int = GE_HEAD_SIZE,
+    shape: tuple[int, int] | None = None,
+) -> FrameSource:
+    """Open a file as frames: the reader is chosen by ``data_type``, name or first bytes.
 
-    data_type: int | None = None
-    head_size: int = 0
-    shape: tuple[int, int] | None = None
-
-
-def _open(path: Path, dataset: str | None, raw: _Raw) -> FrameSource:
-    """Choose the reader by ``data_type``, name or first bytes."""
+    Raises
+    ------
+    FormatError, ConfigError
+        As :func:`read`.
+    """
     from refimpl.io import flat_formats, hdf5_images, zarr_images
 
     if not path.exists():
         raise FormatError("no such file", path=path)
-    kind = _kind(path, raw.data_type)
+    kind = _kind(path, data_type)
     if kind == "raw":
-        return flat_formats.open_raw(path, *raw)
+        return flat_formats.open_raw(path, data_type, head_size, shape)
     if kind == "hdf5":
         return hdf5_images.open_hdf5(path, dataset)
     if kind == "zarr":
@@ -209,13 +223,14 @@ def _kind(path: Path, data_type: int | None) -> str:
 
 
 def _dark(
-    dark: str | Path | NDArray[Any], dataset: str | None, skip_frames: int, raw: _Raw
+    dark: str | Path | NDArray[Any], dataset: str | None, skip_frames: int, raw: dict[str, Any]
 ) -> Image:
     """Mean dark; its own marked pixels are masked in the image too."""
     if isinstance(dark, np.ndarray):
         return from_array(dark)
-    own = Path(dark).suffix.lower() in _RAW_SUFFIXES
-    options: dict[str, Any] = raw._asdict() if own else {}
+    suffix = Path(dark).suffix.lower()
+    own = suffix in _RAW_SUFFIXES or (raw["data_type"] in RAW_TYPES and suffix not in _SUFFIXES)
+    options = raw if own else {}
     return read(dark, dataset=dataset, skip_frames=skip_frames, **options)
 
 
@@ -227,7 +242,7 @@ def _mask_array(
         return None
     if isinstance(mask, (str, Path)):
         path = Path(mask)
-        with _open(path, None, _Raw()) as source:
+        with open_source(path) as source:
             if source.n_frames != 1:
                 raise FormatError(f"a mask of {source.n_frames} frames; one is needed", path=path)
             return source.frame(0), path

@@ -38,7 +38,7 @@ def accumulate_normal(
     total = np.zeros((k + 1, k + 1))
     cdef double[:, :, ::1] p = parts
     cdef double[:, ::1] t = total
-    for c in prange(chunks, nogil=True, num_threads=threads if chunks > 8 else 1,
+    for c in prange(chunks, nogil=True, num_threads=threads if chunks > 256 else 1,
                     schedule="static"):
         chunk_sum(residual, jacobian, weight, c * CHUNK, min((c + 1) * CHUNK, n), &p[c, 0, 0])
     for c in range(chunks):

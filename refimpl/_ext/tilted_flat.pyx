@@ -6,7 +6,7 @@ from cython.parallel cimport prange
 from libc.math cimport NAN, atan2, cos, fabs, sin, sqrt
 from libc.stdlib cimport free, malloc
 
-cdef int SERIAL = 4096  # below this many points a parallel region costs more than it saves
+cdef int SERIAL = 20000  # below this many points a parallel region costs more than it saves
 
 
 

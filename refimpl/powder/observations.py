@@ -1,0 +1,205 @@
+"""From an image and a geometry to ring points: where each ring was seen, and how surely.
+
+A point is the fitted centre of one ring in one bin of azimuth on one panel. It is kept in raw
+detector coordinates, so that any other geometry can be tried on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.crystal.rings import Rings
+from refimpl.detector.model import TiltedFlat
+from refimpl.detector.tilted_flat import pixel_position
+from refimpl.frames import F64, I64
+from refimpl.imaging.ring_peaks import fit_ring_peaks
+from refimpl.imaging.ring_pixels import RingPixels, ring_pixels
+from refimpl.powder.windows import RingGroups
+
+__all__ = ["Frame", "RingPoints", "observe"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An image ready for ring fitting, model frame.
+
+    Attributes
+    ----------
+    counts
+        (s, f) float64.
+    usable
+        (s, f) 1 where a pixel counts.
+    panel_map, n_panels, boxes
+        Panels that no bin may mix (:func:`refimpl.imaging.panel_map.panel_grid`).
+    gain, variance_floor
+        Variance of a pixel: ``gain * model + variance_floor``.
+    """
+
+    counts: F64
+    usable: NDArray[np.uint8]
+    panel_map: NDArray[np.int16]
+    n_panels: int
+    boxes: I64
+    gain: float = 1.0
+    variance_floor: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class RingPoints:
+    """Fitted ring centres; every array has one entry a point.
+
+    Attributes
+    ----------
+    ring
+        Position in the list of rings (not the ring number).
+    panel, eta_bin
+        Where the bin lies.
+    fast_px, slow_px
+        Raw position, model frame.
+    two_theta_rad, eta_rad
+        At the geometry of the extraction.
+    sigma_rad
+        Standard uncertainty of ``two_theta_rad``.
+    coverage
+        Part of the nominal bin that has usable pixels, 0..1.
+    fwhm_rad, mixing, height, background, chi2, pixels
+        Of the fit.
+    used
+        False for a point that a rule has taken out.
+    """
+
+    ring: I64
+    panel: I64
+    eta_bin: I64
+    fast_px: F64
+    slow_px: F64
+    two_theta_rad: F64
+    eta_rad: F64
+    sigma_rad: F64
+    coverage: F64
+    fwhm_rad: F64
+    mixing: F64
+    height: F64
+    background: F64
+    chi2: F64
+    pixels: I64
+    used: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    def select(self, keep: NDArray[Any]) -> RingPoints:
+        """Copy with some points only."""
+        return replace(self, **{name: getattr(self, name)[keep] for name in self.__annotations__})
+
+    def with_used(self, used: NDArray[np.bool_]) -> RingPoints:
+        """Copy with another choice of points."""
+        return replace(self, used=used)
+
+
+def observe(
+    frame: Frame,
+    model: TiltedFlat,
+    rings: Rings,
+    groups: RingGroups,
+    n_eta: int,
+    *,
+    polarisation: float = 2.0,
+    least_coverage: float = 0.1,
+    least_snr: float = 4.0,
+    threads: int | None = None,
+) -> RingPoints:
+    """Fit every ring in every bin that has enough pixels.
+
+    Parameters
+    ----------
+    frame, model, rings
+        What was measured, and where it is thought to be.
+    groups
+        Windows of rings, alone or in pairs.
+    n_eta
+        Bins in the full circle.
+    polarisation
+        See :func:`~refimpl.imaging.ring_pixels.ring_pixels`.
+    least_coverage, least_snr
+        Bins with a smaller part of usable pixels, and peaks with a smaller ratio of height to its
+        standard uncertainty, give no point.
+    threads
+        See :func:`refimpl.dispatch.resolve_threads`.
+
+    Returns
+    -------
+    RingPoints
+        All used; sorted by ring group, azimuth, panel.
+    """
+    geometry, corrections = model.geometry, model.corrections
+    windows = model.lsd_mm * np.tan(groups.windows_rad)
+    pixels = RingPixels(
+        *ring_pixels(
+            frame.usable,
+            frame.panel_map,
+            geometry,
+            corrections,
+            windows,
+            n_eta,
+            frame.n_panels,
+            polarisation,
+            threads=threads,  # type: ignore[call-arg]
+        )
+    )
+    group, eta_bin, panel = _bin_parts(pixels.bin_id, n_eta, frame.n_panels)
+    count = np.diff(pixels.offsets)
+    nominal = (windows[:, 1] ** 2 - windows[:, 0] ** 2) * np.pi / n_eta
+    coverage = count * float(np.prod(model.pixel_size_mm)) / nominal[group]
+    p, sigma, chi2, _, status = fit_ring_peaks(
+        pixels.two_theta_rad,
+        frame.counts.reshape(-1)[pixels.pixel],
+        pixels.response,
+        pixels.offsets,
+        groups.expected_rad[group],
+        groups.windows_rad[group],
+        groups.fwhm_rad[group],
+        frame.gain,
+        frame.variance_floor,
+        threads=threads,  # type: ignore[call-arg]
+    )
+    eta = np.add.reduceat(pixels.eta_rad, pixels.offsets[:-1]) / count if len(count) else count
+    parts = []
+    for member, (centre, height) in enumerate(((0, 1), (6, 7))):
+        ring = groups.members[group, member]
+        half = 0.5 * np.diff(groups.windows_rad[group], axis=1)[:, 0]
+        good = (status == 0) & (ring >= 0) & (coverage >= least_coverage)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            good &= p[:, height] > least_snr * sigma[:, height]
+            good &= (sigma[:, centre] > 0.0) & (sigma[:, centre] < 0.25 * p[:, 2])
+            # a centre in the outer fifth of its window, or a width on its bound, is no fit
+            expected = groups.expected_rad[group, member]
+            good &= np.abs(p[:, centre] - expected) < 0.8 * half
+            good &= sigma[:, 2] > 0.0
+            dof = np.maximum(count - 6 - 2 * (groups.members[group, 1] >= 0), 1)
+            excess = np.sqrt(np.maximum(chi2 / dof, 1.0))
+        k = np.flatnonzero(good)
+        parts.append(
+            (
+                ring[k], panel[k], eta_bin[k], p[k, centre], eta[k],
+                sigma[k, centre] * excess[k], np.minimum(coverage[k], 1.0), p[k, 2], p[k, 3],
+                p[k, height], p[k, 4], chi2[k] / dof[k], count[k],
+            )
+        )  # fmt: skip
+    columns = [np.concatenate(c) for c in zip(*parts, strict=True)]
+    radius = model.lsd_mm * np.tan(columns[3])
+    where = columns[1].astype(np.int32) if len(corrections) else np.full(len(radius), -1, np.int32)
+    fast, slow = pixel_position(radius, columns[4], where, geometry, corrections)
+    return RingPoints(
+        *columns[:3], fast, slow, *columns[3:], np.isfinite(fast)
+    )
+
+
+def _bin_parts(bin_id: I64, n_eta: int, n_panels: int) -> tuple[I64, I64, I64]:
+    rest, panel = np.divmod(bin_id, n_panels)
+    group, eta_bin = np.divmod(rest, n_eta)
+    return group, eta_bin, panel

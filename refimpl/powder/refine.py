@@ -1,0 +1,169 @@
+r"""Geometry from ring points: pseudo-strain residuals, honest weights, outliers, covariance.
+
+The residual of a point is its pseudo-strain :math:`\epsilon = 1 - R_c/(L\tan 2\theta_k)` (spec
+1.5). Its weight is :math:`1/(\sigma^2 + \tau^2/f)`: the fit error of the point, plus a spread
+:math:`\tau` that the model does not explain (module shifts, grains) for a full bin, f being the
+part of the bin that was seen. tau is chosen so that the reduced chi-square is 1 (Paule and Mandel
+1982), so simulated frames are weighted by their noise and real ones by what limits them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.crystal.rings import Rings
+from refimpl.detector.tilted_flat import ring_jacobian
+from refimpl.frames import F64
+from refimpl.objective.least_squares import (
+    FitResult,
+    Normal,
+    accumulate_normal,
+    levenberg_marquardt,
+)
+from refimpl.powder.observations import RingPoints
+from refimpl.powder.parameters import Parameters
+
+__all__ = ["GeometryFit", "fit_geometry", "point_strain", "strain_sigma"]
+
+CLIP_SIGMA = 5.0
+"""Points farther out than this many of their own standard deviations are taken out."""
+
+
+@dataclass(frozen=True, eq=False)
+class GeometryFit:
+    """A fitted geometry on fixed points.
+
+    Attributes
+    ----------
+    fit
+        Of the parameters; its weights are absolute.
+    parameters
+        What was refined.
+    strain
+        (n,) signed pseudo-strain of every point, used or not.
+    weight
+        (n,) 1/variance of the strain.
+    used
+        (n,) points that the outlier rule left in.
+    tau
+        Unexplained spread of a full bin [strain].
+    """
+
+    fit: FitResult
+    parameters: Parameters
+    strain: F64
+    weight: F64
+    used: NDArray[np.bool_]
+    tau: float
+
+
+def point_strain(points: RingPoints, rings: Rings, geometry: F64, corrections: F64) -> F64:
+    """(n,) signed pseudo-strain of points at a geometry."""
+    panel = _panel(points, corrections)
+    tangent = np.tan(rings.two_theta_rad[points.ring])
+    radius, _, _ = ring_jacobian(points.fast_px, points.slow_px, panel, geometry, corrections)
+    return np.asarray(1.0 - radius / (geometry[0] * tangent))
+
+
+def strain_sigma(points: RingPoints) -> F64:
+    """(n,) standard uncertainty of the strain from that of 2-theta: d ln tan = d(2t)/(sin cos)."""
+    t = points.two_theta_rad
+    return np.asarray(points.sigma_rad / (np.sin(t) * np.cos(t)))
+
+
+def _panel(points: RingPoints, corrections: F64) -> NDArray[np.int32]:
+    if len(corrections):
+        return points.panel.astype(np.int32)
+    return np.full(len(points), -1, dtype=np.int32)
+
+
+def _problem(points: RingPoints, rings: Rings, p: Parameters, weight: F64):  # type: ignore[no-untyped-def]
+    """Cost, gradient and normal matrix of the weighted strain."""
+    corrections = p.model.corrections
+    panel = _panel(points, corrections)
+    tangent = np.tan(rings.two_theta_rad[points.ring])
+    n = int(np.count_nonzero(weight))
+
+    def normal(x: F64) -> Normal:
+        g = p.geometry(x)
+        if not g[0] > 0.0:
+            return Normal(np.inf, np.zeros(len(x)), np.eye(len(x)), n)
+        radius, _, full = ring_jacobian(points.fast_px, points.slow_px, panel, g, corrections)
+        strain = 1.0 - radius / (g[0] * tangent)
+        jacobian = -p.chain(x, full) / (g[0] * tangent)[:, None]
+        if "lsd_mm" in p.names:
+            jacobian[:, p.names.index("lsd_mm")] += radius / (g[0] * g[0] * tangent)
+        cost, gradient, hessian = accumulate_normal(strain, jacobian, weight)
+        return Normal(cost, gradient, hessian, n)
+
+    return normal
+
+
+def _tau(strain: F64, sigma: F64, coverage: F64, free: int) -> float:
+    """Paule-Mandel: the tau for which sum strain^2/(sigma^2 + tau^2/f) = n - k; 0 if none is."""
+    dof = max(len(strain) - free, 1)
+    square = strain * strain
+
+    def excess(tau2: float) -> float:
+        return float(np.sum(square / (sigma * sigma + tau2 / coverage))) - dof
+
+    if len(strain) == 0 or excess(0.0) <= 0.0:
+        return 0.0
+    low, high = 0.0, float(np.max(square)) + 1e-30
+    for _ in range(100):  # the sum falls monotonically with tau
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(middle) > 0.0 else (low, middle)
+    return float(np.sqrt(0.5 * (low + high)))
+
+
+def fit_geometry(
+    points: RingPoints, rings: Rings, p: Parameters, *, clip_sigma: float = CLIP_SIGMA
+) -> GeometryFit:
+    """Fit a geometry to ring points.
+
+    Parameters
+    ----------
+    points
+        Points with ``used`` False never come in.
+    rings
+        The calibrant's.
+    p
+        What to refine, and from where.
+    clip_sigma
+        Iterated outlier rule, in units of a point's own standard deviation.
+
+    Returns
+    -------
+    GeometryFit
+    """
+    sigma, coverage = strain_sigma(points), points.coverage
+    x, used = p.start, points.used.copy()
+    strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
+    # the start may be far off: a robust spread about the median, until the fit has moved
+    centred = np.abs(strain[used] - np.median(strain[used]))
+    tau = 1.4826 * float(np.median(centred))
+    fit = None
+    for _ in range(12):
+        weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
+        fit = levenberg_marquardt(
+            _problem(points, rings, p, weight), x, p.names, lower=p.lower, upper=p.upper
+        )
+        x = fit.x
+        strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
+        free = int(np.count_nonzero(fit.sigma))
+        new_tau = _tau(strain[used], sigma[used], coverage[used], free)
+        spread = np.sqrt(sigma * sigma + new_tau * new_tau / coverage)
+        new_used = points.used & (np.abs(strain) < clip_sigma * spread)
+        settled = bool(np.all(new_used == used)) and abs(new_tau - tau) <= 1e-3 * tau
+        tau, used = new_tau, new_used
+        if settled:
+            break
+    weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
+    fit = levenberg_marquardt(
+        _problem(points, rings, p, weight), x, p.names, lower=p.lower, upper=p.upper
+    )
+    strain = point_strain(points, rings, p.geometry(fit.x), p.model.corrections)
+    return GeometryFit(fit, p, strain, weight, used, tau)

@@ -94,12 +94,11 @@ class Calibrant:
             scale = values[0] / self.d_spacings_angstrom[0]
             scaled = tuple(scale * d for d in self.d_spacings_angstrom)
             return dataclasses.replace(self, d_spacings_angstrom=scaled, citation=note)
-        cell, _ = checked_crystal(self._cell_from(values), self.space_group)
+        cell, _ = checked_crystal(self._cell_from(values, self.cell), self.space_group)
         return dataclasses.replace(self, cell=cell, citation=note)
 
-    def _cell_from(self, values: tuple[float, ...]) -> tuple[float, ...]:
+    def _cell_from(self, values: tuple[float, ...], default: Cell) -> tuple[float, ...]:
         """Six numbers from as many as the crystal system leaves free."""
-        assert self.cell is not None
         system = space_group(self.space_group).crystal_system_str()
         free = {"cubic": 1, "tetragonal": 2, "hexagonal": 2, "trigonal": 2, "orthorhombic": 3}
         wanted = free.get(system, 6)
@@ -115,7 +114,7 @@ class Calibrant:
         a = values[0]
         b = values[1] if wanted == 3 else a
         c = values[-1]
-        return (a, b, c, *self.cell[3:])
+        return (a, b, c, *default[3:])
 
 
 def _hexagonal(a: float, c: float) -> Cell:

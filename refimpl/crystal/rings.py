@@ -187,10 +187,8 @@ def _check_range(wavelength_angstrom: float, low: float, high: float) -> None:
             key="wavelength_angstrom",
             got=wavelength_angstrom,
         )
-    if not 0.0 <= low < high <= np.pi:
-        raise ConfigError(
-            f"two-theta range {low!r} to {high!r} rad: expected 0 <= low < high <= pi"
-        )
+    if not 0.0 <= low < high < np.pi:
+        raise ConfigError(f"two-theta range {low!r} to {high!r} rad: expected 0 <= low < high < pi")
 
 
 def _members(

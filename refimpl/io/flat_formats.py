@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,35 +66,72 @@ def open_tiff(path: Path) -> FrameSource:
     """
     import tifffile
 
+    tif = None
     try:
-        tif = tifffile.TiffFile(_inflated(path))
-        pages = [page for page in tif.pages if len(page.shape) == 2]
-        series = tif.series[0]
-        description = str(tif.pages[0].tags.valueof("ImageDescription", ""))
+        with quiet("tifffile"):
+            tif = tifffile.TiffFile(_inflated(path))
+            pages = list(tif.pages)
+            stated = _next_page(tif, pages[-1])
+            description = str(pages[0].tags.valueof("ImageDescription", ""))
+            stack = _stack(tif, path) if len(pages) == 1 else None
     except BROKEN as error:
+        if tif is not None:
+            tif.close()
         raise FormatError(f"not a readable TIFF: {first_line(error)}", path=path) from error
-    if not pages:
-        shape = tif.pages[0].shape if len(tif.pages) else ()
+    grey = [page for page in pages if len(page.shape) == 2]
+    if stated or not grey:
         tif.close()
-        raise FormatError(f"not a grey-scale image: a page has the shape {shape}", path=path)
-    read: Callable[[int], NDArray[Any]]
-    if len(pages) == 1 and len(series.shape) == 3 and path.suffix.lower() != ".gz":
-        stack = tifffile.memmap(path, mode="r")
-        n_frames, read = len(stack), lambda index: stack[index]
-    else:
-        n_frames, read = len(pages), lambda index: pages[index].asarray()
+        shape = pages[0].shape
+        raise FormatError(
+            f"truncated: a page is stated at byte {stated}, where the file holds none"
+            if stated
+            else f"not a grey-scale image: a page has the shape {shape}",
+            path=path,
+        )
+    read: Callable[[int], NDArray[Any]] = lambda index: grey[index].asarray()  # noqa: E731
+    if stack is not None:
+        read = stack.__getitem__
     return FrameSource(
         path=path,
-        n_frames=n_frames,
-        shape=(int(pages[0].shape[0]), int(pages[0].shape[1])),
-        dtype=np.dtype(pages[0].dtype).newbyteorder("="),
+        n_frames=len(grey) if stack is None else len(stack),
+        shape=(int(grey[0].shape[0]), int(grey[0].shape[1])),
+        dtype=np.dtype(grey[0].dtype).newbyteorder("="),
         read=read,
         close=tif.close,
-        metadata={"format": "TIFF", "description": description}
-        if description
-        else {"format": "TIFF"},
+        metadata={"format": "TIFF", **({"description": description} if description else {})},
         saturation=_cutoff(description),
     )
+
+
+def _next_page(tif: Any, last: Any) -> int:
+    """Offset of the page after the last one found: not 0 where the file is cut."""
+    layout, file = tif.tiff, tif.filehandle
+    file.seek(last.offset)
+    (n_tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    file.seek(last.offset + layout.tagnosize + n_tags * layout.tagsize)
+    (offset,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    return int(offset)
+
+
+def _stack(tif: Any, path: Path) -> NDArray[Any] | None:
+    """Frames that ImageJ writes back to back behind a single page, memory mapped."""
+    import tifffile
+
+    if len(tif.series[0].shape) != 3 or len(tif.pages[0].shape) != 2 or path.suffix == ".gz":
+        return None
+    return np.asarray(tifffile.memmap(path, mode="r"))
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Silence a library's logger: what it says is in the error that we raise."""
+    logger = logging.getLogger(name)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def open_fabio(path: Path) -> FrameSource:
@@ -105,18 +145,23 @@ def open_fabio(path: Path) -> FrameSource:
     import fabio
 
     try:
-        image = fabio.open(str(path))
-        n_frames, shape = int(image.nframes), tuple(int(n) for n in image.shape)
-        dtype, header = np.dtype(image.dtype), {str(k): str(v) for k, v in image.header.items()}
-    except BROKEN as error:
-        raise FormatError(f"not a readable CBF or EDF: {first_line(error)}", path=path) from error
+        with _quiet_fabio():
+            image = fabio.open(str(path))
+            n_frames, shape = int(image.nframes), tuple(int(n) for n in image.shape)
+            dtype, header = np.dtype(image.dtype), {str(k): str(v) for k, v in image.header.items()}
+    except (*BROKEN, AttributeError) as error:
+        # A cut CBF makes fabio assert (checksum) or trip over a missing section.
+        own = isinstance(error, (AssertionError, AttributeError, TypeError))
+        reason = "the pixels are cut or their checksum differs" if own else first_line(error)
+        raise FormatError(f"not a readable CBF or EDF: {reason}", path=path) from error
     if len(shape) != 2:
         image.close()
         raise FormatError(f"frames of shape {shape} are not 2-D images", path=path)
     _check_stated_size(path, header, n_frames)
 
     def read(index: int) -> NDArray[Any]:
-        return np.asarray(image.data if index == 0 else image.get_frame(index).data)
+        with _quiet_fabio():
+            return np.asarray(image.data if index == 0 else image.get_frame(index).data)
 
     return FrameSource(
         path=path,
@@ -130,6 +175,14 @@ def open_fabio(path: Path) -> FrameSource:
     )
 
 
+@contextmanager
+def _quiet_fabio() -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in ("fabio.openimage", "fabio.edfimage", "fabio.cbfimage", "fabio.compression"):
+            stack.enter_context(quiet(name))
+        yield
+
+
 def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> None:
     """Compare the binary size that the header states with the file: fabio pads with zeros."""
     if path.suffix.lower() in (".gz", ".bz2"):
@@ -139,11 +192,13 @@ def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> Non
     )
     if not stated.isdigit():
         return
+    head = header.get("EDF_HeaderSize", "512").strip() if "X-Binary-Size" not in header else "0"
+    needed = (int(stated) + (int(head) if head.isdigit() else 0)) * n_frames
     size = path.stat().st_size
-    if size < int(stated) * n_frames:
+    if size < needed:
         raise FormatError(
-            f"truncated: the header states {int(stated) * n_frames} bytes of pixels, the whole "
-            f"file has {size}",
+            f"truncated: the header states {needed} bytes for {n_frames} frame(s), the file has "
+            f"{size}",
             path=path,
         )
 

@@ -53,6 +53,11 @@ less than 0.7 % of the tail, 2e-5 of the crest at 1 px FWHM, and the same on bot
 NODES_BY_WIDTH = ((2.0, 3), (1.4, 4), (1.0, 5), (0.7, 7), (0.4, 10), (0.0, 16))
 """(least FWHM [px], Gauss-Legendre nodes a side): each keeps a line's centre to 1e-5 px."""
 
+MOST_COUNTS = 1e9
+"""Highest crest: Poisson counts stay within int32."""
+
+_COUNTS = f"0 to {MOST_COUNTS:.0e} counts a pixel"
+
 _BLOCK = 1 << 17
 """Pixels worked on at once: bounds the memory to some 20 MB."""
 
@@ -286,7 +291,7 @@ def _truth(model: TiltedFlat, rings: Any, given: dict[str, Any]) -> PowderTruth:
     nodes = given["oversample"] or nodes_for(model, two_theta, fwhm)
     background = given["background"]
     if not callable(background):
-        _checked("background", background, 0.0, np.inf, "counts a pixel, 0 or more")
+        _checked("background", background, 0.0, MOST_COUNTS, _COUNTS)
     return PowderTruth(
         model=model,
         two_theta_rad=two_theta,
@@ -296,7 +301,7 @@ def _truth(model: TiltedFlat, rings: Any, given: dict[str, Any]) -> PowderTruth:
         wavelength_angstrom=_checked(
             "wavelength_angstrom", given["wavelength_angstrom"], 1e-3, 1e3, "0.001 to 1000 Å"
         ),
-        peak_counts=_checked("peak_counts", given["peak_counts"], 0.0, np.inf, "0 or more"),
+        peak_counts=_checked("peak_counts", given["peak_counts"], 0.0, MOST_COUNTS, _COUNTS),
         background=background,
         polarisation=given["polarisation"],
         solid_angle=bool(given["solid_angle"]),
@@ -434,6 +439,8 @@ def _exposed(
     model, extra = truth.model, truth.extra
     rng = np.random.Generator(np.random.PCG64(truth.seed))
     noise = extra["noise"] is not None
+    if np.any(counts < 0.0):
+        raise ConfigError("the expectation is negative in places: the background must be >= 0")
     # sample before the gaps are cut, so that a frame with gaps has the same noise as one without
     image: NDArray[Any] = (
         rng.poisson(np.nan_to_num(counts)).astype(np.int32) if noise else counts.copy()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +60,7 @@ class PowderTruth:
     model
         The detector, with its true geometry, distortion and panel errors.
     two_theta_rad, intensity
-        (h,) line centres [rad] and relative intensities of the rings.
+        (h,) line centres [rad] and relative intensities (areas in 2-theta) of the rings.
     fwhm_rad, mixing
         (h,) full width at half maximum in 2-theta [rad] and Lorentz fraction of each line.
     wavelength_angstrom
@@ -100,7 +99,10 @@ class PowderTruth:
     @property
     def line_counts(self) -> F64:
         """(h,) counts a pixel on the crest of each ring, strongest = ``peak_counts``."""
-        return self.peak_counts * self.intensity / np.max(self.intensity)
+        # a line's area is what its ring list gives; its height follows from width and shape
+        shape = 0.5 * (self.mixing * np.pi + (1.0 - self.mixing) * np.sqrt(np.pi / np.log(2.0)))
+        height = self.intensity / (self.fwhm_rad * shape)
+        return np.asarray(self.peak_counts * height / np.max(height))
 
     def background_at(self, two_theta_rad: F64) -> F64:
         """(...) background counts a pixel."""
@@ -109,33 +111,15 @@ class PowderTruth:
         return np.full(np.shape(two_theta_rad), float(self.background))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for JSON; a background function becomes a table."""
-        out: dict[str, Any] = {}
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            out[item.name] = _plain(value)
+        """Every field by name, the model too; a background function becomes a table of it."""
+        out = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         out["model"] = {
-            item.name: _plain(getattr(self.model, item.name))
-            for item in dataclasses.fields(self.model)
+            item.name: getattr(self.model, item.name) for item in dataclasses.fields(self.model)
         }
         if callable(self.background):
             t = np.linspace(0.0, 1.1 * float(self.two_theta_rad.max()), _BACKGROUND_SAMPLES)
-            out["background"] = {"two_theta_rad": _plain(t), "counts": _plain(self.background(t))}
+            out["background"] = {"two_theta_rad": t, "counts": self.background_at(t)}
         return out
-
-    def to_json(self) -> str:
-        """JSON text of :meth:`as_dict`."""
-        return json.dumps(self.as_dict(), indent=1)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,8 +188,7 @@ REFINED = {
 }  # fmt: skip
 # Spec of the published writer: "exact key order".
 PUBLISHED_ORDER = """Lsd BC tx ty tz p0 p1 p2 p3 RhoD Wavelength px RMin RMax RBinSize EtaMin EtaMax
-    NrPixelsY
-    NrPixelsZ EtaBinSize DoSmoothing DoPeakFit skipFrame MultiplePeaks DataType"""
+    NrPixelsY NrPixelsZ EtaBinSize DoSmoothing DoPeakFit skipFrame MultiplePeaks DataType"""
 PUBLISHED = PUBLISHED_ORDER.split()
 
 

@@ -78,11 +78,9 @@ cdef Py_ssize_t sweep_row(
         panel = panel_map[row, column]
         if panel < 0:
             continue
+        # behind the sample by the quick formula: a correction may bring it to the front
         quick = quick_radius(column + 0.5, row + 0.5, g, u)
-        if quick < 0.0:
-            continue
-        k = <Py_ssize_t> (quick * scale)
-        if near[min(k, last)] == 0:
+        if quick >= 0.0 and near[<Py_ssize_t> min(quick * scale, <double> last)] == 0:
             continue
         one_point(
             column + 0.5, row + 0.5,
@@ -137,11 +135,18 @@ def ring_pixels(
     cdef const double* g = &geometry[0]
     cdef Surface u
     cdef double* turn = turns(corrections)
-    cdef double edge = 0.0, margin, scale, step
+    cdef double edge = 0.0, margin, scale, step, quick
+    cdef bint ahead = True
     tilt(g[3], g[4], g[5], &u)
     for row in (0, n_slow):
         for i in (0, n_fast):
-            edge = max(edge, quick_radius(i, row, g, &u))
+            quick = quick_radius(i, row, g, &u)
+            ahead = ahead and quick >= 0.0
+            edge = max(edge, quick)
+    if edge > 100.0 * g[0]:  # almost behind it: no bound on the radius is of use
+        ahead = False
+    if not ahead:
+        edge = 0.0
     if windows_mm.shape[0]:  # behind the sample a corner has no radius, but windows are finite
         edge = max(edge, windows_mm[windows_mm.shape[0] - 1, 1] * 1.5)
     margin = largest_move(geometry, corrections, edge)
@@ -152,7 +157,8 @@ def ring_pixels(
     table = np.zeros(n_table, dtype=np.uint8)
     cdef unsigned char[::1] near = table
     for i in range(n_table - 1):
-        near[i] = near_window((i + 0.5) * step, margin + step, windows_mm)
+        near[i] = not ahead or near_window((i + 0.5) * step, margin + step, windows_mm)
+    near[n_table - 1] = not ahead
     # a row's pixels go to the row's own part of the work arrays: one writer an element
     counts = np.zeros(n_slow, dtype=np.int64)
     starts = np.zeros(n_slow + 1, dtype=np.int64)
@@ -224,6 +230,6 @@ cdef Py_ssize_t candidates(
         if usable[row, column] == 0 or panel_map[row, column] < 0:
             continue
         quick = quick_radius(column + 0.5, row + 0.5, g, u)
-        if quick >= 0.0 and near[min(<Py_ssize_t> (quick * scale), last)]:
+        if quick < 0.0 or near[<Py_ssize_t> min(quick * scale, <double> last)]:
             count += 1
     return count

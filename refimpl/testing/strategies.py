@@ -5,7 +5,8 @@ function ``(rng, n) -> arguments`` for ``n`` points, decorated with the pair's k
 be plausible and break every symmetry: no zero, no equal pair, no axis-aligned geometry. The test
 itself adds NaN and special angles, strides, read-only arrays and edge sizes.
 
-Not here: what is done with the arguments, see :mod:`refimpl.testing.twins`.
+The rooms' own entries are in the modules ``strategies_*.py`` beside this one. Not here: what is
+done with the arguments, see :mod:`refimpl.testing.twins`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Strategy:
     make
         Arguments for ``n`` points.
     chunk
-        Size at which the twin changes its way (goes parallel, starts a new partial sum); the sizes
-        around it are tested.
+        Size, or sizes, at which the twin changes its way (goes parallel, starts a new partial sum);
+        the sizes around each are tested.
+    most
+        Most points of a random case; fewer than 64 for a slow definition.
     scale
         For each output the natural scale (a number or an array that broadcasts, None for none)
         below which an ulp stops meaning anything, because the value is a difference of numbers of
@@ -54,10 +57,17 @@ class Strategy:
 
     key: str
     make: Make
-    chunk: int = 4096
+    chunk: int | tuple[int, ...] = 4096
     scale: Callable[[Arguments], PerOutput] | None = None
     standard_errors: Callable[[Arguments, Outputs], PerOutput] | None = None
     specials: Mapping[str, Sequence[float]] | None = None
+    most: int = 64
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Sizes to test besides 0 and 1: just below, at and just above each chunk."""
+        chunks = (self.chunk,) if isinstance(self.chunk, int) else self.chunk
+        return tuple(size for c in chunks for size in (c - 1, c, c + 1))
 
 
 STRATEGIES: dict[str, Strategy] = {}
@@ -67,17 +77,18 @@ STRATEGIES: dict[str, Strategy] = {}
 def strategy(
     key: str,
     *,
-    chunk: int = 4096,
+    chunk: int | tuple[int, ...] = 4096,
     scale: Callable[[Arguments], PerOutput] | None = None,
     standard_errors: Callable[[Arguments, Outputs], PerOutput] | None = None,
     specials: Mapping[str, Sequence[float]] | None = None,
+    most: int = 64,
 ) -> Callable[[Make], Make]:
     """Register a function that makes arguments for the pair ``key``; see :class:`Strategy`."""
 
     def register(make: Make) -> Make:
         if key in STRATEGIES:
             raise RuntimeError(f"two strategies are called {key}")
-        STRATEGIES[key] = Strategy(key, make, chunk, scale, standard_errors, specials)
+        STRATEGIES[key] = Strategy(key, make, chunk, scale, standard_errors, specials, most)
         return make
 
     return register
@@ -126,8 +137,8 @@ def _detector_points(rng: np.random.Generator, n: int) -> Arguments:
     }
 
 
-strategy("tilted_flat.ring_coordinates")(_detector_points)
-strategy("tilted_flat.ring_jacobian")(_detector_points)
+strategy("tilted_flat.ring_coordinates", chunk=20000)(_detector_points)
+strategy("tilted_flat.ring_jacobian", chunk=20000)(_detector_points)
 
 
 def _position_scale(arguments: Arguments) -> PerOutput:
@@ -139,7 +150,7 @@ def _position_scale(arguments: Arguments) -> PerOutput:
     return [np.abs(g[1]) + reach / g[6], np.abs(g[2]) + reach / g[7]]
 
 
-@strategy("tilted_flat.pixel_position", scale=_position_scale)
+@strategy("tilted_flat.pixel_position", chunk=20000, scale=_position_scale)
 def _ring_points(rng: np.random.Generator, n: int) -> Arguments:
     geometry, corrections = random_geometry(rng)
     return {

@@ -1,0 +1,20 @@
+"""Every figure of a powder report, each a function from a view to a Matplotlib Figure."""
+
+from refimpl.report.pictures import cake_figure, radial_profile, residual_map, ring_overlay
+from refimpl.report.plots import (
+    correlation_matrix,
+    residual_against_eta,
+    residual_histogram,
+    strain_against_two_theta,
+)
+
+__all__ = [
+    "cake_figure",
+    "correlation_matrix",
+    "radial_profile",
+    "residual_against_eta",
+    "residual_histogram",
+    "residual_map",
+    "ring_overlay",
+    "strain_against_two_theta",
+]

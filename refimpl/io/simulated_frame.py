@@ -25,6 +25,7 @@ DATASET = "entry/data/data"
 TRUTH = "truth"
 """Where the truth is in the HDF5 file, JSON text."""
 
+_HEADING = "refimpl simulated frame\n"  # bare JSON with a "shape" is tifffile's own dialect
 _TIFF, _HDF5 = (".tif", ".tiff"), (".h5", ".hdf5")
 
 
@@ -62,7 +63,7 @@ def _write_tiff(frame: SimulatedFrame, truth: str, path: Path) -> None:
     import tifffile
 
     image = frame.image if frame.image.dtype.kind == "i" else frame.image.astype(np.float32)
-    tifffile.imwrite(path, image, description=truth, metadata=None, software="refimpl")
+    tifffile.imwrite(path, image, description=_HEADING + truth, metadata=None, software="refimpl")
 
 
 def _write_hdf5(frame: SimulatedFrame, truth: str, path: Path) -> None:
@@ -106,7 +107,7 @@ def _tiff_text(path: Path) -> str:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        return str(file.pages[0].description)
+        return str(file.pages[0].description).removeprefix(_HEADING)
 
 
 def _hdf5_text(path: Path) -> str:

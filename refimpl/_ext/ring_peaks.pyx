@@ -16,9 +16,9 @@ cdef extern from "ring_peaks.h" nogil:
         const double*, const double*, const double*, int64_t, const double*, double, double,
         double, const double*, double*, double*, double*, double*, double*) noexcept
 
-cdef int MAX_ITERATIONS = 60
+cdef int MAX_ITERATIONS = 40
 cdef int MIN_PIXELS = 12
-cdef double STEP_TOLERANCE = 1e-6
+cdef double WIDTH_RANGE = 4.0
 cdef enum:
     SUB_BINS = 32
 
@@ -42,6 +42,11 @@ cdef void start(
         j = min(j, SUB_BINS - 1)
         total[j] += y[i] / c[i]
         count[j] += 1.0
+    for j in range(SUB_BINS):
+        if not isfinite(total[j]):  # a NaN among the counts: no start, so no fit
+            for k in range(8):
+                p[k] = NAN
+            return
     for j in range(SUB_BINS):
         if count[j] > 0.0:  # insertion sort
             value = total[j] / count[j]
@@ -177,7 +182,8 @@ cdef void standard_errors(
 
 cdef int fit_one(
     const double* x, const double* y, const double* c, Py_ssize_t n, const double* expected,
-    double low, double high, double width, double gain, double v0, double* work,
+    double low, double high, double width, double gain, double v0, double tolerance,
+    double* work,
     double* p, double* sigma, double* chi2, long long* iterations
 ) noexcept nogil:
     """One bin; ``work`` holds 2 (n + 4) numbers. Returns the status."""
@@ -192,7 +198,7 @@ cdef int fit_one(
     cdef double new_b[8]
     cdef double scale[8]
     cdef int index[8]
-    cdef double middle = 0.5 * (low + high), damping = 1e-3, before, after, own = 0.0
+    cdef double middle = 0.5 * (low + high), damping = 1e-3, before, after, own = 0.0, reach
     cdef double* weight = work
     cdef double* new_weight = work + n + 4
     cdef double* swap
@@ -213,8 +219,8 @@ cdef int fit_one(
     upper[6] = high
     lower[1] = 0.0
     lower[7] = 0.0
-    lower[2] = width / 8.0
-    upper[2] = min(width * 8.0, high - low)
+    lower[2] = width / WIDTH_RANGE
+    upper[2] = max(min(width * WIDTH_RANGE, high - low), lower[2])
     lower[3] = 0.0
     upper[3] = 1.0
     if n_par == 8:
@@ -243,10 +249,12 @@ cdef int fit_one(
             if damping > 1e8:
                 break
             continue
+        # a misfit widens the true standard errors by the root of the reduced chi-square
+        reach = tolerance * sqrt(max(before / (n - n_par + 1), 1.0))
         small = True
         for i in range(n_par):
             trial[i] = min(max(p[i] + step[i], lower[i]), upper[i])
-            if not fabs(trial[i] - p[i]) * sqrt(a[9 * i]) < STEP_TOLERANCE:
+            if not fabs(trial[i] - p[i]) * sqrt(a[9 * i]) < reach:
                 small = False
         if small:  # the model would not change visibly: no need to evaluate it again
             for i in range(n_par):
@@ -292,6 +300,7 @@ def fit_ring_peaks(
     const double[::1] width,           # IN (b) [rad]
     double gain=1.0,
     double variance_floor=0.0,
+    double step_tolerance=1e-6,
     int threads=1,
 ):
     """Return parameters, sigma (b, 8), chi2, iterations, status (b); see the definition."""
@@ -318,7 +327,7 @@ def fit_ring_peaks(
             st[b] = fit_one(
                 xs + offsets[b], ys + offsets[b], cs + offsets[b], offsets[b + 1] - offsets[b],
                 &expected[b, 0], windows[b, 0], windows[b, 1], width[b], gain, variance_floor,
-                work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
+                step_tolerance, work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
             )
         free(work)
     return parameters, sigma, chi2, iterations, status

@@ -33,10 +33,10 @@ STATUS = {
 }
 """Meaning of the status codes."""
 
-MAX_ITERATIONS = 60
+MAX_ITERATIONS = 40
 MIN_PIXELS = 12
-STEP_TOLERANCE = 1e-6
-"""Stop when a step moves every parameter by less than this part of its standard error."""
+WIDTH_RANGE = 4.0
+"""A fitted width stays within this factor of its start value."""
 
 _SUB_BINS = 32
 _LN2_4 = 4.0 * 0.6931471805599453
@@ -51,6 +51,8 @@ def _start(x: F64, y: F64, low: float, high: float, expected: F64, width: float)
     count = np.zeros(_SUB_BINS)
     np.add.at(total, cell, y)  # adds one by one, in order, like the twin
     np.add.at(count, cell, 1.0)
+    if not np.all(np.isfinite(total)):  # a NaN among the counts: no start, so no fit
+        return np.full(8, np.nan)
     p = np.zeros(8)
     # lower third of the filled cells: robust against where in the window the peak is
     filled = np.sort(total[count > 0] / count[count > 0])
@@ -103,8 +105,9 @@ def _normal(y: F64, model: F64, jacobian: F64, weight: F64) -> tuple[F64, F64]:
 
 
 def _bounds(expected: F64, low: float, high: float, width: float, n_par: int) -> tuple[F64, F64]:
-    lower = np.array([low, 0.0, width / 8.0, 0.0, -np.inf, -np.inf, low, 0.0])
-    upper = np.array([high, np.inf, min(width * 8.0, high - low), 1.0, np.inf, np.inf, high, np.inf])
+    lower = np.array([low, 0.0, width / WIDTH_RANGE, 0.0, -np.inf, -np.inf, low, 0.0])
+    widest = max(min(width * WIDTH_RANGE, high - low), width / WIDTH_RANGE)
+    upper = np.array([high, np.inf, widest, 1.0, np.inf, np.inf, high, np.inf])
     if n_par == 8:  # ordered: neither centre may pass the middle of the pair
         upper[0] = lower[6] = 0.5 * (expected[0] + expected[1])
     return lower[:n_par], upper[:n_par]
@@ -127,10 +130,18 @@ def _solve(a: F64, b: F64, damping: float, free: NDArray[np.bool_]) -> F64 | Non
 
 
 def _fit_one(
-    x: F64, y: F64, c: F64, expected: F64, window: F64, width: float, gain: float, v0: float
+    x: F64,
+    y: F64,
+    c: F64,
+    expected: F64,
+    window: F64,
+    width: float,
+    noise: tuple[float, float],
+    tolerance: float,
 ) -> tuple[F64, F64, float, int, int]:
     """Parameters (8,), standard errors (8,), chi-square, iterations, status of one bin."""
     nothing = np.full(8, np.nan)
+    gain, v0 = noise
     n_par = 6 if np.isnan(expected[1]) else 8
     low, high = window
     if len(x) < MIN_PIXELS + n_par - 6:
@@ -154,11 +165,13 @@ def _fit_one(
                 break
             continue
         trial = np.minimum(np.maximum(p + step, lower), upper)
-        if np.all(np.abs(trial - p) * np.sqrt(np.diag(a)) < STEP_TOLERANCE):
+        before = float(np.sum(weight * (y - model) ** 2))
+        # a misfit widens the true standard errors by the root of the reduced chi-square
+        reach = tolerance * np.sqrt(max(before / (len(x) - n_par + 1), 1.0))
+        if np.all(np.abs(trial - p) * np.sqrt(np.diag(a)) < reach):
             p, status = trial, 0  # the model would not change visibly: no need to evaluate it
             break
         new_model, new_jacobian = _evaluate(x, c, trial, middle, n_par)
-        before = float(np.sum(weight * (y - model) ** 2))
         after = float(np.sum(weight * (y - new_model) ** 2))
         if not after <= before * (1.0 + 1e-9):
             damping = max(10.0 * damping, 1e-3)
@@ -184,6 +197,8 @@ def _standard_errors(a: F64, free: NDArray[np.bool_]) -> F64:
     scale = np.sqrt(np.diag(a))
     sigma = np.zeros(len(a))
     s = scale[free]
+    if np.any(~(s > 0.0)):
+        return np.full(len(a), np.nan)
     m = a[np.ix_(free, free)] / np.outer(s, s)
     try:
         np.linalg.cholesky(m)
@@ -213,6 +228,7 @@ def fit_ring_peaks(
     width: F64,
     gain: float = 1.0,
     variance_floor: float = 0.0,
+    step_tolerance: float = 1e-6,
 ) -> tuple[F64, F64, F64, I64, I64]:
     """Fit every bin.
 
@@ -229,9 +245,11 @@ def fit_ring_peaks(
     windows
         (b, 2) range of x of each bin; the background's slope turns about its middle.
     width
-        (b,) start value of the FWHM; the fit stays within a factor of eight of it.
+        (b,) start value of the FWHM; the fit stays within :data:`WIDTH_RANGE` of it.
     gain, variance_floor
         V = gain max(m, 0.1) + variance_floor, in counts.
+    step_tolerance
+        Stop when a step moves no parameter by more than this part of its standard error.
 
     Returns
     -------
@@ -248,6 +266,13 @@ def fit_ring_peaks(
     for b in range(n):
         s = slice(offsets[b], offsets[b + 1])
         parameters[b], sigma[b], chi2[b], iterations[b], status[b] = _fit_one(
-            x[s], counts[s], response[s], expected[b], windows[b], width[b], gain, variance_floor
+            x[s],
+            counts[s],
+            response[s],
+            expected[b],
+            windows[b],
+            width[b],
+            (gain, variance_floor),
+            step_tolerance,
         )
     return parameters, sigma, chi2, iterations, status

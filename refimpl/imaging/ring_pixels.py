@@ -101,7 +101,12 @@ def ring_pixels(
     panel = panel_map.reshape(-1)[index].astype(np.int32)
     where = panel if len(corrections) else np.full_like(panel, -1)
     radius, eta, _ = ring_coordinates(
-        fast, slow, where, geometry, corrections, backend="python"  # type: ignore[call-arg]
+        fast,
+        slow,
+        where,
+        geometry,
+        corrections,
+        backend="python",  # type: ignore[call-arg]
     )
     cos_eta, sin_eta = np.cos(eta), np.sin(eta)
     spread = (geometry[6] * cos_eta) ** 2 + (geometry[7] * sin_eta) ** 2

@@ -21,12 +21,15 @@ from refimpl.powder.refine import fit_geometry
 from refimpl.powder.start import Candidate
 from refimpl.powder.windows import RingGroups, ring_groups
 
-__all__ = ["Grown", "grow", "grow_best", "reach", "ring_widths"]
+__all__ = ["Grown", "RingsAt", "grow", "grow_best", "reach", "ring_widths"]
 
 N_ETA = 72
 """Azimuthal bins while growing: wide enough for weak rings, narrow enough for a wrong centre."""
 
 FIRST_RINGS = 3
+
+STEP = 1e-2
+"""Precision of the peak fits while growing, in standard errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def grow(
         Passed through.
     """
     pixel = float(np.mean(model.pixel_size_mm)) / model.lsd_mm  # [rad] near the beam
-    fwhm = np.full(len(rings), 3.0 * pixel)
+    fwhm = np.full(len(rings), 2.5 * pixel)
     inner = _visible_from(model, rings)
     order = np.arange(inner, len(rings))
     half, take, points, fit = 14.0 * pixel, FIRST_RINGS, None, None
@@ -122,20 +125,30 @@ def grow(
         use[order[:take]] = True
         groups = _windows(rings, fwhm, half, use)
         points = observe(
-            frame, model, rings, groups, N_ETA, polarisation=polarisation, threads=threads
+            frame,
+            model,
+            rings,
+            groups,
+            N_ETA,
+            polarisation=polarisation,
+            step_tolerance=STEP,
+            threads=threads,
         )
         enough = len(points) >= 12 and len(np.unique(points.ring)) >= 2
         if enough:
             # two rings give centre and distance; a tilt needs a third
             several = len(np.unique(points.ring)) >= 3 and len(points) >= 24
             free = ("distance", "beam_centre", "tilt") if several else ("distance", "beam_centre")
-            fit = fit_geometry(points, rings, parameters(model, free, {"tilt": 0.3} if several else None))
+            fit = fit_geometry(
+                points, rings, parameters(model, free, {"tilt": 0.3} if several else None)
+            )
             points = points.with_used(fit.used)
             model = fit.parameters.at(fit.fit.x)
             fwhm = ring_widths(points, len(rings), fwhm)
         if take >= len(order):
             break
         take = min(2 * take, len(order))
+        half = max(0.75 * half, 7.0 * pixel, 3.0 * float(np.max(fwhm)))
     if fit is None or np.count_nonzero(fit.used) < 12:
         return None
     residual = fit.strain[fit.used]
@@ -171,12 +184,24 @@ def _explained(frame: Frame, model: TiltedFlat, rings: Rings, points: RingPoints
     return len(expected & found) / max(len(expected), 1)
 
 
+class RingsAt:
+    """Rings of a calibrant up to an angle: ``rings_at(two_theta_max_rad) -> Rings``."""
+
+    def __init__(self, everything: Rings) -> None:
+        self.everything = everything
+
+    def __call__(self, two_theta_max_rad: float) -> Rings:
+        """Rings below an angle [rad]."""
+        return self.everything.select(self.everything.two_theta_rad < two_theta_max_rad)
+
+
 def grow_best(
     frame: Frame,
     starts: list[Candidate],
     template: TiltedFlat,
-    rings_at: "RingsAt",
+    rings_at: RingsAt,
     *,
+    least: float = 0.08,
     polarisation: float = 2.0,
     threads: int | None = None,
 ) -> tuple[Grown, Rings]:
@@ -192,6 +217,10 @@ def grow_best(
         Shape, pixel size and whatever else the starts share.
     rings_at
         Rings of the calibrant up to a 2-theta [rad].
+    least
+        Least merit (part of the predicted places explained, times similarity) to accept.
+    polarisation, threads
+        Passed through.
 
     Raises
     ------
@@ -214,20 +243,9 @@ def grow_best(
             best = (merit, grown, rings)
         if merit > 0.5:
             break
-    if best is None or best[0] < 0.08:
+    if best is None or best[0] < least:
         raise ConvergenceError(
             "the rings of the image do not follow the calibrant's pattern at any distance: "
             "check the calibrant, the wavelength and the pixel size"
         )
     return best[1], best[2]
-
-
-class RingsAt:
-    """Rings of a calibrant up to an angle: ``rings_at(two_theta_max_rad) -> Rings``."""
-
-    def __init__(self, everything: Rings) -> None:
-        self.everything = everything
-
-    def __call__(self, two_theta_max_rad: float) -> Rings:
-        """Rings below an angle [rad]."""
-        return self.everything.select(self.everything.two_theta_rad < two_theta_max_rad)

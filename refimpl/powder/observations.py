@@ -111,6 +111,7 @@ def observe(
     polarisation: float = 2.0,
     least_coverage: float = 0.1,
     least_snr: float = 4.0,
+    step_tolerance: float = 1e-4,
     threads: int | None = None,
 ) -> RingPoints:
     """Fit every ring in every bin that has enough pixels.
@@ -128,6 +129,8 @@ def observe(
     least_coverage, least_snr
         Bins with a smaller part of usable pixels, and peaks with a smaller ratio of height to its
         standard uncertainty, give no point.
+    step_tolerance
+        Of the peak fits, in standard errors.
     threads
         See :func:`refimpl.dispatch.resolve_threads`.
 
@@ -165,6 +168,7 @@ def observe(
         groups.fwhm_rad[group],
         frame.gain,
         frame.variance_floor,
+        step_tolerance,
         threads=threads,  # type: ignore[call-arg]
     )
     eta = np.add.reduceat(pixels.eta_rad, pixels.offsets[:-1]) / count if len(count) else count
@@ -176,10 +180,11 @@ def observe(
         with np.errstate(invalid="ignore", divide="ignore"):
             good &= p[:, height] > least_snr * sigma[:, height]
             good &= (sigma[:, centre] > 0.0) & (sigma[:, centre] < 0.25 * p[:, 2])
-            # a centre in the outer fifth of its window, or a width on its bound, is no fit
+            # a centre in the outer fifth of its window is no fit
             expected = groups.expected_rad[group, member]
             good &= np.abs(p[:, centre] - expected) < 0.8 * half
-            good &= sigma[:, 2] > 0.0
+            # on its upper bound a width has found the background; on the lower, pixels too coarse
+            good &= (sigma[:, 2] > 0.0) | (p[:, 2] < groups.fwhm_rad[group])
             dof = np.maximum(count - 6 - 2 * (groups.members[group, 1] >= 0), 1)
             excess = np.sqrt(np.maximum(chi2 / dof, 1.0))
         k = np.flatnonzero(good)
@@ -194,9 +199,7 @@ def observe(
     radius = model.lsd_mm * np.tan(columns[3])
     where = columns[1].astype(np.int32) if len(corrections) else np.full(len(radius), -1, np.int32)
     fast, slow = pixel_position(radius, columns[4], where, geometry, corrections)
-    return RingPoints(
-        *columns[:3], fast, slow, *columns[3:], np.isfinite(fast)
-    )
+    return RingPoints(*columns[:3], fast, slow, *columns[3:], np.isfinite(fast))
 
 
 def _bin_parts(bin_id: I64, n_eta: int, n_panels: int) -> tuple[I64, I64, I64]:

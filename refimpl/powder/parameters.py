@@ -122,7 +122,9 @@ class Parameters:
 
         A phase's uncertainty is that of its angle, by linear propagation; NaN at amplitude 0.
         """
-        values = dict(zip(PUBLISHED, published_from_pairs(self.geometry(x)[10:], self.model.p), strict=True))
+        values = dict(
+            zip(PUBLISHED, published_from_pairs(self.geometry(x)[10:], self.model.p), strict=True)
+        )
         out: dict[str, tuple[float, float]] = {}
         sigma = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         index = {name: i for i, name in enumerate(self.names)}
@@ -227,7 +229,9 @@ def parameters(
         owner = _owner(name)
         if name in PHASES:
             if model.p[int(_names_of(PHASES[name])[0][1:])] == 0.0:
-                raise ConfigError(f"refine: phase {name} needs its amplitude to be refined or not 0")
+                raise ConfigError(
+                    f"refine: phase {name} needs its amplitude to be refined or not 0"
+                )
             half[i] = wanted.get(name, PHASE_TOLERANCE_DEG)
         else:
             half[i] = wanted.get(owner, np.inf)

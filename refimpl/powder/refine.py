@@ -9,7 +9,8 @@ part of the bin that was seen. tau is chosen so that the reduced chi-square is 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,11 @@ from refimpl.objective.least_squares import (
     accumulate_normal,
     levenberg_marquardt,
 )
+from refimpl.objective.simplex import minimise_simplex
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.parameters import Parameters
 
-__all__ = ["GeometryFit", "fit_geometry", "point_strain", "strain_sigma"]
+__all__ = ["GeometryFit", "fit_geometry", "fit_published", "point_strain", "strain_sigma"]
 
 CLIP_SIGMA = 5.0
 """Points farther out than this many of their own standard deviations are taken out."""
@@ -80,7 +82,9 @@ def _panel(points: RingPoints, corrections: F64) -> NDArray[np.int32]:
     return np.full(len(points), -1, dtype=np.int32)
 
 
-def _problem(points: RingPoints, rings: Rings, p: Parameters, weight: F64):  # type: ignore[no-untyped-def]
+def _problem(
+    points: RingPoints, rings: Rings, p: Parameters, weight: F64
+) -> Callable[[F64], Normal]:
     """Cost, gradient and normal matrix of the weighted strain."""
     corrections = p.model.corrections
     panel = _panel(points, corrections)
@@ -119,8 +123,80 @@ def _tau(strain: F64, sigma: F64, coverage: F64, free: int) -> float:
     return float(np.sqrt(0.5 * (low + high)))
 
 
+SIMPLEX_SPAN = 40.0
+"""Half width of the simplex' search box, in standard uncertainties; it moves with each restart."""
+
+
+def _minimise(problem: Callable[[F64], Normal], x: F64, p: Parameters, solver: str) -> FitResult:
+    """One minimisation of the weighted squares, by either solver; covariance at the minimum."""
+    if solver == "lm":
+        return levenberg_marquardt(problem, x, p.names, lower=p.lower, upper=p.upper)
+    return _simplex(problem, lambda y: problem(y).cost, x, p)
+
+
+def _simplex(
+    problem: Callable[[F64], Normal], cost: Callable[[F64], float], x: F64, p: Parameters
+) -> FitResult:
+    """Nelder-Mead in units of the parameters' own uncertainties, restarted until it gains nothing.
+
+    The published simplex works in raw units within the search range; the restarts make up for
+    its habit of collapsing before the minimum.
+    """
+    before, evaluations = cost(x), 0
+    now = before
+    for _ in range(40):
+        here = problem(x)
+        spread = max(here.cost / max(here.n - len(x), 1), 1e-300)
+        unit = np.sqrt(spread / np.maximum(np.diag(here.hessian), 1e-300))
+        low = np.maximum(-SIMPLEX_SPAN, (p.lower - x) / unit)
+        high = np.minimum(SIMPLEX_SPAN, (p.upper - x) / unit)
+        centre = x
+
+        def scaled(u: F64, centre: F64 = centre, unit: F64 = unit) -> float:
+            return cost(centre + u * unit)
+
+        found = minimise_simplex(
+            scaled, np.zeros(len(x)), low, high, ftol_rel=1e-13, xtol_rel=1e-6,
+            max_evaluations=20000,
+        )  # fmt: skip
+        evaluations += found.evaluations
+        gain = now - found.fun
+        if gain > 0.0:
+            x, now = centre + found.x * unit, found.fun
+        if gain <= 1e-10 * now:
+            break
+    # one evaluation of the linearised problem gives the covariance and the weak directions
+    end = levenberg_marquardt(problem, x, p.names, lower=p.lower, upper=p.upper, max_evaluations=1)
+    return replace(end, cost_before=before, evaluations=evaluations, reason="converged (simplex)")
+
+
+def fit_published(points: RingPoints, rings: Rings, p: Parameters) -> GeometryFit:
+    """Minimise the published objective, the sum of |strain| over all points (spec 1.5).
+
+    Outliers stay in, as published; the covariance is that of the weighted squares at the same
+    point and only indicative.
+    """
+    weight = np.where(points.used, 1.0, 0.0)
+    problem = _problem(points, rings, p, weight)
+
+    def cost(x: F64) -> float:
+        strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
+        return float(np.sum(np.abs(strain[points.used])))
+
+    fit = _simplex(problem, cost, p.start, p)
+    strain = point_strain(points, rings, p.geometry(fit.x), p.model.corrections)
+    fit = replace(fit, covariance=fit.covariance * fit.reduced_chi2)
+    spread = float(np.sqrt(np.mean(strain[points.used] ** 2)))
+    return GeometryFit(fit, p, strain, weight / max(spread, 1e-300) ** 2, points.used, spread)
+
+
 def fit_geometry(
-    points: RingPoints, rings: Rings, p: Parameters, *, clip_sigma: float = CLIP_SIGMA
+    points: RingPoints,
+    rings: Rings,
+    p: Parameters,
+    *,
+    clip_sigma: float = CLIP_SIGMA,
+    solver: str = "lm",
 ) -> GeometryFit:
     """Fit a geometry to ring points.
 
@@ -134,6 +210,8 @@ def fit_geometry(
         What to refine, and from where.
     clip_sigma
         Iterated outlier rule, in units of a point's own standard deviation.
+    solver
+        ``lm`` or ``simplex``.
 
     Returns
     -------
@@ -145,12 +223,9 @@ def fit_geometry(
     # the start may be far off: a robust spread about the median, until the fit has moved
     centred = np.abs(strain[used] - np.median(strain[used]))
     tau = 1.4826 * float(np.median(centred))
-    fit = None
     for _ in range(12):
         weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
-        fit = levenberg_marquardt(
-            _problem(points, rings, p, weight), x, p.names, lower=p.lower, upper=p.upper
-        )
+        fit = _minimise(_problem(points, rings, p, weight), x, p, solver)
         x = fit.x
         strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
         free = int(np.count_nonzero(fit.sigma))
@@ -162,8 +237,6 @@ def fit_geometry(
         if settled:
             break
     weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
-    fit = levenberg_marquardt(
-        _problem(points, rings, p, weight), x, p.names, lower=p.lower, upper=p.upper
-    )
+    fit = _minimise(_problem(points, rings, p, weight), x, p, solver)
     strain = point_strain(points, rings, p.geometry(fit.x), p.model.corrections)
     return GeometryFit(fit, p, strain, weight, used, tau)

@@ -1,0 +1,371 @@
+"""The calibration itself: image in, geometry with uncertainties out, by one documented call.
+
+Passes of extraction and fit follow each other until the parameters stand still: the peaks are
+always sought where the last geometry says they are, on true arcs. There is a cap on the passes
+and an exit where they no longer gain anything; the published loop has neither.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refimpl.crystal.calibrants import calibrant
+from refimpl.crystal.rings import Rings, rings
+from refimpl.detector.model import TiltedFlat
+from refimpl.detector.orientation import model_from_file
+from refimpl.dispatch import current_backend, resolve_threads
+from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.frames import F64
+from refimpl.io.image import Image
+from refimpl.objective.pseudo_strain import strain_summary
+from refimpl.powder.config import PowderConfig, config_from
+from refimpl.powder.grow import Grown, RingsAt, grow_best, reach, ring_widths
+from refimpl.powder.observations import Frame, RingPoints, observe
+from refimpl.powder.parameters import Parameters, parameters
+from refimpl.powder.prepare import Prepared, prepare
+from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published
+from refimpl.powder.result import Iteration, PowderResult
+from refimpl.powder.start import Candidate, candidates, reduce_image, ring_centre
+from refimpl.powder.windows import ring_groups
+from refimpl.units import DEG
+
+__all__ = ["automatic_start", "calibrate"]
+
+WIDEST_ANGLE = 80.0 * DEG
+"""Rings beyond this 2-theta are not thought of."""
+
+NO_POLARISATION = 2.0
+Progress = Callable[[str, float], None]
+
+
+def calibrate(
+    image: str | Path | Image | ArrayLike,
+    *,
+    config: PowderConfig | None = None,
+    mask: str | Path | NDArray[np.bool_] | None = None,
+    reading: dict[str, Any] | None = None,
+    start: TiltedFlat | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> PowderResult:
+    """Detector geometry from one image of a calibrant.
+
+    Parameters
+    ----------
+    image
+        Path of an image in any known format, or an array (n_slow, n_fast) in the file's order.
+    config
+        A whole configuration; `settings` are laid over it.
+    mask
+        True (1) = bad, in the file's pixel order: path or array.
+    reading
+        Options of :func:`refimpl.io.images.read` (``dataset``, ``dark``, ``frames``, ...).
+    start
+        Geometry to start from (its image transform counts); default: found automatically.
+    threads
+        See :func:`refimpl.dispatch.resolve_threads`. The result does not depend on it.
+    progress
+        Called with the name of a stage and the part of the work that is done.
+    **settings
+        Any setting of :class:`refimpl.powder.config.PowderConfig` by name, among them
+        ``wavelength_angstrom`` and ``pixel_size_mm`` (both needed), ``calibrant``,
+        ``lattice_parameter_angstrom``, ``refine``, ``eta_bin_deg``.
+
+    Returns
+    -------
+    PowderResult
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown, missing or out of range.
+    FormatError
+        The image cannot be used.
+    ConvergenceError
+        No rings, or none of the calibrant's.
+
+    Examples
+    --------
+    >>> import refimpl
+    >>> result = refimpl.powder.calibrate(  # doctest: +SKIP
+    ...     "ceria.tif", calibrant="CeO2", wavelength_angstrom=0.2022, pixel_size_mm=0.172
+    ... )
+    """
+    tell = progress or (lambda stage, part: None)
+    clock = _Clock()
+    settled = config_from(settings, base=config)
+    if start is not None:
+        settled = config_from({"image_transform": start.image_transform}, base=settled)
+    _check_names(settled)
+    tell("reading", 0.0)
+    prepared = prepare(image, settled, mask, reading)
+    clock.stop("reading")
+    tell("finding rings", 0.05)
+    everything = rings(
+        calibrant(settled.calibrant.calibrant, settled.calibrant.lattice_parameter_angstrom),
+        settled.beam.wavelength_angstrom,
+        WIDEST_ANGLE,
+    )
+    grown, found = automatic_start(
+        prepared.frame, everything, settled, start=start, threads=threads
+    )
+    clock.stop("automatic start")
+    return _refined(prepared, settled, grown, found, everything, threads, tell, clock)
+
+
+@dataclass
+class _Clock:
+    """Wall and CPU seconds by stage."""
+
+    wall: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    _last: tuple[float, float] = field(
+        default_factory=lambda: (time.perf_counter(), time.process_time())
+    )
+
+    def stop(self, stage: str) -> None:
+        now = (time.perf_counter(), time.process_time())
+        self.wall[stage] = self.wall.get(stage, 0.0) + now[0] - self._last[0]
+        self.cpu[stage] = self.cpu.get(stage, 0.0) + now[1] - self._last[1]
+        self._last = now
+
+
+def _check_names(config: PowderConfig) -> None:
+    """Refuse what could only be found wrong after minutes of work."""
+    probe = TiltedFlat((10, 10), config.detector.pixel_size_mm, 1.0, (5.0, 5.0), p=config.start.p)
+    parameters(probe, config.calibrate.refine, config.calibrate.tolerances)
+    if config.calibrate.objective == "published" and config.calibrate.solver != "simplex":
+        raise ConfigError(
+            "objective 'published' is an L1 sum: it needs solver 'simplex'", key="solver"
+        )
+
+
+def _template(frame: Frame, config: PowderConfig) -> TiltedFlat:
+    ty, tz = config.start.tilt_deg
+    return TiltedFlat(
+        shape=(frame.counts.shape[0], frame.counts.shape[1]),
+        pixel_size_mm=config.detector.pixel_size_mm,
+        lsd_mm=config.start.lsd_mm or 1000.0,
+        beam_centre_px=(0.5 * frame.counts.shape[1], 0.5 * frame.counts.shape[0]),
+        tilts_rad=(config.detector.tx_deg * DEG, ty * DEG, tz * DEG),
+        p=tuple(config.start.p),
+        parallax_mm=config.start.parallax_mm,
+        image_transform=config.detector.image_transform,
+    )
+
+
+def automatic_start(
+    frame: Frame,
+    everything: Rings,
+    config: PowderConfig,
+    *,
+    start: TiltedFlat | None = None,
+    threads: int | None = None,
+) -> tuple[Grown, Rings]:
+    """Centre, distance and tilts good enough to refine from.
+
+    Parameters
+    ----------
+    frame
+        The image.
+    everything
+        The calibrant's rings, to as large an angle as can matter.
+    config
+        Guesses narrow the search; without any, there is none.
+    start
+        A geometry to begin with; the search follows only if it does not explain the image.
+    threads
+        See :func:`refimpl.dispatch.resolve_threads`.
+
+    Returns
+    -------
+    grown, rings
+        The geometry with its points, and the rings that lie on the image.
+
+    Raises
+    ------
+    ConvergenceError
+        No rings, or none of the calibrant's.
+    """
+    template = _template(frame, config) if start is None else start.replace(panel_boxes=None)
+    polarisation = _polarisation(config)
+    given = _given(frame, config, template, start)
+    at = RingsAt(everything)
+    if given is not None:
+        try:
+            return grow_best(
+                frame, [given], template, at, least=0.5, polarisation=polarisation, threads=threads
+            )
+        except ConvergenceError:
+            pass  # the guess does not explain the image: search
+    reduced = reduce_image(frame.counts, frame.usable)
+    centre = ring_centre(reduced)
+    pixel = float(np.mean(template.pixel_size_mm))
+    starts = candidates(reduced, centre, everything, pixel, config.start.lsd_mm)
+    return grow_best(frame, starts, template, at, polarisation=polarisation, threads=threads)
+
+
+def _given(
+    frame: Frame, config: PowderConfig, template: TiltedFlat, start: TiltedFlat | None
+) -> Candidate | None:
+    """Return the user's start as a candidate, if it is complete."""
+    if start is not None:
+        return Candidate(start.beam_centre_px, start.lsd_mm, 1.0)
+    if config.start.lsd_mm is None or config.start.beam_centre_px is None:
+        return None
+    matrix, offset = model_from_file(template.image_transform, template.file_shape)
+    centre = matrix @ np.array(config.start.beam_centre_px) + offset
+    return Candidate((float(centre[0]), float(centre[1])), config.start.lsd_mm, 1.0)
+
+
+def _polarisation(config: PowderConfig) -> float:
+    return NO_POLARISATION if config.beam.polarisation is None else config.beam.polarisation
+
+
+def _refined(
+    prepared: Prepared,
+    config: PowderConfig,
+    grown: Grown,
+    found: Rings,
+    everything: Rings,
+    threads: int | None,
+    tell: Progress,
+    clock: _Clock,
+) -> PowderResult:
+    """Passes of extraction and fit until the parameters stand still."""
+    frame, c = prepared.frame, config.calibrate
+    n_eta = max(8, round(360.0 / c.eta_bin_deg))
+    model = grown.model
+    if config.detector.rho_d_mm is not None:
+        model = model.replace(rho_d_mm=config.detector.rho_d_mm)
+    else:
+        model = model.replace(rho_d_mm=model.farthest_corner_mm())
+    found = RingsAt(everything)(reach(model))
+    fwhm = ring_widths(grown.points, len(found), np.full(len(found), np.median(grown.fwhm_rad)))
+    free = parameters(model, c.refine, c.tolerances)
+    excluded = np.isin(found.number, config.calibrant.exclude_rings)
+    iterations: list[Iteration] = []
+    best: tuple[float, GeometryFit, RingPoints, int] | None = None
+    converged, reason = False, f"stopped after {c.max_iterations} passes"
+    for turn in range(1, c.max_iterations + 1):
+        tell(f"pass {turn}", min(0.1 + 0.15 * turn, 0.9))
+        half = np.maximum(c.window_fwhm * fwhm, 4.0 * min(model.pixel_size_mm) / model.lsd_mm)
+        groups = ring_groups(found.two_theta_rad, fwhm, half, ~excluded)
+        points = observe(
+            frame, model, found, groups, n_eta,
+            polarisation=_polarisation(config), least_coverage=c.least_coverage,
+            least_snr=c.least_snr, threads=threads,
+        )  # fmt: skip
+        points = points.with_used(points.used & ~excluded[points.ring])
+        clock.stop("peaks")
+        if np.count_nonzero(points.used) < len(free) + 3:
+            raise ConvergenceError(
+                f"only {np.count_nonzero(points.used)} ring points for {len(free)} parameters: "
+                "the rings are too weak or too few"
+            )
+        fit = _fit(points, found, free, config)
+        fwhm = ring_widths(points.with_used(fit.used), len(found), fwhm)
+        new = fit.parameters.at(fit.fit.x)
+        summary = strain_summary(fit.strain[points.used])
+        iterations.append(Iteration.of(turn, fit, points, found, summary))
+        clock.stop("geometry")
+        bad = _bad_rings(fit, points, len(found), c.ring_multiplier)
+        moved = _moved(free, model, fit)
+        if best is None or summary.clip_mean <= best[0] * (1.0 + 1e-3):
+            best = (summary.clip_mean, fit, points, turn)
+        model, free = new, free.moved_to(new)
+        if np.any(bad & ~excluded):
+            excluded = excluded | bad
+            best = None  # figures before and after a ring is left out do not compare
+            continue
+        if moved < 0.02 or (c.stopping_strain is not None and summary.mean_all < c.stopping_strain):
+            converged, reason = (
+                True,
+                "parameters stand still" if moved < 0.02 else "stopping strain",
+            )
+            break
+        if turn - best[3] >= 4:
+            reason = "no progress: the best pass is kept"
+            break
+    assert best is not None
+    _, fit, points, _ = best
+    result = PowderResult.build(
+        config=config, prepared=prepared, rings=found, points=points, fit=fit,
+        iterations=tuple(iterations), converged=converged, reason=reason,
+        excluded=excluded, n_eta=n_eta,
+        halves=_cross_validated(points, found, fit.parameters, config),
+        backend=current_backend(), threads=resolve_threads(threads),
+    )  # fmt: skip
+    clock.stop("statistics")
+    tell("done", 1.0)
+    return replace(result, timing=dict(clock.wall), cpu_timing=dict(clock.cpu), command=_command())
+
+
+def _command() -> str:
+    return " ".join(sys.argv)
+
+
+def _fit(points: RingPoints, found: Rings, free: Parameters, config: PowderConfig) -> GeometryFit:
+    c = config.calibrate
+    if c.objective == "published":
+        return fit_published(points, found, free)
+    return fit_geometry(points, found, free, clip_sigma=c.clip_sigma, solver=c.solver)
+
+
+def _moved(free: Parameters, model: TiltedFlat, fit: GeometryFit) -> float:
+    """Largest move of a parameter in this pass, in standard uncertainties."""
+    before = free.moved_to(model).start
+    sigma = fit.fit.sigma
+    moved = np.abs(fit.fit.x - before)[sigma > 0.0] / sigma[sigma > 0.0]
+    return float(np.max(moved)) if len(moved) else 0.0
+
+
+def _bad_rings(
+    fit: GeometryFit, points: RingPoints, n_rings: int, multiplier: float
+) -> NDArray[np.bool_]:
+    """Rings whose mean |strain| over its expected spread is far above the median ring's."""
+    bad = np.zeros(n_rings, dtype=bool)
+    seen = np.unique(points.ring[points.used])
+    if multiplier <= 0.0 or len(seen) < 4:
+        return bad
+    spread = np.abs(fit.strain) * np.sqrt(np.maximum(fit.weight, 0.0))
+    mean = np.array(
+        [
+            np.mean(spread[fit.used & (points.ring == k)])
+            if np.any(fit.used & (points.ring == k))
+            else np.inf
+            for k in seen
+        ]
+    )
+    bad[seen] = mean > multiplier * np.median(mean)
+    return bad
+
+
+def _cross_validated(
+    points: RingPoints, found: Rings, free: Parameters, config: PowderConfig
+) -> F64:
+    """Strain of every used point at a geometry fitted to the other half of the azimuthal bins."""
+    from refimpl.powder.refine import point_strain
+
+    out = np.full(len(points), np.nan)
+    for half in (0, 1):
+        mine = points.used & (points.eta_bin % 2 == half)
+        if np.count_nonzero(mine) <= len(free) or np.count_nonzero(points.used & ~mine) == 0:
+            return out
+        other = points.with_used(mine)
+        fit = _fit(other, found, free, config)
+        strain = point_strain(
+            points, found, fit.parameters.geometry(fit.fit.x), free.model.corrections
+        )
+        score = points.used & ~mine
+        out[score] = strain[score]
+    return out

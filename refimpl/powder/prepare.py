@@ -1,0 +1,103 @@
+"""From whatever holds an image to a frame ready for ring fitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refimpl.errors import ConfigError
+from refimpl.imaging.panel_map import panel_grid
+from refimpl.io import images
+from refimpl.io.image import Image, check_usable
+from refimpl.io.transforms import apply_transforms
+from refimpl.powder.config import PowderConfig
+from refimpl.powder.observations import Frame
+
+__all__ = ["Prepared", "prepare"]
+
+LEAST_COUNT_SCALE = 100.0
+"""An image whose bright pixels are below this is no image of counts and is scaled up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame in the model frame, and where it came from.
+
+    Attributes
+    ----------
+    frame
+        Ready for :func:`refimpl.powder.observations.observe`.
+    source
+        As read, in the file's pixel order.
+    scale
+        Factor that the values were multiplied by, 1 for counts.
+    """
+
+    frame: Frame
+    source: Image
+    scale: float
+
+
+def prepare(
+    image: str | Path | Image | ArrayLike,
+    config: PowderConfig,
+    mask: str | Path | NDArray[np.bool_] | None = None,
+    reading: dict[str, Any] | None = None,
+) -> Prepared:
+    """Read, check, transform, and find the panels.
+
+    Parameters
+    ----------
+    image
+        Path, an image as read, or an array in the file's pixel order.
+    config
+        For the transform, the panels and the noise.
+    mask
+        True (1) = bad, in the file's pixel order; a path or an array.
+    reading
+        Further options of :func:`refimpl.io.images.read`, for a path.
+
+    Raises
+    ------
+    FormatError
+        The file or the image is not usable; see :mod:`refimpl.io.images`.
+    ConfigError
+        Reading options were given for an array.
+    """
+    if isinstance(image, str | Path):
+        source = images.read(image, mask=mask, **(reading or {}))
+    elif reading:
+        raise ConfigError(f"{', '.join(reading)}: only for an image that is read from a file")
+    elif isinstance(image, Image):
+        source = image
+    else:
+        source = images.from_array(np.asarray(image), mask=mask)
+    check_usable(source)
+    codes = config.detector.image_transform
+    counts = np.ascontiguousarray(apply_transforms(source.data, codes), dtype=np.float64)
+    bad = apply_transforms(source.mask, codes)
+    usable = ~bad
+    bright = float(np.percentile(counts[usable], 99.9))
+    scale = 1.0
+    if not np.issubdtype(source.data.dtype, np.integer) and 0.0 < bright < LEAST_COUNT_SCALE:
+        scale = 10.0 * LEAST_COUNT_SCALE / bright
+        counts = counts * scale
+    if config.detector.panels == "auto":
+        boxes, panel_map = panel_grid(usable)
+    else:
+        boxes = np.array([[0, 0, counts.shape[1], counts.shape[0]]], dtype=np.int64)
+        panel_map = np.zeros(counts.shape, dtype=np.int16)
+    frame = Frame(
+        counts=counts,
+        usable=np.ascontiguousarray(usable, dtype=np.uint8),
+        panel_map=panel_map,
+        n_panels=max(len(boxes), 1),
+        boxes=boxes,
+        gain=config.detector.gain * scale,
+        variance_floor=config.detector.variance_floor * scale * scale,
+    )
+    return Prepared(frame, source, scale)

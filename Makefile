@@ -109,5 +109,5 @@ validate: $(VENV)/.twins
 	  $(PY) -m pytest -m slow; fi
 
 clean:
-	rm -rf build dist demo-out docs/_build docs/gallery refimpl.egg-info
+	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery refimpl.egg-info
 	rm -f refimpl/_ext/*.c refimpl/_ext/*.so refimpl/_ext/*.pyd $(VENV)/.twins

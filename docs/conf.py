@@ -1,0 +1,125 @@
+"""Configuration of the documentation; the tables of settings are generated from the code."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import refimpl  # noqa: E402
+from refimpl.io.midas_keys import KEYS  # noqa: E402
+from refimpl.powder.config import PowderConfig  # noqa: E402
+
+project = "refimpl"
+author = "The refimpl developers"
+project_copyright = "The refimpl developers, BSD 3-Clause"
+version = release = refimpl.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinxcontrib.bibtex",
+]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "unsrt"
+numpydoc_show_class_members = False
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+exclude_patterns = ["_build", "_generated", "gallery/**.ipynb"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+# numpydoc entries such as "fast_px, slow_px" or "(n,) [rad]." are prose, not cross references
+# ("autodoc" is its failure to print the defaults of frozen dataclasses)
+suppress_warnings = ["myst.xref_missing", "ref.python", "autodoc"]
+
+if list((HERE.parent / "examples").glob("plot_*.py")):
+    extensions.append("sphinx_gallery.gen_gallery")
+    sphinx_gallery_conf = {"examples_dirs": "../examples", "gallery_dirs": "gallery"}
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _settings() -> str:
+    """One Markdown table for each table of the TOML file."""
+    parts = []
+    for table, field in PowderConfig.model_fields.items():
+        model = field.annotation
+        if not hasattr(model, "model_fields"):
+            continue
+        parts += [f"### `[{table}]`", "", "| setting | default | meaning |", "|---|---|---|"]
+        for name, setting in model.model_fields.items():
+            default = (
+                "required"
+                if setting.is_required()
+                else f"`{setting.get_default(call_default_factory=True)}`"
+            )
+            parts.append(f"| `{name}` | {_cell(default)} | {_cell(setting.description)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _midas_keys() -> str:
+    """Every key of the published parameter files."""
+    rows = ["| key | default | unit | meaning |", "|---|---|---|---|"]
+    for key in KEYS.values() if isinstance(KEYS, dict) else KEYS:
+        default = "" if key.default is None else f"`{key.default}`"
+        rows.append(f"| `{key.name}` | {_cell(default)} | {key.unit} | {_cell(key.help)} |")
+    return "\n".join(rows) + "\n"
+
+
+generated = HERE / "_generated"
+generated.mkdir(exist_ok=True)
+(generated / "settings.md").write_text(_settings())
+(generated / "midas_keys.md").write_text(_midas_keys())
+
+
+def _modules() -> None:
+    """One page for each module, with everything public on it, and the list of them."""
+    folder = HERE / "api"
+    folder.mkdir(exist_ok=True)
+    names = {
+        m.name: m.ispkg
+        for m in pkgutil.walk_packages(refimpl.__path__, "refimpl.")
+        if "._ext" not in m.name and ".centring" not in m.name and "strategies_" not in m.name
+    }
+    for old in folder.glob("*.rst"):
+        if old.stem not in (*names, "index"):
+            old.unlink()
+    for name, is_room in names.items():
+        members = "" if is_room else "   :members:\n"  # a room only passes its modules' names on
+        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n{members}"
+        page = folder / f"{name}.rst"
+        if not page.exists() or page.read_text() != text:
+            page.write_text(text)
+    listing = "\n".join(f"   {name}" for name in names)
+    (folder / "index.rst").write_text(
+        f"Modules\n=======\n\n.. toctree::\n   :maxdepth: 1\n\n{listing}\n"
+    )
+
+
+_modules()
+
+
+def _escape_bars(app, what, name, obj, options, lines) -> None:
+    """An absolute value in a docstring is not a substitution."""
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith(("|", "+")):  # a table or a line block
+            continue
+        parts = re.split(r"(``.*?``|`[^`]*`)", line)  # literals and roles stay
+        parts[::2] = [re.sub(r"\|([^|]+)\|", r"\\|\1\\|", part) for part in parts[::2]]
+        lines[i] = "".join(parts)
+
+
+def setup(app) -> None:
+    app.connect("autodoc-process-docstring", _escape_bars)

@@ -64,10 +64,10 @@ REFIMPL_INLINE double positive(double v) { return v > LEAST_MODEL ? v : LEAST_MO
 /* Sums of one bin at parameters p (6 or 8 of them).
  * old_weight: weights of the last accepted model, for `after` = sum old_weight (y - m)^2;
  * NULL: use the new ones. new_weight (n rounded up to LANES): weights of this model;
- * `own` = the same sum under them. */
+ * `own` = the same sum under them. keep: the new weights are the old ones. */
 REFIMPL_INLINE void accumulate(
     const double *x, const double *y, const double *c, int64_t n, const double *p, int n_par,
-    double middle, double gain, double v0, const double *old_weight, double *new_weight,
+    double middle, double gain, double v0, const double *old_weight, int keep, double *new_weight,
     double *a, double *b, double *after, double *own)
 {
     double acc[36][LANES], accb[8][LANES], acc2[LANES], acc3[LANES];
@@ -119,6 +119,7 @@ REFIMPL_INLINE void accumulate(
         }
         if (old_weight == NULL) { for (l = 0; l < LANES; l++) wo[l] = w[l]; }
         else { for (l = 0; l < LANES; l++) wo[l] = old_weight[at + l]; }
+        if (keep) { for (l = 0; l < LANES; l++) w[l] = wo[l]; }
         for (l = 0; l < LANES; l++) {
             const double r = ys[l] - m[l];
             acc2[l] += wo[l] * r * r;
@@ -149,18 +150,18 @@ REFIMPL_INLINE void accumulate(
 /* One copy a number of parameters, so that the loops over them unroll. */
 static REFIMPL_CLONES void accumulate_6(
     const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
-    double gain, double v0, const double *old_weight, double *new_weight, double *a, double *b,
+    double gain, double v0, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 6, middle, gain, v0, old_weight, new_weight, a, b, after, own);
+    accumulate(x, y, c, n, p, 6, middle, gain, v0, old_weight, keep, new_weight, a, b, after, own);
 }
 
 static REFIMPL_CLONES void accumulate_8(
     const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
-    double gain, double v0, const double *old_weight, double *new_weight, double *a, double *b,
+    double gain, double v0, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 8, middle, gain, v0, old_weight, new_weight, a, b, after, own);
+    accumulate(x, y, c, n, p, 8, middle, gain, v0, old_weight, keep, new_weight, a, b, after, own);
 }
 
 #endif

@@ -11,12 +11,13 @@ from libc.string cimport memcpy
 cdef extern from "ring_peaks.h" nogil:
     void accumulate_6(
         const double*, const double*, const double*, int64_t, const double*, double, double,
-        double, const double*, double*, double*, double*, double*, double*) noexcept
+        double, const double*, int, double*, double*, double*, double*, double*) noexcept
     void accumulate_8(
         const double*, const double*, const double*, int64_t, const double*, double, double,
-        double, const double*, double*, double*, double*, double*, double*) noexcept
+        double, const double*, int, double*, double*, double*, double*, double*) noexcept
 
 cdef int MAX_ITERATIONS = 40
+cdef int REWEIGHT = 12
 cdef int MIN_PIXELS = 12
 cdef double WIDTH_RANGE = 4.0
 cdef enum:
@@ -234,9 +235,9 @@ cdef int fit_one(
     for i in range(n_par):
         p[i] = trial[i]
     if n_par == 6:
-        accumulate_6(x, y, c, n, p, middle, gain, v0, NULL, weight, a, b, &before, &before)
+        accumulate_6(x, y, c, n, p, middle, gain, v0, NULL, 0, weight, a, b, &before, &before)
     else:
-        accumulate_8(x, y, c, n, p, middle, gain, v0, NULL, weight, a, b, &before, &before)
+        accumulate_8(x, y, c, n, p, middle, gain, v0, NULL, 0, weight, a, b, &before, &before)
     # `before` is the sum of squares of the accepted model under its own weights; the next trial
     # is compared under the same weights
     chi2[0] = before
@@ -263,10 +264,12 @@ cdef int fit_one(
             break
         if n_par == 6:
             accumulate_6(
-                x, y, c, n, trial, middle, gain, v0, weight, new_weight, new_a, new_b, &after, &own)
+                x, y, c, n, trial, middle, gain, v0, weight, turn > REWEIGHT, new_weight,
+                new_a, new_b, &after, &own)
         else:
             accumulate_8(
-                x, y, c, n, trial, middle, gain, v0, weight, new_weight, new_a, new_b, &after, &own)
+                x, y, c, n, trial, middle, gain, v0, weight, turn > REWEIGHT, new_weight,
+                new_a, new_b, &after, &own)
         if not after <= before * (1.0 + 1e-9):
             damping = max(10.0 * damping, 1e-3)
             if damping > 1e8:

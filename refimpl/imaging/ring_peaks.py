@@ -35,6 +35,9 @@ STATUS = {
 
 MAX_ITERATIONS = 40
 MIN_PIXELS = 12
+REWEIGHT = 12
+"""Iterations after which the weights stand still: a profile that is no pseudo-Voigt can otherwise
+chase its own weights for ever. Good fits are done before."""
 WIDTH_RANGE = 4.0
 """A fitted width stays within this factor of its start value."""
 
@@ -179,7 +182,8 @@ def _fit_one(
                 break
             continue
         p, model, jacobian = trial, new_model, new_jacobian
-        weight = 1.0 / (gain * np.maximum(model, _LEAST_MODEL) + v0)
+        if iteration <= REWEIGHT:
+            weight = 1.0 / (gain * np.maximum(model, _LEAST_MODEL) + v0)
         a, b = _normal(y, model, jacobian, weight)
         damping = 0.1 * damping if damping > 1e-7 else 0.0
     chi2 = float(np.sum(weight * (y - model) ** 2))

@@ -23,7 +23,7 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.detector.orientation import model_from_file
 from refimpl.dispatch import current_backend, resolve_threads
 from refimpl.errors import ConfigError, ConvergenceError
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.io.image import Image
 from refimpl.objective.pseudo_strain import strain_summary
 from refimpl.powder.config import PowderConfig, config_from
@@ -38,6 +38,12 @@ from refimpl.powder.windows import ring_groups
 from refimpl.units import DEG
 
 __all__ = ["automatic_start", "calibrate"]
+
+SETTLE = 2
+"""Passes in which the widths of the rings, hence the windows, still change."""
+
+STANDS_STILL = 0.05
+"""The passes have converged when no parameter moves by more than this part of its uncertainty."""
 
 WIDEST_ANGLE = 80.0 * DEG
 """Rings beyond this 2-theta are not thought of."""
@@ -255,6 +261,7 @@ def _refined(
     excluded = np.isin(found.number, config.calibrant.exclude_rings)
     iterations: list[Iteration] = []
     best: tuple[float, GeometryFit, RingPoints, int] | None = None
+    lasting: I64 | None = None
     converged, reason = False, f"stopped after {c.max_iterations} passes"
     for turn in range(1, c.max_iterations + 1):
         tell(f"pass {turn}", min(0.1 + 0.15 * turn, 0.9))
@@ -266,6 +273,10 @@ def _refined(
             least_snr=c.least_snr, threads=threads,
         )  # fmt: skip
         points = points.with_used(points.used & ~excluded[points.ring])
+        if turn >= SETTLE:
+            # a point at the edge of a rule may come and go with every pass: once gone it stays out
+            lasting = points.key if lasting is None else np.intersect1d(lasting, points.key)
+            points = points.with_used(points.used & np.isin(points.key, lasting))
         clock.stop("peaks")
         if np.count_nonzero(points.used) < len(free) + 3:
             raise ConvergenceError(
@@ -273,7 +284,8 @@ def _refined(
                 "the rings are too weak or too few"
             )
         fit = _fit(points, found, free, config)
-        fwhm = ring_widths(points.with_used(fit.used), len(found), fwhm)
+        if turn <= SETTLE:  # then the windows stand still, so that the passes can
+            fwhm = ring_widths(points.with_used(fit.used), len(found), fwhm)
         new = fit.parameters.at(fit.fit.x)
         summary = strain_summary(fit.strain[points.used])
         iterations.append(Iteration.of(turn, fit, points, found, summary))
@@ -287,10 +299,12 @@ def _refined(
             excluded = excluded | bad
             best = None  # figures before and after a ring is left out do not compare
             continue
-        if moved < 0.02 or (c.stopping_strain is not None and summary.mean_all < c.stopping_strain):
+        if moved < STANDS_STILL or (
+            c.stopping_strain is not None and summary.mean_all < c.stopping_strain
+        ):
             converged, reason = (
                 True,
-                "parameters stand still" if moved < 0.02 else "stopping strain",
+                "parameters stand still" if moved < STANDS_STILL else "stopping strain",
             )
             break
         if turn - best[3] >= 4:

@@ -92,6 +92,11 @@ class RingPoints:
     def __len__(self) -> int:
         return len(self.ring)
 
+    @property
+    def key(self) -> I64:
+        """(n,) one number for the place (ring, panel, azimuthal bin) of each point."""
+        return (self.ring * 100_000 + self.panel) * 100_000 + self.eta_bin
+
     def select(self, keep: NDArray[Any]) -> RingPoints:
         """Copy with some points only."""
         return replace(self, **{name: getattr(self, name)[keep] for name in self.__annotations__})

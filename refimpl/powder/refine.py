@@ -31,7 +31,8 @@ from refimpl.powder.parameters import Parameters
 __all__ = ["GeometryFit", "fit_geometry", "fit_published", "point_strain", "strain_sigma"]
 
 CLIP_SIGMA = 5.0
-"""Points farther out than this many of their own standard deviations are taken out."""
+"""Points lose weight about this many of their own standard deviations: all of it at 6/5 of it,
+none at 4/5. A step would let a point at the edge come and go with every pass, for ever."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +107,10 @@ def _problem(
     return normal
 
 
-def _tau(strain: F64, sigma: F64, coverage: F64, free: int) -> float:
+def _tau(strain: F64, sigma: F64, coverage: F64, keep: F64, free: int) -> float:
     """Paule-Mandel: the tau for which sum strain^2/(sigma^2 + tau^2/f) = n - k; 0 if none is."""
-    dof = max(len(strain) - free, 1)
-    square = strain * strain
+    dof = max(float(np.sum(keep)) - free, 1.0)
+    square = keep * strain * strain
 
     def excess(tau2: float) -> float:
         return float(np.sum(square / (sigma * sigma + tau2 / coverage))) - dof
@@ -218,25 +219,29 @@ def fit_geometry(
     GeometryFit
     """
     sigma, coverage = strain_sigma(points), points.coverage
-    x, used = p.start, points.used.copy()
+    x, keep = p.start, points.used.astype(np.float64)
     strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
     # the start may be far off: a robust spread about the median, until the fit has moved
-    centred = np.abs(strain[used] - np.median(strain[used]))
-    tau = 1.4826 * float(np.median(centred))
-    for _ in range(12):
-        weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
+    tau = 1.4826 * float(np.median(np.abs(strain - np.median(strain[points.used]))[points.used]))
+    for _ in range(30):
+        weight = keep / (sigma * sigma + tau * tau / coverage)
         fit = _minimise(_problem(points, rings, p, weight), x, p, solver)
         x = fit.x
         strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
         free = int(np.count_nonzero(fit.sigma))
-        new_tau = _tau(strain[used], sigma[used], coverage[used], free)
+        new_tau = _tau(strain, sigma, coverage, keep, free)
         spread = np.sqrt(sigma * sigma + new_tau * new_tau / coverage)
-        new_used = points.used & (np.abs(strain) < clip_sigma * spread)
-        settled = bool(np.all(new_used == used)) and abs(new_tau - tau) <= 1e-3 * tau
-        tau, used = new_tau, new_used
+        new_keep = np.where(points.used, _taper(np.abs(strain) / (clip_sigma * spread)), 0.0)
+        change = float(np.max(np.abs(new_keep - keep), initial=0.0))
+        settled = change < 1e-3 and abs(new_tau - tau) <= 1e-4 * tau
+        tau, keep = new_tau, new_keep
         if settled:
             break
-    weight = np.where(used, 1.0 / (sigma * sigma + tau * tau / coverage), 0.0)
-    fit = _minimise(_problem(points, rings, p, weight), x, p, solver)
-    strain = point_strain(points, rings, p.geometry(fit.x), p.model.corrections)
-    return GeometryFit(fit, p, strain, weight, used, tau)
+    weight = keep / (sigma * sigma + tau * tau / coverage)
+    return GeometryFit(fit, p, strain, weight, keep > 0.0, tau)
+
+
+def _taper(distance: F64) -> F64:
+    """Weight 1 up to 0.8, 0 from 1.2, a smooth half cosine between."""
+    part = np.clip((distance - 0.8) / 0.4, 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * part))

@@ -182,9 +182,7 @@ def ring_centre(reduced: ReducedImage) -> tuple[float, float]:
         if moved < 1e-3:
             break
     if np.mean(np.abs(miss) < 0.1) < 0.15:
-        raise ConvergenceError(
-            "no rings found: the lines in the image have no common centre"
-        )
+        raise ConvergenceError("no rings found: the lines in the image have no common centre")
     return float(centre[0] * reduced.factor), float(centre[1] * reduced.factor)
 
 

@@ -10,10 +10,31 @@ import numpy as np
 from refimpl.report.view import Quantity
 from refimpl.units import MICROSTRAIN
 
-__all__ = ["count", "microstrain", "quantity", "seconds", "with_uncertainty"]
+__all__ = ["LABELS", "count", "microstrain", "parameter", "quantity", "seconds", "with_uncertainty"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NOTHING = "–"
+
+LABELS = {
+    "lsd": "distance Lsd",
+    "distance": "distance Lsd",
+    "beam_fast": "beam centre, fast",
+    "beam_slow": "beam centre, slow",
+    "tx": "tilt tx",
+    "ty": "tilt ty",
+    "tz": "tilt tz",
+    "rho_d": "RhoD",
+}
+"""Names of parameters for readers, by the field name without its unit; others stay as they are."""
+_SUFFIXES = ("_mm", "_px", "_rad", "_deg", "_um", "_angstrom")
+
+
+def parameter(name: object) -> tuple[str, str]:
+    """Name for readers and name without its unit: ``lsd_mm`` -> (``distance Lsd``, ``lsd``)."""
+    text = str(name)
+    stem = next((text.removesuffix(end) for end in _SUFFIXES if text.endswith(end)), text)
+    stem = {"Lsd": "lsd"}.get(stem, stem)
+    return LABELS.get(stem, stem), stem
 
 
 def with_uncertainty(value: float, sigma: float | None, digits: int = 2) -> str:

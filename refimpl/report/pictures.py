@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
@@ -67,7 +69,7 @@ def _key(figure: Figure, left_in: float, top_in: float) -> None:
     if top_in < 1.0:
         return
     line = Line2D([], [], color=style.VERMILLION, label="predicted ring")
-    hollow = {"ls": "", "mfc": "none", "mec": style.BLUE}
+    hollow: dict[str, Any] = {"ls": "", "mfc": "none", "mec": style.BLUE}
     point = Line2D([], [], marker="o", ms=6, label="fitted peak", **hollow)
     square = Line2D([], [], marker="s", ms=8, label="place of a close-up", **hollow)
     cross = Line2D([], [], ls="", marker="+", ms=10, mew=1.6, color=style.BLUE, label="beam centre")
@@ -128,15 +130,17 @@ def _close_up(view: PowderView, eta_deg: float) -> tuple[float, float] | None:
     if used.empty:
         return None
     turn = np.angle(np.exp(1j * (used["eta_rad"].to_numpy(dtype=float) - np.radians(eta_deg))))
-    near = used[np.abs(turn) < np.radians(30.0)]
+    near = used.assign(turn=np.abs(turn))[np.abs(turn) < np.radians(30.0)]
     if near.empty:
         return None
     # A strong ring shows more than the faint last one: the outermost of the stronger half.
     strength = near.groupby("ring")["amplitude"].median()
     near = near[near["ring"] == strength[strength >= strength.median()].index.max()]
+    near = near.sort_values("turn")
+    # The nearest that is clear of gaps; failing that, the clearest.
     spots = near[["fast_px", "slow_px"]].to_numpy(dtype=float)
-    # Not beside a gap, if it can be helped.
-    best = max(range(len(spots)), key=lambda i: _seen(view.image, spots[i]))
+    seen = np.array([_seen(view.image, spot) for spot in spots])
+    best = int(np.argmax(np.minimum(seen, 0.97)))
     return float(spots[best, 0]), float(spots[best, 1])
 
 
@@ -211,7 +215,8 @@ def residual_map(view: PowderView) -> Figure:
             bar.set_label("strain (µε)", labelpad=2.0)
             bar.outline.set_linewidth(0.6)
             for y, text in ((1.09, "ring too small"), (-0.09, "ring too large")):
-                where = {"transform": bar.ax.transAxes, "ha": "center", "va": "center"}
+                where: dict[str, Any] = {"transform": bar.ax.transAxes, "ha": "center"}
+                where["va"] = "center"
                 bar.ax.text(2.0, y, text, fontsize=8.5, color=style.MUTED, **where)
     return figure
 
@@ -225,8 +230,8 @@ def draw_residual_map(ax: Axes, view: PowderView) -> PathCollection | None:
     _frame(ax, view)
     out = view.left_out
     if len(out):
-        x, y = out["fast_px"], out["slow_px"]
-        ax.plot(x, y, ls="", marker="x", ms=3, mew=0.6, color=style.GREY, label="left out")
+        away = (out["fast_px"], out["slow_px"])
+        ax.plot(*away, ls="", marker="x", ms=3, mew=0.6, color=style.GREY, label="left out")
         ax.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="#d0d7de")
     used = view.used
     if used.empty:

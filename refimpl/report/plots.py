@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from refimpl.frames import F64, I64
 from refimpl.report import style
+from refimpl.report.numbers import parameter
 from refimpl.report.pictures import strain_limit
 from refimpl.report.view import PowderView
 from refimpl.units import MICROSTRAIN
@@ -20,8 +22,11 @@ from refimpl.units import MICROSTRAIN
 __all__ = ["correlation_matrix", "draw_histogram", "draw_strain", "residual_against_eta"]
 __all__ += ["residual_histogram", "strain_against_two_theta"]
 
-_SIZES = (("mean_all", "mean of all", style.GREY), ("median", "median", style.SKY))
-_SIZES += (("clip_mean", "clipped mean", style.BLUE),)
+_SIZES = (
+    ("mean_all", "mean of all", style.GREY),
+    ("median", "median", style.SKY),
+    ("clip_mean", "clipped mean", style.BLUE),
+)
 _NO_POINTS = "no points were used"
 _BOXED: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
 
@@ -47,7 +52,7 @@ def _draw_convergence(ax: Axes, view: PowderView) -> None:
         return
     number = _column(view, "iteration")
     number = np.where(np.isfinite(number), number, np.arange(len(number)))
-    ends = []
+    ends: list[float] = []
     for key, label, colour in _SIZES:
         value = _column(view, key) / MICROSTRAIN
         if np.isfinite(value).any():
@@ -88,13 +93,11 @@ def _draw_passes(ax: Axes, view: PowderView) -> None:
     _name_passes(ax, passes, colours)
 
 
-def _name_passes(ax: Axes, passes: list[object], colours: F64) -> None:
+def _name_passes(ax: Axes, passes: Sequence[Mapping[str, Any]], colours: F64) -> None:
     """Key to the passes at the right edge, first, middle and last if there are many."""
-    shown = range(len(passes))
-    if len(passes) > 9:
-        shown = np.unique(np.linspace(0, len(passes) - 1, 9).astype(int))  # type: ignore[assignment]
+    shown = np.unique(np.linspace(0, len(passes) - 1, min(9, len(passes))).astype(int))
     for place, index in enumerate(shown):
-        number = passes[index].get("iteration", index)  # type: ignore[attr-defined]
+        number = passes[index].get("iteration", index)
         ax.text(
             *(1.03, 0.97 - 0.105 * place, f"● {number}"),
             transform=ax.transAxes,
@@ -168,7 +171,13 @@ def draw_histogram(ax: Axes, view: PowderView) -> None:
     sigma = view.sigma_strain(used) / MICROSTRAIN
     limit = 1.6 * strain_limit(used["strain"].to_numpy(dtype=float))
     edges = np.linspace(-limit, limit, 61)
-    ax.hist(np.clip(strain, -limit, limit), edges, color=style.SKY, alpha=0.85)
+    ax.hist(
+        np.clip(strain, -limit, limit),
+        list(edges),
+        color=style.SKY,
+        alpha=0.85,
+        histtype="stepfilled",
+    )
     grid = np.linspace(-limit, limit, 401)
     good = sigma[np.isfinite(sigma) & (sigma > 0)]
     top = ax.get_ylim()[1]
@@ -214,7 +223,13 @@ def _draw_normalised(ax: Axes, view: PowderView) -> None:
         return
     limit = float(np.clip(np.percentile(np.abs(ratio), 98) * 1.3, 4.0, 40.0))
     edges = np.linspace(-limit, limit, 61)
-    ax.hist(np.clip(ratio, -limit, limit), edges, color=style.SKY, alpha=0.85)
+    ax.hist(
+        np.clip(ratio, -limit, limit),
+        list(edges),
+        color=style.SKY,
+        alpha=0.85,
+        histtype="stepfilled",
+    )
     top = ax.get_ylim()[1]
     grid = np.linspace(-limit, limit, 401)
     curve = _mixture(grid, np.ones(1)) * ratio.size * (edges[1] - edges[0])
@@ -264,7 +279,12 @@ def _draw_ring_eta(figure: Figure, ax: Axes, ring: I64, eta: F64, strain: F64) -
     limit = strain_limit(mean * MICROSTRAIN)
     extent = (-180.0, 180.0, -0.5, len(rings) - 0.5)
     table = np.ma.masked_invalid(mean.reshape(len(rings), 72))
-    options = {"cmap": style.DIVERGING, "vmin": -limit, "vmax": limit, "aspect": "auto"}
+    options: dict[str, Any] = {
+        "cmap": style.DIVERGING,
+        "vmin": -limit,
+        "vmax": limit,
+        "aspect": "auto",
+    }
     picture = ax.imshow(table, extent=extent, origin="lower", **options)
     step = max(1, len(rings) // 12)
     ax.set_yticks(np.arange(0, len(rings), step), [str(r) for r in rings[::step]])
@@ -277,7 +297,7 @@ def _draw_ring_eta(figure: Figure, ax: Axes, ring: I64, eta: F64, strain: F64) -
 
 def correlation_matrix(view: PowderView) -> Figure:
     """Correlations of the refined parameters."""
-    names = [] if view.correlations is None else [str(n) for n in view.correlations[1]]
+    names = [] if view.correlations is None else [parameter(n)[0] for n in view.correlations[1]]
     k = len(names)
     with style.styled():
         side = float(np.clip(2.6 + 0.42 * k, 4.2, 8.2))
@@ -294,6 +314,8 @@ def correlation_matrix(view: PowderView) -> Figure:
         step = max(1, k // 30)
         ax.set_xticks(range(0, k, step), names[::step], rotation=60, ha="right", fontsize=8)
         ax.set_yticks(range(0, k, step), names[::step], fontsize=8)
+        if k > 1:  # the diagonal says nothing
+            ax.set(xlim=(-0.5, k - 1.5), ylim=(k - 0.5, 0.5))
         ax.grid(visible=False)
         if k <= 14:
             _write_cells(ax, matrix)

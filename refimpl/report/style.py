@@ -90,8 +90,9 @@ def styled() -> Iterator[None]:
 
     They belong to the process, so a lock keeps two threads of ours from mixing them up.
     """
-    reset = {key: rcParamsDefault[key] for key in rcParams if key.startswith(_RESET)}
-    with _LOCK, rc_context({**reset, **_STYLE}):
+    settings: dict[Any, Any] = {k: rcParamsDefault[k] for k in rcParams if k.startswith(_RESET)}
+    settings.update(_STYLE)
+    with _LOCK, rc_context(settings):
         yield
 
 
@@ -119,7 +120,7 @@ def title(ax: Axes, text: str, detail: str = "", pad: float = 9.0) -> None:
     """
     ax.set_title(text, loc="left", pad=pad)
     if detail:
-        muted = {"fontsize": 9.0, "fontweight": "normal", "color": MUTED}
+        muted: dict[str, Any] = {"fontsize": 9.0, "fontweight": "normal", "color": MUTED}
         ax.set_title(detail, loc="right", pad=pad, **muted)
 
 

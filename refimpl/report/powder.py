@@ -1,0 +1,197 @@
+"""The report of a powder calibration: figures as PNG, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from refimpl.io.atomic import atomic_path, make_folder, write_text
+from refimpl.report import figures as draw
+from refimpl.report import page, sections, style
+from refimpl.report.pictures import draw_overlay, draw_residual_map
+from refimpl.report.plots import draw_histogram, draw_strain
+from refimpl.report.view import PowderView, Quantity
+
+__all__ = ["PowderView", "Quantity", "figures", "overview", "write_report"]
+
+
+class _Entry(NamedTuple):
+    """One figure of the page: how it is drawn, and what its reader should look for."""
+
+    draw: Callable[[PowderView], Figure]
+    alt: str
+    caption: str
+
+
+_FIGURES = {
+    "ring_overlay": _Entry(
+        draw.ring_overlay,
+        "Calibrant image with the predicted rings, and four close-ups",
+        "Predicted rings (orange) in every other 15° sector, so that the measured ring goes on "
+        "where the line stops. In the close-ups, pixel by pixel, the line should run through the "
+        "middle of the ring and through the fitted peaks (blue circles). Contrast is compressed.",
+    ),
+    "residual_map": _Entry(
+        draw.residual_map,
+        "Map of the detector with every fitted point coloured by its signed strain",
+        "A good calibration looks like confetti. Colour by module means that the modules stand "
+        "apart; two or four lobes around the beam mean tilt or distortion; one colour inside and "
+        "another outside means distance or radial distortion. Grey crosses were left out.",
+    ),
+    "cake": _Entry(
+        draw.cake_figure,
+        "Intensity against two-theta and azimuth with the predicted angles",
+        "Every ring should be a straight vertical line on its dashed prediction. A wave means a "
+        "wrong centre (one period) or tilt (two periods); a constant offset, a wrong distance or "
+        "wavelength.",
+    ),
+    "radial_profile": _Entry(
+        draw.radial_profile,
+        "Mean intensity against two-theta with the predicted angles",
+        "Peaks should stand on the predicted angles. A peak without a line is another phase or a "
+        "wrong calibrant; a line without a peak is a weak ring or one outside the image.",
+    ),
+    "strain_against_two_theta": _Entry(
+        draw.strain_against_two_theta,
+        "Strain against two-theta at each pass, and of every point after the last",
+        "Left, the loop should level off. Right, the rings should settle on zero from pass to "
+        "pass. Below, ring means off zero by more than their bars show what the model still lacks: "
+        "a slope is distance or wavelength, a bend is radial distortion, one ring alone is an "
+        "overlap or a bad peak.",
+    ),
+    "residual_against_eta": _Entry(
+        draw.residual_against_eta,
+        "Mean strain by ring and azimuth, and its course around the beam",
+        "Waves that all rings share are tilt or distortion that the model does not have; steps at "
+        "fixed azimuths are module borders. Empty cells hold no points.",
+    ),
+    "residual_histogram": _Entry(
+        draw.residual_histogram,
+        "Histogram of the residuals with the normal curves of their stated errors",
+        "If peak noise were all, the bars would follow the orange curves. Wider bars are "
+        "systematic residuals, which better statistics will not remove; outer bars hold all that "
+        "lies beyond.",
+    ),
+    "correlations": _Entry(
+        draw.correlation_matrix,
+        "Correlations of the refined parameters",
+        "Pairs near +1 or −1 move together: their sum or difference is known far better than "
+        "either of them.",
+    ),
+}
+
+_RESIDUALS = (
+    *("residual_map", "strain_against_two_theta", "residual_against_eta"),
+    "residual_histogram",
+)
+
+
+def figures(view: PowderView) -> dict[str, Figure]:
+    """Every figure that the view has data for, by name, in the order of the page."""
+    skipped = {
+        "cake": view.cake is None,
+        "radial_profile": view.radial is None,
+        "correlations": view.correlations is None or len(view.correlations[1]) < 2,
+    }
+    return {name: e.draw(view) for name, e in _FIGURES.items() if not skipped.get(name, False)}
+
+
+def overview(view: PowderView) -> Figure:
+    """One figure for a notebook: overlay, residual map, strain against 2-theta, histogram."""
+    with style.styled():
+        figure = style.new_figure(10.5, 9.2)
+        axes = [
+            figure.add_axes((left, bottom, 0.38, 0.385), anchor="W")
+            for bottom in (0.56, 0.065)
+            for left in (0.08, 0.56)
+        ]
+        draw_overlay(axes[0], view)
+        style.title(axes[0], "Predicted rings")
+        points = draw_residual_map(axes[1], view)
+        style.title(axes[1], "Residual strain")
+        if points is not None:
+            bar = figure.colorbar(
+                points, cax=figure.add_axes((0.9, 0.6, 0.015, 0.3)), extend="both"
+            )
+            bar.set_label("strain (µε)")
+            bar.outline.set_linewidth(0.6)
+        draw_strain(axes[2], view)
+        style.title(axes[2], "Strain against 2θ")
+        draw_histogram(axes[3], view)
+        style.title(axes[3], "Residuals")
+    return figure
+
+
+def write_report(view: PowderView, folder: str | os.PathLike[str]) -> Path:
+    """Write ``figures/<name>.png`` and ``report.html`` into a folder.
+
+    The page holds its figures and style: it can be mailed, archived and opened without a network.
+    Files appear whole or not at all; the page comes last.
+
+    Parameters
+    ----------
+    view
+        What to show.
+    folder
+        Made if it does not exist.
+
+    Returns
+    -------
+    Path of ``report.html``.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made or written to.
+    """
+    target = make_folder(folder)
+    pictures = make_folder(target / "figures")
+    inline = {}
+    for name, figure in figures(view).items():
+        data = style.png(figure)
+        with atomic_path(pictures / f"{name}.png") as temporary:
+            temporary.write_bytes(data)
+        size = np.asarray(figure.get_size_inches()) * 96.0  # a CSS pixel is 1/96 inch
+        entry = _FIGURES[name]
+        inline[name] = page.figure(name, data, (size[0], size[1]), entry.alt, entry.caption)
+    return write_text(target / "report.html", _page(view, inline))
+
+
+def _page(view: PowderView, inline: dict[str, str]) -> str:
+    """Put the page together."""
+
+    def shown(*names: str) -> str:
+        return "".join(inline.get(name, "") for name in names)
+
+    parameters = sections.parameter_table(view)
+    given = sections.free_rows(view)
+    parts = [
+        ("checks", "Is it good?", sections.check_list(view)),
+        ("truth", "Found against true", sections.truth_table(view)),
+        ("image", "Image", shown("ring_overlay", "cake", "radial_profile")),
+        ("residuals", "Residuals", shown(*_RESIDUALS)),
+        ("parameters", "Parameters", parameters + given + shown("correlations")),
+        ("rings", "Rings", sections.ring_table(view)),
+        ("reproduce", "How to reproduce", _reproduce(view)),
+    ]
+    links = "".join(f'<li><a href="#{name}">{head}</a></li>' for name, head, body in parts if body)
+    body = (
+        f'{sections.top(view)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
+        + sections.key_numbers(view)
+        + sections.warning_box(view)
+        + "".join(page.section(name, head, body) for name, head, body in parts)
+        + "</main>\n"
+    )
+    version = view.provenance.get("version")
+    made = f"refimpl {version}" if version else "refimpl"
+    body += f"<footer>Made by {page.text(made)}. Angles in degrees, strain in µε (10⁻⁶).</footer>\n"
+    return page.document(f"{view.title} – powder calibration", body)
+
+
+def _reproduce(view: PowderView) -> str:
+    return sections.reproduce(view) + sections.provenance(view) + sections.timing_table(view)

@@ -33,6 +33,9 @@ __all__ = [
 MAX_REFLECTIONS = 20_000_000
 """More than this in the sphere 1/d_min is taken for a mistake in the wavelength or cell."""
 
+SAME_POSITION = 1e-5
+"""Images of an atom closer than this, in fractions of the cell edges, are one atom."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -192,13 +195,9 @@ def _contents(group: str | int, sites: tuple[Site, ...]) -> tuple[tuple[str, flo
     out = []
     for site in sites:
         image = (rot @ np.asarray(site.fractional) + tran) % 1.0
-        image[image > 1.0 - 1e-6] = 0.0  # 0.9999999 and 0 are one position
-        kept: list[F64] = []
-        for x in image:
-            gaps = (np.abs((x - y + 0.5) % 1.0 - 0.5).max() for y in kept)
-            if all(gap > 1e-5 for gap in gaps):
-                kept.append(x)
-        out.append((site.element, site.occupancy, np.array(kept)))
+        gap = np.abs((image[:, None] - image[None] + 0.5) % 1.0 - 0.5).max(axis=2)
+        seen_before = np.tril(gap < SAME_POSITION, -1).any(axis=1)
+        out.append((site.element, site.occupancy, image[~seen_before]))
     return tuple(out)
 
 

@@ -188,15 +188,18 @@ class TiltedFlat:
         """(n_slow, n_fast) of the image as stored."""
         return transformed_shape(self.image_transform, self.shape)
 
+    def _turned(self, model_px: F64, move: F64) -> F64:
+        """(3,) lab vector [mm] of a difference of two positions on one panel."""
+        c, s = np.cos(move[2]), np.sin(move[2])
+        px = np.array([[c, -s], [s, c]]) @ model_px * self.pixel_size_mm
+        return lab_from_midas(midas_tilt(*self.tilts_rad) @ np.array([0.0, -px[0], px[1]]))
+
     def _lab(self, model_px: F64, box: tuple[int, ...], move: F64) -> F64:
         """(3,) lab position [mm] of one raw model-frame position on one panel."""
         centre = 0.5 * (np.array(box[:2], dtype=float) + np.array(box[2:], dtype=float))
-        c, s = np.cos(move[2]), np.sin(move[2])
-        px = centre + np.array([[c, -s], [s, c]]) @ (model_px - centre) + move[:2]
-        y = -(px[0] - self.beam_centre_px[0]) * self.pixel_size_mm[0]
-        z = (px[1] - self.beam_centre_px[1]) * self.pixel_size_mm[1]
-        midas = midas_tilt(*self.tilts_rad) @ np.array([0.0, y, z])
-        return lab_from_midas(midas + np.array([self.lsd_mm + move[3], 0.0, 0.0]))
+        from_beam = self._turned(centre + move[:2] - self.beam_centre_px, np.zeros(5))
+        down_beam = np.array([0.0, 0.0, self.lsd_mm + move[3]])
+        return np.asarray(from_beam + self._turned(model_px - centre, move) + down_beam)
 
     def _panel(self, name: str, box: tuple[int, ...], move: F64) -> Panel:
         """One panel as vectors in the file's pixel order."""
@@ -204,9 +207,8 @@ class TiltedFlat:
         corners = np.array([box[:2], box[2:]], dtype=float)
         stored = (corners - offset) @ matrix  # the inverse of a signed permutation is its transpose
         low, high = stored.min(axis=0), stored.max(axis=0)
-        here = [self._lab(matrix @ (low + step) + offset, box, move) for step in np.eye(2)]
         origin = self._lab(matrix @ low + offset, box, move)
-        fast, slow = here[0] - origin, here[1] - origin
+        fast, slow = (self._turned(matrix @ step, move) for step in np.eye(2))
         size = (float(np.sqrt(fast @ fast)), float(np.sqrt(slow @ slow)))
         return Panel(
             name=name,

@@ -77,6 +77,7 @@ def test_no_case_is_large():
 
 MADE_HERE = [c for c in case_ids() if golden(c).provenance["source_kind"] != "external"]
 COPIED = [c for c in case_ids() if c not in MADE_HERE]
+NOT_COPIED = ("rings/pyfai_Cr2O3", "interop/pyfai_poni")
 
 
 def _run_make(case_id: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -93,13 +94,18 @@ def test_make_gives_the_same_data_again(case_id, monkeypatch):
     assert _run_make(case_id, monkeypatch) in (0, False)
 
 
-@pytest.mark.parametrize("case_id", [c for c in COPIED if c != "rings/pyfai_Cr2O3"])
+@pytest.mark.parametrize("case_id", [c for c in COPIED if c not in NOT_COPIED])
 def test_copies_equal_their_originals(case_id, monkeypatch, real_data):
     assert _run_make(case_id, monkeypatch, str(real_data("powder-golden"))) in (0, False)
 
 
 def test_transcribed_rings_of_pyfai_are_whole(monkeypatch):
     assert _run_make("rings/pyfai_Cr2O3", monkeypatch) in (0, False)
+
+
+def test_pyfai_gives_the_same_geometry_again(monkeypatch):
+    pytest.importorskip("pyFAI", reason="pyFAI is not installed: pip install 'refimpl[interop]'")
+    assert _run_make("interop/pyfai_poni", monkeypatch) in (0, False)
 
 
 def test_chord_runs_show_the_closed_form():

@@ -79,7 +79,7 @@ def _brackets(value: float, sigma: float, digits: int) -> str:
         return f"{round(value / unit) * unit:d}({round(sigma / unit) * unit:d})"
     bracket = round(sigma * 10.0**-place)
     # An uncertainty that reaches the units is written with its decimal point: 12.3(1.5).
-    inner = f"{bracket}" if sigma < 1.0 else f"{sigma:.{-place}f}"
+    inner = f"{bracket}" if bracket < 10**-place else f"{sigma:.{-place}f}"
     return f"{value:.{-place}f}({inner})"
 
 

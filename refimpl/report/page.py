@@ -72,6 +72,7 @@ def table(
     top = "".join(
         f'<th scope="col"{c}>{escape(h)}</th>' for h, c in zip(head, classes, strict=True)
     )
+    header = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
     body = "".join(
         "<tr>"
         + "".join(f"<td{c}>{_cell(v)}</td>" for v, c in zip(row, classes, strict=True))
@@ -80,7 +81,7 @@ def table(
     )
     return (
         f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
+        f"{header}\n<tbody>{body}</tbody></table></div>\n"
     )
 
 

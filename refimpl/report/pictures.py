@@ -83,15 +83,15 @@ def _key(figure: Figure, left_in: float, top_in: float) -> None:
     )
 
 
-def draw_overlay(ax: Axes, view: PowderView) -> None:
-    """Draw the pooled image and the interrupted rings."""
+def draw_overlay(ax: Axes, view: PowderView, label_space: float = 0.035) -> None:
+    """Draw the pooled image and the interrupted rings; labels take that share of its side."""
     n_slow, n_fast = view.model.shape
     _show_image(ax, view.image)
     eta = sectors()
     width = 0.9 if len(view.ring_two_theta) < 25 else 0.6
     lines = [np.column_stack(ring_curve(view, float(t), eta)) for t in view.ring_two_theta]
     ax.add_collection(LineCollection(lines, colors=style.VERMILLION, linewidths=width, zorder=3))
-    for row, fast, slow in label_positions(view, least_px=0.035 * max(n_slow, n_fast)):
+    for row, fast, slow in label_positions(view, least_px=label_space * max(n_slow, n_fast)):
         ax.text(
             *(fast, slow, view.hkl_text(row)),
             fontsize=7.0,

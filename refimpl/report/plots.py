@@ -77,7 +77,7 @@ def _draw_passes(ax: Axes, view: PowderView) -> None:
     if not passes:
         style.empty(ax, "no passes recorded")
         return
-    colours = colormaps["viridis_r"](np.linspace(0.12, 1.0, len(passes)))
+    colours = colormaps["viridis_r"](np.linspace(0.25, 1.0, len(passes)))
     for row, colour in zip(passes, colours, strict=True):
         last = row is passes[-1]
         angle = np.degrees(np.asarray(row["two_theta"], dtype=float))
@@ -116,7 +116,7 @@ def draw_strain(ax: Axes, view: PowderView) -> None:
         style.empty(ax, _NO_POINTS)
         return
     limit = 1.6 * strain_limit(used["strain"].to_numpy(dtype=float))
-    for points, colour, label in ((out, "#c3cad1", "left out"), (used, style.SKY, "used")):
+    for points, colour, label in ((out, style.GREY, "left out"), (used, style.POINT, "used")):
         angle = np.degrees(points["two_theta_rad"].to_numpy(dtype=float))
         strain = points["strain"].to_numpy(dtype=float) / MICROSTRAIN
         if len(points):
@@ -257,7 +257,7 @@ def residual_against_eta(view: PowderView) -> Figure:
         strain = used["strain"].to_numpy(dtype=float) / MICROSTRAIN
         limit = strain_limit(used["strain"].to_numpy(dtype=float))
         _draw_ring_eta(figure, top, used["ring"].to_numpy(dtype=int), eta, strain)
-        low.scatter(eta, strain, s=4, color=style.SKY, alpha=0.5, linewidths=0)
+        low.scatter(eta, strain, s=4, color=style.POINT, alpha=0.5, linewidths=0)
         middle = pd.Series(strain).groupby(np.clip(np.floor(eta / 10.0), -18, 17)).median()
         course = middle.reindex(np.arange(-18.0, 18.0))
         low.plot(course.index * 10.0 + 5.0, course, color=style.VERMILLION, marker="o", ms=4)

@@ -110,7 +110,7 @@ def overview(view: PowderView) -> Figure:
             for bottom in (0.56, 0.065)
             for left in (0.08, 0.56)
         ]
-        draw_overlay(axes[0], view)
+        draw_overlay(axes[0], view, label_space=0.06)
         style.title(axes[0], "Predicted rings")
         points = draw_residual_map(axes[1], view)
         style.title(axes[1], "Residual strain")

@@ -22,7 +22,19 @@ from matplotlib.figure import Figure
 from refimpl.frames import F64
 
 __all__ = [
-    *("BLUE", "DIVERGING", "DPI", "GAP", "GREEN", "GREY", "INK", "MUTED", "ORANGE", "PICTURE"),
+    *(
+        "BLUE",
+        "DIVERGING",
+        "DPI",
+        "GAP",
+        "GREEN",
+        "GREY",
+        "INK",
+        "MUTED",
+        "ORANGE",
+        "PICTURE",
+        "POINT",
+    ),
     *("SKY", "VERMILLION", "empty", "new_figure", "note", "png", "pool_maxima", "stretch"),
     *("styled", "title"),
 ]
@@ -31,6 +43,8 @@ __all__ = [
 # https://jfly.uni-koeln.de/color (2008).
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY = "#E69F00", "#56B4E9"
+# Of middle lightness, so that faint points are seen as well when the page is inverted.
+POINT = "#2f8fce"
 INK, MUTED, GREY, GAP = "#1b1f24", "#59636e", "#9aa4af", "#d5dfea"
 DPI = 125
 

@@ -184,7 +184,9 @@ def _draw_close_up(ax: Axes, view: PowderView, spot: tuple[float, float] | None,
     ax.imshow(shown, cmap=style.PICTURE, vmin=0, vmax=1, extent=extent, origin="lower")
     eta = np.linspace(-np.pi, np.pi, 7201)
     for angle in view.ring_two_theta:
-        ax.plot(*ring_curve(view, float(angle), eta), color=style.VERMILLION, lw=1.1)
+        # Dashed: a ring can be as narrow as the line.
+        curve = ring_curve(view, float(angle), eta)
+        ax.plot(*curve, color=style.VERMILLION, lw=1.3, ls=(0, (5, 5)))
     used = view.used
     ax.plot(used["fast_px"], used["slow_px"], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])

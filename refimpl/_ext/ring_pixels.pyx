@@ -1,4 +1,4 @@
-"""Twin of refimpl/imaging/ring_pixels.py: one sweep over rows to count, one to fill, one to sort."""
+"""Twin of refimpl/imaging/ring_pixels.py: sweeps over rows to count and to fill, then a sort."""
 
 import numpy as np
 
@@ -49,7 +49,9 @@ cdef inline Py_ssize_t find_window(double radius, const double[:, ::1] windows) 
     return -1
 
 
-cdef inline bint near_window(double quick, double margin, const double[:, ::1] windows) noexcept nogil:
+cdef inline bint near_window(
+    double quick, double margin, const double[:, ::1] windows
+) noexcept nogil:
     cdef Py_ssize_t low = 0, high = windows.shape[0], middle
     while low < high:  # first window that ends beyond quick - margin
         middle = (low + high) // 2

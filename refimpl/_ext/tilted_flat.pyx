@@ -9,7 +9,6 @@ from libc.stdlib cimport free, malloc
 cdef int SERIAL = 20000  # below this many points a parallel region costs more than it saves
 
 
-
 cdef void tilt(double tx, double ty, double tz, Surface* s) noexcept nogil:
     cdef double cx = cos(tx), sx = sin(tx), cy = cos(ty), sy = sin(ty), cz = cos(tz), sz = sin(tz)
     s.t[0][0] = cy * cz
@@ -241,14 +240,14 @@ cdef void invert_point(
     cdef double ck[6]
     cdef double sk[6]
     cdef double pw[7]
-    cdef int k, n, turn_nr
+    cdef int k, n, _turn
     if c != NULL:
         lsd = g[0] + c[5]
         d_p2 = c[6]
     ratio = g[0] / lsd
     harmonics(se, ce, ck, sk)
     radius = rc / ratio
-    for turn_nr in range(50):
+    for _turn in range(50):
         rho = radius / g[8]
         powers(rho, pw)
         d = distortion(g, d_p2, pw, ck, sk)

@@ -95,7 +95,7 @@ def ring_pixels(
     bin_id, offsets, pixel, two_theta_rad, eta_rad, response
         The fields of :class:`RingPixels`, in order.
     """
-    n_slow, n_fast = usable.shape
+    n_fast = usable.shape[1]
     index = np.flatnonzero((usable != 0) & (panel_map >= 0))
     fast, slow = index % n_fast + 0.5, index // n_fast + 0.5
     panel = panel_map.reshape(-1)[index].astype(np.int32)

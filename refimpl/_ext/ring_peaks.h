@@ -67,7 +67,7 @@ REFIMPL_INLINE double positive(double v) { return v > LEAST_MODEL ? v : LEAST_MO
  * `own` = the same sum under them. keep: the new weights are the old ones. */
 REFIMPL_INLINE void accumulate(
     const double *x, const double *y, const double *c, int64_t n, const double *p, int n_par,
-    double middle, double gain, double v0, const double *old_weight, int keep, double *new_weight,
+    double middle, double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight,
     double *a, double *b, double *after, double *own)
 {
     double acc[36][LANES], accb[8][LANES], acc2[LANES], acc3[LANES];
@@ -115,7 +115,7 @@ REFIMPL_INLINE void accumulate(
         }
         for (l = 0; l < LANES; l++) {
             m[l] *= cs[l];
-            w[l] = 1.0 / (gain * positive(m[l]) + v0);
+            w[l] = 1.0 / (gain * positive(m[l]) + v0 + rel2 * m[l] * m[l]);
         }
         if (old_weight == NULL) { for (l = 0; l < LANES; l++) wo[l] = w[l]; }
         else { for (l = 0; l < LANES; l++) wo[l] = old_weight[at + l]; }
@@ -150,18 +150,18 @@ REFIMPL_INLINE void accumulate(
 /* One copy a number of parameters, so that the loops over them unroll. */
 static REFIMPL_CLONES void accumulate_6(
     const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
-    double gain, double v0, const double *old_weight, int keep, double *new_weight, double *a, double *b,
+    double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 6, middle, gain, v0, old_weight, keep, new_weight, a, b, after, own);
+    accumulate(x, y, c, n, p, 6, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
 }
 
 static REFIMPL_CLONES void accumulate_8(
     const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
-    double gain, double v0, const double *old_weight, int keep, double *new_weight, double *a, double *b,
+    double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 8, middle, gain, v0, old_weight, keep, new_weight, a, b, after, own);
+    accumulate(x, y, c, n, p, 8, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
 }
 
 #endif

@@ -11,10 +11,10 @@ from libc.string cimport memcpy
 cdef extern from "ring_peaks.h" nogil:
     void accumulate_6(
         const double*, const double*, const double*, int64_t, const double*, double, double,
-        double, const double*, int, double*, double*, double*, double*, double*) noexcept
+        double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
     void accumulate_8(
         const double*, const double*, const double*, int64_t, const double*, double, double,
-        double, const double*, int, double*, double*, double*, double*, double*) noexcept
+        double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
 
 cdef int MAX_ITERATIONS = 40
 cdef int REWEIGHT = 12
@@ -183,7 +183,7 @@ cdef void standard_errors(
 
 cdef int fit_one(
     const double* x, const double* y, const double* c, Py_ssize_t n, const double* expected,
-    double low, double high, double width, double gain, double v0, double tolerance,
+    double low, double high, double width, double gain, double v0, double rel2, double tolerance,
     double* work,
     double* p, double* sigma, double* chi2, long long* iterations
 ) noexcept nogil:
@@ -235,9 +235,9 @@ cdef int fit_one(
     for i in range(n_par):
         p[i] = trial[i]
     if n_par == 6:
-        accumulate_6(x, y, c, n, p, middle, gain, v0, NULL, 0, weight, a, b, &before, &before)
+        accumulate_6(x, y, c, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     else:
-        accumulate_8(x, y, c, n, p, middle, gain, v0, NULL, 0, weight, a, b, &before, &before)
+        accumulate_8(x, y, c, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     # `before` is the sum of squares of the accepted model under its own weights; the next trial
     # is compared under the same weights
     chi2[0] = before
@@ -264,11 +264,11 @@ cdef int fit_one(
             break
         if n_par == 6:
             accumulate_6(
-                x, y, c, n, trial, middle, gain, v0, weight, turn > REWEIGHT, new_weight,
+                x, y, c, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
                 new_a, new_b, &after, &own)
         else:
             accumulate_8(
-                x, y, c, n, trial, middle, gain, v0, weight, turn > REWEIGHT, new_weight,
+                x, y, c, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
                 new_a, new_b, &after, &own)
         if not after <= before * (1.0 + 1e-9):
             damping = max(10.0 * damping, 1e-3)
@@ -303,6 +303,7 @@ def fit_ring_peaks(
     const double[::1] width,           # IN (b) [rad]
     double gain=1.0,
     double variance_floor=0.0,
+    double relative_noise=0.0,
     double step_tolerance=1e-6,
     int threads=1,
 ):
@@ -330,7 +331,7 @@ def fit_ring_peaks(
             st[b] = fit_one(
                 xs + offsets[b], ys + offsets[b], cs + offsets[b], offsets[b + 1] - offsets[b],
                 &expected[b, 0], windows[b, 0], windows[b, 1], width[b], gain, variance_floor,
-                step_tolerance, work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
+                relative_noise * relative_noise, step_tolerance, work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
             )
         free(work)
     return parameters, sigma, chi2, iterations, status

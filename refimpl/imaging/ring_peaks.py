@@ -6,8 +6,9 @@ The model of a pixel with response c at x is
 
 L and G of full width at half maximum :math:`\Gamma`, height 1 (MIDAS later form, spec 1.8). It is
 fitted to the unbinned pixels by iteratively reweighted least squares with the variance
-:math:`V(m) = g\,\max(m, m_0) + v_0`; for counts (g = 1, v0 = 0) its fixed point is the maximum of
-the Poisson likelihood (Fisher scoring), so the centres sit at the Cramer-Rao bound. Two rings
+:math:`V(m) = g\,\max(m, m_0) + v_0 + (\rho m)^2`; for counts (g = 1, v0 = rho = 0) its fixed
+point is the maximum of the Poisson likelihood (Fisher scoring), so the centres sit at the
+Cramer-Rao bound. The relative term stands for the grains of a real powder. Two rings
 share width, mixing and background, and stay in order.
 """
 
@@ -102,6 +103,10 @@ def _evaluate(x: F64, c: F64, p: F64, middle: float, n_par: int) -> tuple[F64, F
     return c * model, c[:, None] * jacobian
 
 
+def _weight(model: F64, gain: float, v0: float, rel2: float) -> F64:
+    return 1.0 / (gain * np.maximum(model, _LEAST_MODEL) + v0 + rel2 * model * model)
+
+
 def _normal(y: F64, model: F64, jacobian: F64, weight: F64) -> tuple[F64, F64]:
     weighted = jacobian * weight[:, None]
     return weighted.T @ jacobian, weighted.T @ (y - model)
@@ -139,12 +144,12 @@ def _fit_one(
     expected: F64,
     window: F64,
     width: float,
-    noise: tuple[float, float],
+    noise: tuple[float, float, float],
     tolerance: float,
 ) -> tuple[F64, F64, float, int, int]:
     """Parameters (8,), standard errors (8,), chi-square, iterations, status of one bin."""
     nothing = np.full(8, np.nan)
-    gain, v0 = noise
+    gain, v0, rel2 = noise
     n_par = 6 if np.isnan(expected[1]) else 8
     low, high = window
     if len(x) < MIN_PIXELS + n_par - 6:
@@ -156,7 +161,7 @@ def _fit_one(
     if not (p[1] > 0.0 and (n_par == 6 or p[7] > 0.0)):
         return nothing, nothing, np.nan, 0, 3
     model, jacobian = _evaluate(x, c, p, middle, n_par)
-    weight = 1.0 / (gain * np.maximum(model, _LEAST_MODEL) + v0)
+    weight = _weight(model, gain, v0, rel2)
     a, b = _normal(y, model, jacobian, weight)
     damping, status, iteration = 1e-3, 1, 0
     for iteration in range(1, MAX_ITERATIONS + 1):
@@ -183,7 +188,7 @@ def _fit_one(
             continue
         p, model, jacobian = trial, new_model, new_jacobian
         if iteration <= REWEIGHT:
-            weight = 1.0 / (gain * np.maximum(model, _LEAST_MODEL) + v0)
+            weight = _weight(model, gain, v0, rel2)
         a, b = _normal(y, model, jacobian, weight)
         damping = 0.1 * damping if damping > 1e-7 else 0.0
     chi2 = float(np.sum(weight * (y - model) ** 2))
@@ -232,6 +237,7 @@ def fit_ring_peaks(
     width: F64,
     gain: float = 1.0,
     variance_floor: float = 0.0,
+    relative_noise: float = 0.0,
     step_tolerance: float = 1e-6,
 ) -> tuple[F64, F64, F64, I64, I64]:
     """Fit every bin.
@@ -250,8 +256,8 @@ def fit_ring_peaks(
         (b, 2) range of x of each bin; the background's slope turns about its middle.
     width
         (b,) start value of the FWHM; the fit stays within :data:`WIDTH_RANGE` of it.
-    gain, variance_floor
-        V = gain max(m, 0.1) + variance_floor, in counts.
+    gain, variance_floor, relative_noise
+        V = gain max(m, 0.1) + variance_floor + (relative_noise m)^2, in counts.
     step_tolerance
         Stop when a step moves no parameter by more than this part of its standard error.
 
@@ -276,7 +282,7 @@ def fit_ring_peaks(
             expected[b],
             windows[b],
             width[b],
-            (gain, variance_floor),
+            (gain, variance_floor, relative_noise * relative_noise),
             step_tolerance,
         )
     return parameters, sigma, chi2, iterations, status

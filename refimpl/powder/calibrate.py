@@ -28,7 +28,12 @@ from refimpl.io.image import Image
 from refimpl.objective.pseudo_strain import strain_summary
 from refimpl.powder.config import PowderConfig, config_from
 from refimpl.powder.grow import Grown, RingsAt, grow_best, reach, ring_widths
-from refimpl.powder.observations import Frame, RingPoints, observe
+from refimpl.powder.observations import (
+    Frame,
+    RingPoints,
+    estimate_relative_noise,
+    observe,
+)
 from refimpl.powder.parameters import Parameters, parameters
 from refimpl.powder.prepare import Prepared, prepare
 from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published
@@ -40,7 +45,7 @@ from refimpl.units import DEG
 __all__ = ["automatic_start", "calibrate"]
 
 SETTLE = 2
-"""Passes in which the widths of the rings, hence the windows, still change."""
+"""Passes in which the widths of the rings, hence the windows, and the noise still change."""
 
 STANDS_STILL = 0.05
 """The passes have converged when no parameter moves by more than this part of its uncertainty."""
@@ -263,6 +268,7 @@ def _refined(
     best: tuple[float, GeometryFit, RingPoints, int] | None = None
     lasting: I64 | None = None
     converged, reason = False, f"stopped after {c.max_iterations} passes"
+    frame = replace(frame, relative_noise=estimate_relative_noise(frame, grown.points))
     for turn in range(1, c.max_iterations + 1):
         tell(f"pass {turn}", min(0.1 + 0.15 * turn, 0.9))
         half = np.maximum(c.window_fwhm * fwhm, 4.0 * min(model.pixel_size_mm) / model.lsd_mm)
@@ -285,7 +291,9 @@ def _refined(
             )
         fit = _fit(points, found, free, config)
         if turn <= SETTLE:  # then the windows stand still, so that the passes can
-            fwhm = ring_widths(points.with_used(fit.used), len(found), fwhm)
+            kept = points.with_used(fit.used)
+            fwhm = ring_widths(kept, len(found), fwhm)
+            frame = replace(frame, relative_noise=estimate_relative_noise(frame, kept))
         new = fit.parameters.at(fit.fit.x)
         summary = strain_summary(fit.strain[points.used])
         iterations.append(Iteration.of(turn, fit, points, found, summary))
@@ -313,7 +321,7 @@ def _refined(
     assert best is not None
     _, fit, points, _ = best
     result = PowderResult.build(
-        config=config, prepared=prepared, rings=found, points=points, fit=fit,
+        config=config, prepared=replace(prepared, frame=frame), rings=found, points=points, fit=fit,
         iterations=tuple(iterations), converged=converged, reason=reason,
         excluded=excluded, n_eta=n_eta,
         halves=_cross_validated(points, found, fit.parameters, config),

@@ -20,7 +20,7 @@ from refimpl.imaging.ring_peaks import fit_ring_peaks
 from refimpl.imaging.ring_pixels import RingPixels, ring_pixels
 from refimpl.powder.windows import RingGroups
 
-__all__ = ["Frame", "RingPoints", "observe"]
+__all__ = ["Frame", "RingPoints", "estimate_relative_noise", "observe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class Frame:
         (s, f) 1 where a pixel counts.
     panel_map, n_panels, boxes
         Panels that no bin may mix (:func:`refimpl.imaging.panel_map.panel_grid`).
-    gain, variance_floor
-        Variance of a pixel: ``gain * model + variance_floor``.
+    gain, variance_floor, relative_noise
+        Variance of a pixel: ``gain * model + variance_floor + (relative_noise * model)**2``.
     """
 
     counts: F64
@@ -46,6 +46,7 @@ class Frame:
     boxes: I64
     gain: float = 1.0
     variance_floor: float = 0.0
+    relative_noise: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +174,7 @@ def observe(
         groups.fwhm_rad[group],
         frame.gain,
         frame.variance_floor,
+        frame.relative_noise,
         step_tolerance,
         threads=threads,  # type: ignore[call-arg]
     )
@@ -211,3 +213,26 @@ def _bin_parts(bin_id: I64, n_eta: int, n_panels: int) -> tuple[I64, I64, I64]:
     rest, panel = np.divmod(bin_id, n_panels)
     group, eta_bin = np.divmod(rest, n_eta)
     return group, eta_bin, panel
+
+
+def estimate_relative_noise(frame: Frame, points: RingPoints) -> float:
+    r"""Noise in proportion to the signal that explains the misfit of the peaks.
+
+    Grains make a powder ring rough in proportion to its brightness, far above the counting noise
+    of a bright ring; weights that know it halve the scatter of the centres on real frames. With
+    :math:`\rho` used so far, a fit of reduced chi-square c to a line of mean signal m says
+    :math:`\rho^2 = ((1 + \rho_0^2 m) c - 1)/m`; the median over the points is taken. On frames
+    with counting noise alone it is 0 within its own noise.
+
+    Parameters
+    ----------
+    frame, points
+        Points fitted with the noise of the frame.
+    """
+    use = points.used
+    if not np.any(use):
+        return frame.relative_noise
+    # Poisson-weighted mean signal of a line: about a third of its height, over the background
+    signal = np.maximum(points.background[use] + 0.35 * points.height[use], 1.0) / frame.gain
+    square = ((1.0 + frame.relative_noise**2 * signal) * points.chi2[use] - 1.0) / signal
+    return float(np.sqrt(max(float(np.median(square)), 0.0)))

@@ -15,6 +15,7 @@ from refimpl.errors import ConfigError
 __all__ = ["DEFAULTS", "call", "names", "register", "resolve"]
 
 DEFAULTS: dict[str, str] = {
+    "powder.quantity": "refimpl.report.view:Quantity",
     "powder.view": "refimpl.report.view:PowderView",
     "powder.figures": "refimpl.report.powder:figures",
     "powder.plot": "refimpl.report.powder:overview",

@@ -26,6 +26,7 @@ from refimpl.units import DEG
 __all__ = ["bin_lineouts", "chord_bias", "lineouts"]
 
 FAR_PX = 1e9  # beyond it, and at NaN, there are no pixels
+ON_AXIS = 1e-12  # sine of the angle to an axis
 
 
 def chord_bias(eta_bin_deg: float) -> float:
@@ -41,6 +42,7 @@ def lineouts(
     geometry: F64,
     *,
     arcs: bool = False,
+    published_axes: bool = False,
 ) -> F64:
     """(b, most steps) mean intensity of each bin by steps of radius; 0 beyond its steps.
 
@@ -59,7 +61,8 @@ def lineouts(
     step = (windows.high_mm[k] - windows.low_mm[k]) / px / np.maximum(steps, 1)
     intensity = image.ravel()[pixels.pixel]
     most = int(steps.max(initial=0))
-    return bin_lineouts(x, y, intensity, pixels.offset, rays, low, step, steps, most, arcs)
+    grid = (pixels.offset, rays, low, step, steps, most)
+    return bin_lineouts(x, y, intensity, *grid, arcs, published_axes)
 
 
 @twin(
@@ -84,6 +87,7 @@ def bin_lineouts(
     steps: I64,
     most: int,
     arcs: bool,
+    published_axes: bool,
 ) -> F64:
     """Average pixels over cells of radius and azimuth, weighted by their area inside.
 
@@ -103,6 +107,9 @@ def bin_lineouts(
         Columns of the result.
     arcs
         Bound the cells by circles; else by the chords between their corners.
+    published_axes
+        Give a pixel that a ray along an axis of the image cuts more area than it has: the hull of
+        its part of the cell and of the whole cut, as the published polygons come out there.
 
     Returns
     -------
@@ -122,6 +129,10 @@ def bin_lineouts(
         mid_x, mid_y = sin_low + sin_high, cos_low + cos_high
         length = math.sqrt(mid_x * mid_x + mid_y * mid_y)
         ux, uy, shrink = mid_x / length, mid_y / length, 0.5 * length  # shrink = cos h
+        along_axis = [
+            (a, b) for a, b in ((sin_low, cos_low), (sin_high, cos_high))
+            if published_axes and not arcs and min(abs(a), abs(b)) < ON_AXIS
+        ]  # fmt: skip
         for n in range(int(offset[i]), int(offset[i + 1])):
             x, y = float(x_px[n]), float(y_px[n])
             if not (abs(x) < FAR_PX and abs(y) < FAR_PX):
@@ -133,15 +144,24 @@ def bin_lineouts(
                 (x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5)
             ]  # fmt: skip
             wedge = _cut(_cut(square, cos_low, -sin_low, 0.0), -cos_high, sin_high, 0.0)
-            _share(wedge, float(intensity[n]), ux, uy, shrink, arcs,
+            extra = [point for ray in along_axis for point in _axis_cut(x, y, *ray)]
+            _share(wedge, extra, float(intensity[n]), ux, uy, shrink, arcs,
                    float(low_px[i]), float(step_px[i]), above, area)  # fmt: skip
         for j in range(count):
             profile[i, j] = above[j] / area[j] if area[j] > 0.0 else 0.0
     return profile
 
 
+def _axis_cut(x: float, y: float, sin: float, cos: float) -> list[tuple[float, float]]:
+    """Where a ray along an axis crosses the border of the pixel at x, y; empty if it does not."""
+    if abs(sin) < abs(cos):
+        return [(0.0, y - 0.5), (0.0, y + 0.5)] if abs(x) <= 0.5 else []
+    return [(x - 0.5, 0.0), (x + 0.5, 0.0)] if abs(y) <= 0.5 else []
+
+
 def _share(
     polygon: list[tuple[float, float]],
+    extra: list[tuple[float, float]],
     value: float,
     ux: float,
     uy: float,
@@ -162,7 +182,7 @@ def _share(
         if arcs:
             inner, outer = inner - _sagitta(inner), outer - _sagitta(outer)
         cell = _cut(_cut(polygon, ux, uy, -inner * shrink), -ux, -uy, outer * shrink)
-        part = _area(cell)
+        part = _area(_around(cell + extra) if extra and len(cell) > 2 else cell)
         above[j] += part * value
         area[j] += part
 
@@ -192,6 +212,15 @@ def _cut(
         if d1 >= 0.0:
             kept.append((x1, y1))
     return kept
+
+
+def _around(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points by their direction from their mean."""
+    x, y = 0.0, 0.0
+    for point in points:
+        x, y = x + point[0], y + point[1]
+    x, y = x / len(points), y / len(points)
+    return sorted(points, key=lambda p: math.atan2(p[1] - y, p[0] - x))
 
 
 def _area(polygon: list[tuple[float, float]]) -> float:

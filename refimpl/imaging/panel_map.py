@@ -6,6 +6,8 @@ of the image to the other. Not modelled: panels that do not lie on a grid; give 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ LEAST_PANEL = 16
 """Rows or columns below which a stretch between gaps is no panel of its own [px]."""
 
 
-def runs(open_lines: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(open_lines: NDArray[Any]) -> list[tuple[int, int]]:
     """Half-open stretches of consecutive True values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], open_lines, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
@@ -39,8 +41,8 @@ def panel_grid(usable: NDArray[np.bool_]) -> tuple[I64, NDArray[np.int16]]:
     panel_map
         (s, f) panel of each pixel, -1 in gaps.
     """
-    columns = [r for r in runs(usable.any(axis=0)) if r[1] - r[0] >= LEAST_PANEL]
-    rows = [r for r in runs(usable.any(axis=1)) if r[1] - r[0] >= LEAST_PANEL]
+    columns = [r for r in runs(np.any(usable, axis=0)) if r[1] - r[0] >= LEAST_PANEL]
+    rows = [r for r in runs(np.any(usable, axis=1)) if r[1] - r[0] >= LEAST_PANEL]
     panel_map = np.full(usable.shape, -1, dtype=np.int16)
     boxes = [(f0, s0, f1, s1) for f0, f1 in columns for s0, s1 in rows]
     for index, (f0, s0, f1, s1) in enumerate(boxes):

@@ -45,7 +45,7 @@ WIDTH_RANGE = 4.0
 _SUB_BINS = 32
 _LN2_4 = 4.0 * 0.6931471805599453
 _LEAST_MODEL = 0.1
-"""m0: counts below which the variance no longer falls, so that empty pixels keep a finite weight."""
+"""m0: counts below which the variance no longer falls: empty pixels keep a finite weight."""
 
 
 def _start(x: F64, y: F64, low: float, high: float, expected: F64, width: float) -> F64:

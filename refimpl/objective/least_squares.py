@@ -107,6 +107,10 @@ class FitResult:
         Names of parameters that the data do not determine (held at their start values).
     at_bound
         Names of parameters on a bound.
+    history
+        Cost after each accepted step.
+    clusters
+        Groups of residuals that the covariance takes to err together; 0 if each errs alone.
     """
 
     names: tuple[str, ...]
@@ -121,6 +125,7 @@ class FitResult:
     undetermined: tuple[str, ...] = ()
     at_bound: tuple[str, ...] = ()
     history: tuple[float, ...] = field(default=(), repr=False)
+    clusters: int = 0
 
     @property
     def sigma(self) -> F64:
@@ -252,9 +257,7 @@ def levenberg_marquardt(
         condition=condition,
         undetermined=tuple(n for n, w in zip(names, weak, strict=True) if w),
         at_bound=tuple(
-            n
-            for n, f, a, b in zip(names, free, lower, upper, strict=True)
-            if not f and a < b
+            n for n, f, a, b in zip(names, free, lower, upper, strict=True) if not f and a < b
         ),
         history=tuple(history),
     )

@@ -34,8 +34,9 @@ from refimpl.powder.observations import (
     estimate_relative_noise,
     observe,
 )
+from refimpl.powder.orient import find_transform
 from refimpl.powder.parameters import Parameters, parameters
-from refimpl.powder.prepare import Prepared, prepare
+from refimpl.powder.prepare import Prepared, prepare, read_source
 from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published
 from refimpl.powder.result import Iteration, PowderResult
 from refimpl.powder.start import Candidate, candidates, reduce_image, ring_centre
@@ -47,7 +48,7 @@ __all__ = ["automatic_start", "calibrate"]
 SETTLE = 2
 """Passes in which the widths of the rings, hence the windows, and the noise still change."""
 
-STANDS_STILL = 0.05
+STANDS_STILL = 0.02
 """The passes have converged when no parameter moves by more than this part of its uncertainty."""
 
 WIDEST_ANGLE = 80.0 * DEG
@@ -64,6 +65,7 @@ def calibrate(
     mask: str | Path | NDArray[np.bool_] | None = None,
     reading: dict[str, Any] | None = None,
     start: TiltedFlat | None = None,
+    geometry: TiltedFlat | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -82,6 +84,9 @@ def calibrate(
         Options of :func:`refimpl.io.images.read` (``dataset``, ``dark``, ``frames``, ...).
     start
         Geometry to start from (its image transform counts); default: found automatically.
+    geometry
+        A published geometry of this image. How the image must be laid down for it is found,
+        said in the result, and used; the geometry is the start.
     threads
         See :func:`refimpl.dispatch.resolve_threads`. The result does not depend on it.
     progress
@@ -117,20 +122,28 @@ def calibrate(
     if start is not None:
         settled = config_from({"image_transform": start.image_transform}, base=settled)
     _check_names(settled)
-    tell("reading", 0.0)
-    prepared = prepare(image, settled, mask, reading)
-    clock.stop("reading")
-    tell("finding rings", 0.05)
     everything = rings(
         calibrant(settled.calibrant.calibrant, settled.calibrant.lattice_parameter_angstrom),
         settled.beam.wavelength_angstrom,
         WIDEST_ANGLE,
     )
+    tell("reading", 0.0)
+    source = read_source(image, mask, reading)
+    notes: tuple[str, ...] = ()
+    if geometry is not None:
+        found_way = find_transform(source, geometry, everything, threads=threads)
+        notes = (found_way.sentence(),)
+        start = geometry.replace(image_transform=found_way.transform)
+        settled = config_from({"image_transform": found_way.transform}, base=settled)
+    prepared = prepare(source, settled)
+    clock.stop("reading")
+    tell("finding rings", 0.05)
     grown, found = automatic_start(
         prepared.frame, everything, settled, start=start, threads=threads
     )
     clock.stop("automatic start")
-    return _refined(prepared, settled, grown, found, everything, threads, tell, clock)
+    result = _refined(prepared, settled, grown, found, everything, threads, tell, clock)
+    return replace(result, warnings=(*notes, *result.warnings))
 
 
 @dataclass

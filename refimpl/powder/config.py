@@ -125,10 +125,10 @@ class PowderConfig(_Table):
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
     beam: BeamTable
-    calibrant: CalibrantTable = Field(default_factory=CalibrantTable)
+    calibrant: CalibrantTable = CalibrantTable()
     detector: DetectorTable
-    start: StartTable = Field(default_factory=StartTable)
-    calibrate: CalibrateTable = Field(default_factory=CalibrateTable)
+    start: StartTable = StartTable()
+    calibrate: CalibrateTable = CalibrateTable()
 
 
 _TABLES: dict[str, type[_Table]] = {

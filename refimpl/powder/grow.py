@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.crystal.rings import Rings
 from refimpl.detector.model import TiltedFlat
@@ -89,7 +90,7 @@ def ring_widths(points: RingPoints, n_rings: int, previous: F64) -> F64:
     return np.asarray(np.interp(np.arange(n_rings), seen, width))
 
 
-def _windows(rings: Rings, fwhm: F64, half: float, use: F64) -> RingGroups:
+def _windows(rings: Rings, fwhm: F64, half: float, use: NDArray[np.bool_]) -> RingGroups:
     return ring_groups(rings.two_theta_rad, fwhm, np.full(len(rings), half), use)
 
 

@@ -202,11 +202,15 @@ def observe(
                 p[k, height], p[k, 4], chi2[k] / dof[k], count[k],
             )
         )  # fmt: skip
-    columns = [np.concatenate(c) for c in zip(*parts, strict=True)]
+    columns: list[Any] = [np.concatenate(c) for c in zip(*parts, strict=True)]
     radius = model.lsd_mm * np.tan(columns[3])
     where = columns[1].astype(np.int32) if len(corrections) else np.full(len(radius), -1, np.int32)
     fast, slow = pixel_position(radius, columns[4], where, geometry, corrections)
-    return RingPoints(*columns[:3], fast, slow, *columns[3:], np.isfinite(fast))
+    return RingPoints(
+        columns[0], columns[1], columns[2], fast, slow, columns[3], columns[4], columns[5],
+        columns[6], columns[7], columns[8], columns[9], columns[10], columns[11], columns[12],
+        np.isfinite(fast),
+    )  # fmt: skip
 
 
 def _bin_parts(bin_id: I64, n_eta: int, n_panels: int) -> tuple[I64, I64, I64]:

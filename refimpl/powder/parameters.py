@@ -186,7 +186,8 @@ def _fields(refine: Sequence[str]) -> list[str]:
             raise ConfigError(
                 f"refine: {name!r} cannot be refined: {REFUSED[name]}"
                 if name in REFUSED
-                else f"refine: unknown parameter {name!r}: expected some of {', '.join(refinable())}",
+                else f"refine: unknown parameter {name!r}: "
+                f"expected some of {', '.join(refinable())}",
                 key="refine",
                 got=name,
             )

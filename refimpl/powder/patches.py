@@ -103,7 +103,7 @@ def score_maps(
         kept = _fit(counts, usable, two_theta_rad, eta_rad, rings, fwhm, n_eta, threads)
         for k in np.unique(kept[0]):
             fwhm[k] = float(np.median(kept[3][kept[0] == k]))
-    assert kept is not None  # noqa: S101 - the loop ran
+    assert kept is not None
     ring, eta_bin, centre, _ = kept
     delta = centre - rings.two_theta_rad[ring]
     strain = -delta / (2.0 * np.tan(0.5 * rings.two_theta_rad[ring]))

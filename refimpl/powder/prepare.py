@@ -17,7 +17,7 @@ from refimpl.io.transforms import apply_transforms
 from refimpl.powder.config import PowderConfig
 from refimpl.powder.observations import Frame
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "read_source"]
 
 LEAST_COUNT_SCALE = 100.0
 """An image whose bright pixels are below this is no image of counts and is scaled up."""
@@ -42,20 +42,17 @@ class Prepared:
     scale: float
 
 
-def prepare(
+def read_source(
     image: str | Path | Image | ArrayLike,
-    config: PowderConfig,
     mask: str | Path | NDArray[np.bool_] | None = None,
     reading: dict[str, Any] | None = None,
-) -> Prepared:
-    """Read, check, transform, and find the panels.
+) -> Image:
+    """Image in the file's pixel order from whatever holds it.
 
     Parameters
     ----------
     image
-        Path, an image as read, or an array in the file's pixel order.
-    config
-        For the transform, the panels and the noise.
+        Path, an image as read, or an array.
     mask
         True (1) = bad, in the file's pixel order; a path or an array.
     reading
@@ -66,16 +63,37 @@ def prepare(
     FormatError
         The file or the image is not usable; see :mod:`refimpl.io.images`.
     ConfigError
-        Reading options were given for an array.
+        Reading options or a mask were given for what is read already.
     """
     if isinstance(image, str | Path):
-        source = images.read(image, mask=mask, **(reading or {}))
-    elif reading:
+        return images.read(image, mask=mask, **(reading or {}))
+    if reading:
         raise ConfigError(f"{', '.join(reading)}: only for an image that is read from a file")
-    elif isinstance(image, Image):
-        source = image
-    else:
-        source = images.from_array(np.asarray(image), mask=mask)
+    if isinstance(image, Image):
+        if mask is not None:
+            raise ConfigError("mask: the image has been read already; give the mask to the reader")
+        return image
+    return images.from_array(
+        np.asarray(image),
+        mask=images.read(mask).data if isinstance(mask, str | Path) else mask,
+    )
+
+
+def prepare(source: Image, config: PowderConfig) -> Prepared:
+    """Check, transform, scale, and find the panels.
+
+    Parameters
+    ----------
+    source
+        As read, in the file's pixel order, without transforms.
+    config
+        For the transform, the panels and the noise.
+
+    Raises
+    ------
+    FormatError
+        No ring can be found in such an image.
+    """
     check_usable(source)
     codes = config.detector.image_transform
     counts = np.ascontiguousarray(apply_transforms(source.data, codes), dtype=np.float64)

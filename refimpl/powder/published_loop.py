@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.calibrants import Calibrant
+from refimpl.crystal.hkls_csv import published_hkls
 from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
@@ -127,10 +128,12 @@ def published_start(
         beam_centre_px = beam_centre_by_chords(arcs) if beam_centre_px is None else beam_centre_px
         radii = radii_of_arcs(arcs, beam_centre_px)
     if lsd_mm is None:
-        simulated = published_rings(
-            powder, wavelength_angstrom, SIMULATED_LSD_MM, SIMULATED_RADIUS_MM
+        table = published_hkls(
+            *(powder, wavelength_angstrom, SIMULATED_LSD_MM, SIMULATED_RADIUS_MM),
+            published_limits=True,
         )
-        lsd_mm = distance_by_ratios(radii, simulated.two_theta_rad, pixel_mm, first_ring)
+        _, two_theta = table.ring_two_theta_rad()
+        lsd_mm = distance_by_ratios(radii, two_theta, pixel_mm, first_ring)
     detector = TiltedFlat(
         shape=image.shape,
         pixel_size_mm=(pixel_mm, pixel_mm),

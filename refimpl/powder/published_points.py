@@ -198,7 +198,7 @@ def _fit_group(
         *(windows.ring[[first]], windows.ideal_mm[[first]], np.array([low]), np.array([high])),
         np.array([steps]),
     )
-    profile = lineouts(image, bins, merged, geometry, arcs=not chords)
+    profile = lineouts(image, bins, merged, geometry, arcs=not chords, published_axes=chords)
     b, step_um = len(profile), (high - low) / steps / UM
     grid = (np.full(b, steps), np.full(b, low / UM + 0.5 * step_um), np.full(b, step_um))
     if first == last:

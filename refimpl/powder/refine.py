@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from refimpl.crystal.rings import Rings
 from refimpl.detector.tilted_flat import ring_jacobian
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.objective.least_squares import (
     FitResult,
     Normal,
@@ -87,24 +87,29 @@ def _problem(
     points: RingPoints, rings: Rings, p: Parameters, weight: F64
 ) -> Callable[[F64], Normal]:
     """Cost, gradient and normal matrix of the weighted strain."""
-    corrections = p.model.corrections
-    panel = _panel(points, corrections)
-    tangent = np.tan(rings.two_theta_rad[points.ring])
     n = int(np.count_nonzero(weight))
 
     def normal(x: F64) -> Normal:
-        g = p.geometry(x)
-        if not g[0] > 0.0:
+        if not p.geometry(x)[0] > 0.0:
             return Normal(np.inf, np.zeros(len(x)), np.eye(len(x)), n)
-        radius, _, full = ring_jacobian(points.fast_px, points.slow_px, panel, g, corrections)
-        strain = 1.0 - radius / (g[0] * tangent)
-        jacobian = -p.chain(x, full) / (g[0] * tangent)[:, None]
-        if "lsd_mm" in p.names:
-            jacobian[:, p.names.index("lsd_mm")] += radius / (g[0] * g[0] * tangent)
+        strain, jacobian = _linearised(points, rings, p, x)
         cost, gradient, hessian = accumulate_normal(strain, jacobian, weight)
         return Normal(cost, gradient, hessian, n)
 
     return normal
+
+
+def _linearised(points: RingPoints, rings: Rings, p: Parameters, x: F64) -> tuple[F64, F64]:
+    """Strain (n,) and its derivatives (n, k) at the parameters."""
+    g, corrections = p.geometry(x), p.model.corrections
+    tangent = np.tan(rings.two_theta_rad[points.ring])
+    radius, _, full = ring_jacobian(
+        points.fast_px, points.slow_px, _panel(points, corrections), g, corrections
+    )
+    jacobian = -p.chain(x, full) / (g[0] * tangent)[:, None]
+    if "lsd_mm" in p.names:
+        jacobian[:, p.names.index("lsd_mm")] += radius / (g[0] * g[0] * tangent)
+    return 1.0 - radius / (g[0] * tangent), jacobian
 
 
 def _tau(strain: F64, sigma: F64, coverage: F64, keep: F64, free: int) -> float:
@@ -161,9 +166,9 @@ def _simplex(
             max_evaluations=20000,
         )  # fmt: skip
         evaluations += found.evaluations
-        gain = now - found.fun
+        gain = now - found.value
         if gain > 0.0:
-            x, now = centre + found.x * unit, found.fun
+            x, now = centre + found.x * unit, found.value
         if gain <= 1e-10 * now:
             break
     # one evaluation of the linearised problem gives the covariance and the weak directions
@@ -238,7 +243,52 @@ def fit_geometry(
         if settled:
             break
     weight = keep / (sigma * sigma + tau * tau / coverage)
+    clusters = _clusters(points, keep > 0.0, len(p))
+    if clusters is not None and tau > float(np.median(sigma[keep > 0.0])):
+        covariance = _clustered_covariance(points, rings, p, fit, weight, clusters)
+        fit = replace(fit, covariance=covariance, clusters=int(clusters.max()) + 1)
     return GeometryFit(fit, p, strain, weight, keep > 0.0, tau)
+
+
+SECTORS = 24
+"""Azimuthal sectors that stand in for panels on a detector that has too few."""
+
+
+def _clusters(points: RingPoints, used: NDArray[np.bool_], n_parameters: int) -> I64 | None:
+    """(n,) group of points that share a systematic error: panels, else sectors; None if too few."""
+    sector = np.floor((points.eta_rad + np.pi) / (2.0 * np.pi) * SECTORS).astype(np.int64)
+    for label in (points.panel, sector):
+        groups, index = np.unique(label, return_inverse=True)
+        if len(np.unique(label[used])) >= 2 * n_parameters + 2 and len(groups) > 1:
+            return np.asarray(index, dtype=np.int64)
+    return None
+
+
+def _clustered_covariance(
+    points: RingPoints, rings: Rings, p: Parameters, fit: FitResult, weight: F64, clusters: I64
+) -> F64:
+    r"""Covariance where the points of a panel err together (Liang and Zeger 1986).
+
+    .. math:: H^{-1} \Big(\frac{G}{G-k} \sum_g s_g s_g^T\Big) H^{-1},\quad
+              s_g = \sum_{i \in g} w_i r_i J_i
+
+    A panel that is out of place shifts all of its points: as independent errors they would count
+    as far more evidence than they are.
+    """
+    strain, jacobian = _linearised(points, rings, p, fit.x)
+    _, _, hessian = accumulate_normal(strain, jacobian, weight)
+    free = fit.sigma > 0.0
+    inverse = np.zeros_like(hessian)
+    inverse[np.ix_(free, free)] = np.linalg.inv(hessian[np.ix_(free, free)])
+    score = (weight * strain)[:, None] * jacobian
+    n_groups = int(clusters.max()) + 1
+    sums = np.zeros((n_groups, len(p)))
+    np.add.at(sums, clusters, score)
+    middle = np.zeros_like(hessian)
+    for row in sums:  # one after another: the same bits whatever the BLAS does
+        middle += np.outer(row, row)
+    scale = n_groups / max(n_groups - int(np.count_nonzero(free)), 1)
+    return np.asarray(np.einsum("ij,jk,kl->il", inverse, middle * scale, inverse))
 
 
 def _taper(distance: F64) -> F64:

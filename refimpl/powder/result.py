@@ -22,7 +22,7 @@ from refimpl.objective.pseudo_strain import StrainSummary, strain_summary
 from refimpl.powder.config import PowderConfig
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.prepare import Prepared
-from refimpl.powder.refine import GeometryFit
+from refimpl.powder.refine import GeometryFit, strain_sigma
 from refimpl.units import DEG, MICROSTRAIN
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class Iteration:
         Name of the fit's parameter to its value.
     summary
         Of the strain of all points that came into the pass.
-    ring_two_theta_rad, ring_strain
-        (h,) each: mean |strain| of the ring's used points; NaN where a ring has none.
+    ring_two_theta_rad, ring_strain, ring_mean
+        (h,) each: mean |strain| and mean signed strain of the ring's used points; NaN where a
+        ring has none.
     tau
         Spread that the fit errors do not explain [strain].
     """
@@ -82,6 +83,7 @@ class Iteration:
     summary: StrainSummary
     ring_two_theta_rad: F64
     ring_strain: F64
+    ring_mean: F64
     tau: float
 
     @classmethod
@@ -89,11 +91,12 @@ class Iteration:
         cls, number: int, fit: GeometryFit, points: RingPoints, rings: Rings, summary: StrainSummary
     ) -> Iteration:
         """Iteration from a fit."""
-        mean = np.full(len(rings), np.nan)
+        size, mean = np.full(len(rings), np.nan), np.full(len(rings), np.nan)
         for k in np.unique(points.ring[fit.used]):
-            mean[k] = np.mean(np.abs(fit.strain[fit.used & (points.ring == k)]))
+            mine = fit.strain[fit.used & (points.ring == k)]
+            size[k], mean[k] = np.mean(np.abs(mine)), np.mean(mine)
         values = dict(zip(fit.fit.names, (float(v) for v in fit.fit.x), strict=True))
-        return cls(number, values, summary, rings.two_theta_rad, mean, fit.tau)
+        return cls(number, values, summary, rings.two_theta_rad, size, mean, fit.tau)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +190,9 @@ class PowderResult:
             iterations=iterations,
             converged=converged,
             reason=reason,
-            warnings=_warnings(prepared, rings, fit, excluded, converged, reason),
+            warnings=_warnings(
+                prepared, rings, fit, strain_sigma(points)[fit.used], excluded, converged, reason
+            ),
             excluded_rings=tuple(int(n) for n in rings.number[excluded]),
             config=config,
             prepared=prepared,
@@ -424,6 +429,7 @@ def _warnings(
     prepared: Prepared,
     rings: Rings,
     fit: GeometryFit,
+    strain_sigma: F64,
     excluded: NDArray[np.bool_],
     converged: bool,
     reason: str,
@@ -447,10 +453,17 @@ def _warnings(
             f"The image does not hold counts: it was multiplied by {prepared.scale:.3g}; "
             "uncertainties rest on the scatter of the points."
         )
-    if fit.tau > 3.0 * float(np.median(1.0 / np.sqrt(fit.weight[fit.used]))) / 3.0 * 0.9:
+    if fit.tau > float(np.median(strain_sigma)):
+        shared = (
+            f" The uncertainties take the points of each of {fit.fit.clusters} panels or sectors "
+            "to err together."
+            if fit.fit.clusters
+            else ""
+        )
+        limit = "the model (one flat surface) or the sample limits the calibration, not the counts"
         out.append(
-            f"Points scatter by {fit.tau / MICROSTRAIN:.0f} µε more than their fit errors: the "
-            "model (one flat surface) or the sample limits the calibration, not the counts."
+            f"Points scatter by {fit.tau / MICROSTRAIN:.0f} µε beyond their fit errors: "
+            f"{limit}.{shared}"
         )
     out.append(ONE_FRAME)
     out.append(

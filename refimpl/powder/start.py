@@ -186,8 +186,8 @@ def ring_centre(reduced: ReducedImage) -> tuple[float, float]:
     return float(centre[0] * reduced.factor), float(centre[1] * reduced.factor)
 
 
-def _profile(reduced: ReducedImage, centre_px: tuple[float, float]) -> tuple[F64, F64, F64]:
-    """Mean signal against radius: radius [px], excess over a running median, pixels a bin."""
+def _profile(reduced: ReducedImage, centre_px: tuple[float, float]) -> tuple[F64, F64]:
+    """Mean signal against radius: radius [px] and excess over a running median."""
     from scipy.ndimage import median_filter
 
     rows, columns = reduced.signal.shape
@@ -202,7 +202,7 @@ def _profile(reduced: ReducedImage, centre_px: tuple[float, float]) -> tuple[F64
     mean = np.interp(np.arange(len(mean)), np.flatnonzero(filled), mean[filled])
     excess = np.maximum(mean - median_filter(mean, size=41, mode="nearest"), 0.0)
     excess[~filled] = 0.0
-    return (np.arange(len(mean)) + 0.5) * step, excess, count
+    return np.asarray((np.arange(len(mean)) + 0.5) * step), np.asarray(excess)
 
 
 def candidates(
@@ -235,7 +235,7 @@ def candidates(
     """
     from scipy.signal import find_peaks
 
-    radius, excess, _ = _profile(reduced, centre_px)
+    radius, excess = _profile(reduced, centre_px)
     level = float(np.median(excess[excess > 0.0])) if np.any(excess > 0.0) else 0.0
     peaks, properties = find_peaks(excess, prominence=max(3.0 * level, 1e-9))
     if len(peaks) == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.frames import F64, I64
 
@@ -43,7 +44,7 @@ class RingGroups:
 
 
 def ring_groups(
-    two_theta_rad: F64, fwhm_rad: F64, half_width_rad: F64, use: F64 | None = None
+    two_theta_rad: F64, fwhm_rad: F64, half_width_rad: F64, use: NDArray[np.bool_] | None = None
 ) -> RingGroups:
     """Group neighbouring rings and give each group its window.
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport fabs, floor, sqrt
+from libc.math cimport atan2, fabs, floor, sqrt
 from libc.stdlib cimport calloc, free
 
-DEF CORNERS = 12  # a square cut by four lines has at most eight corners
+DEF CORNERS = 14  # a square cut by four lines has at most eight corners; two rays add four
 
 
 cdef struct Polygon:
@@ -55,6 +55,49 @@ cdef double area_of(const Polygon* p) noexcept nogil:
     return 0.5 * total
 
 
+cdef void around(const Polygon* p, const Polygon* extra, Polygon* out) noexcept nogil:
+    """Corners of both by their direction from their mean."""
+    cdef double direction[CORNERS]
+    cdef double x = 0.0, y = 0.0, px, py, d
+    cdef int i, k, n = p.n + extra.n
+    for i in range(n):
+        x = x + (p.x[i] if i < p.n else extra.x[i - p.n])
+        y = y + (p.y[i] if i < p.n else extra.y[i - p.n])
+    x = x / n
+    y = y / n
+    for i in range(n):
+        px = p.x[i] if i < p.n else extra.x[i - p.n]
+        py = p.y[i] if i < p.n else extra.y[i - p.n]
+        d = atan2(py - y, px - x)
+        k = i - 1
+        while k >= 0 and direction[k] > d:
+            direction[k + 1] = direction[k]
+            out.x[k + 1] = out.x[k]
+            out.y[k + 1] = out.y[k]
+            k -= 1
+        direction[k + 1] = d
+        out.x[k + 1] = px
+        out.y[k + 1] = py
+    out.n = n
+
+
+cdef void axis_cut(double x, double y, double sine, double cosine, Polygon* extra) noexcept nogil:
+    """Add where a ray along an axis crosses the border of the pixel at x, y."""
+    cdef int n = extra.n
+    if fabs(sine) < 1e-12 or fabs(cosine) < 1e-12:
+        if fabs(sine) < fabs(cosine):
+            if fabs(x) <= 0.5:
+                extra.x[n] = extra.x[n + 1] = 0.0
+                extra.y[n] = y - 0.5
+                extra.y[n + 1] = y + 0.5
+                extra.n += 2
+        elif fabs(y) <= 0.5:
+            extra.x[n] = x - 0.5
+            extra.x[n + 1] = x + 0.5
+            extra.y[n] = extra.y[n + 1] = 0.0
+            extra.n += 2
+
+
 cdef inline double cell(double along, double shrink, double low, double step) noexcept nogil:
     cdef double at = floor((along / shrink - low) / step)
     if at < -2.0:
@@ -67,11 +110,11 @@ cdef inline double sagitta(double radius) noexcept nogil:
 
 
 cdef void share(
-    const Polygon* p, double value, double ux, double uy, double shrink, bint arcs,
-    double low, double step, int count, double* above, double* area
+    const Polygon* p, const Polygon* extra, double value, double ux, double uy, double shrink,
+    bint arcs, double low, double step, int count, double* above, double* area
 ) noexcept nogil:
     """Add a pixel's areas to the cells that it touches."""
-    cdef Polygon half, part
+    cdef Polygon half, part, hull
     cdef double nearest, farthest, d, inner, outer, a
     cdef int i, j, first, last
     if p.n < 3 or not step > 0.0:
@@ -97,16 +140,21 @@ cdef void share(
             outer = outer - sagitta(outer)
         cut(p, ux, uy, -inner * shrink, &half)
         cut(&half, -ux, -uy, outer * shrink, &part)
-        a = area_of(&part)
+        if extra.n > 0 and part.n > 2:
+            around(&part, extra, &hull)
+            a = area_of(&hull)
+        else:
+            a = area_of(&part)
         above[j] += a * value
         area[j] += a
 
 
 cdef void one_bin(
     const double* x, const double* y, const double* intensity, Py_ssize_t begin, Py_ssize_t end,
-    const double* ray, double low, double step, int count, bint arcs, double* above, double* area
+    const double* ray, double low, double step, int count, bint arcs, bint axes,
+    double* above, double* area
 ) noexcept nogil:
-    cdef Polygon square, half, wedge
+    cdef Polygon square, half, wedge, extra
     cdef double mid_x = ray[0] + ray[2], mid_y = ray[1] + ray[3]
     cdef double length = sqrt(mid_x * mid_x + mid_y * mid_y)
     cdef double ux = mid_x / length, uy = mid_y / length, shrink = 0.5 * length
@@ -126,14 +174,18 @@ cdef void one_bin(
             square.y[j] = y[n] + 0.5 if j >= 2 else y[n] - 0.5
         cut(&square, ray[1], -ray[0], 0.0, &half)
         cut(&half, -ray[3], ray[2], 0.0, &wedge)
-        share(&wedge, intensity[n], ux, uy, shrink, arcs, low, step, count, above, area)
+        extra.n = 0
+        if axes and not arcs:
+            axis_cut(x[n], y[n], ray[0], ray[1], &extra)
+            axis_cut(x[n], y[n], ray[2], ray[3], &extra)
+        share(&wedge, &extra, intensity[n], ux, uy, shrink, arcs, low, step, count, above, area)
     for j in range(count):
         above[j] = above[j] / area[j] if area[j] > 0.0 else 0.0
 
 
 def bin_lineouts(
     x_px, y_px, intensity, offset, rays, low_px, step_px, steps, int most, bint arcs,
-    int threads=1
+    bint published_axes, int threads=1
 ):
     """See refimpl/imaging/chord_bins.py."""
     cdef const double[::1] x = x_px               # IN (n) [px]
@@ -157,7 +209,7 @@ def bin_lineouts(
         n = max(0, min(<int> count[i], most))
         one_bin(
             &x[0], &y[0], &value[0], begin[i], begin[i + 1], &ray[i, 0], low[i], step[i], n, arcs,
-            &out[i, 0], area + i * most
+            published_axes, &out[i, 0], area + i * most
         )
     free(area)
     return profile

@@ -225,7 +225,7 @@ def calibrate_published(
         history.append(published_mean_strain(strain, options.mult_factor))
         if best is None or history[-1] < best_mean:
             best, best_mean = (detector, points, strain, evaluations, reason), history[-1]
-    assert best is not None  # n_iterations is at least 1
+    assert best is not None  # the options see to one iteration at least
     detector, points, strain, evaluations, reason = best
     figures = published_strain(strain, options.mult_factor, options.outlier_iterations)
     return PublishedRun(

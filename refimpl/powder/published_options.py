@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from refimpl.errors import ConfigError
 from refimpl.units import UM
 
 __all__ = ["PublishedOptions"]
@@ -40,7 +41,8 @@ class PublishedOptions:
     restarts
         Fresh simplexes from the best point; published: 0.
     published_chords
-        Bin on straight chords, which puts 635 ppm on the distance at EtaBinSize 5. Off: arcs.
+        Bin on straight chords, which puts 635 ppm on the distance at EtaBinSize 5, and give pixels
+        that an axis cuts the area that the published polygons have there. Off: arcs.
     published_frame
         Pad the frame to a square of zeros and take these for data. Off: the frame as it is.
     published_rho_d
@@ -70,6 +72,17 @@ class PublishedOptions:
     published_chords: bool = False
     published_frame: bool = False
     published_rho_d: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_iterations", "max_evaluations", "r_bin_divisions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)}: expected at least 1", key=name)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value >= 0:
+                raise ConfigError(f"{field.name} = {value}: expected 0 or more", key=field.name)
+        if self.width_mm == 0.0:
+            raise ConfigError("width_mm = 0.0: expected more than 0", key="width_mm")
 
     @staticmethod
     def from_params(params: Mapping[str, Any], **changes: Any) -> PublishedOptions:

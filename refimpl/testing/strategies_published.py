@@ -20,6 +20,7 @@ def _ranks(rng: np.random.Generator, n: int) -> Arguments:
 def _bin_pixels(rng: np.random.Generator, n: int) -> Arguments:
     bins = 5
     edge = np.sort(rng.uniform(-np.pi, np.pi, bins))
+    edge[:3] = [-np.pi, -np.pi / 2.0, 0.0]  # along the axes
     width = rng.uniform(0.01, 0.4, bins)
     low, steps = rng.uniform(0.5, 300.0, bins), rng.integers(1, 40, bins)
     step = rng.uniform(0.1, 0.6, bins)
@@ -38,6 +39,7 @@ def _bin_pixels(rng: np.random.Generator, n: int) -> Arguments:
         "steps": steps,
         "most": 36,  # some bins have more steps than that
         "arcs": bool(rng.integers(2)),
+        "published_axes": bool(rng.integers(2)),
     }
 
 

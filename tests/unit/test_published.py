@@ -273,3 +273,18 @@ def test_options_from_published_keys():
     assert (found.eta_bin_deg, found.n_iterations) == (2.0, 4)
     assert found.normalize_ring_weights is True
     assert found.published_chords is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_iterations": 0}, "n_iterations = 0: expected at least 1"),
+        ({"max_evaluations": -1}, "max_evaluations = -1: expected at least 1"),
+        ({"tol_bc_px": -1.0}, "tol_bc_px = -1.0: expected 0 or more"),
+        ({"tol_p0": float("nan")}, "tol_p0 = nan: expected 0 or more"),
+        ({"width_mm": 0.0}, "width_mm = 0.0: expected more than 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        PublishedOptions(**changes)

@@ -28,7 +28,7 @@ class BeamTable(_Table):
 
     wavelength_angstrom: float = Field(gt=0.001, lt=20.0, description="Wavelength [angstrom].")
     polarisation: float | None = Field(
-        None, ge=-1.0, le=1.0,
+        default=None, ge=-1.0, le=1.0,
         description="Degree of linear polarisation in the horizontal plane; none: not corrected.",
     )  # fmt: skip
 
@@ -36,11 +36,13 @@ class BeamTable(_Table):
 class CalibrantTable(_Table):
     """The calibrant."""
 
-    calibrant: str = Field("CeO2", description="Name of the calibrant.")
+    calibrant: str = Field(default="CeO2", description="Name of the calibrant.")
     lattice_parameter_angstrom: float | None = Field(
-        None, gt=0.5, lt=1000.0, description="Lattice parameter a; none: the certified one."
+        default=None, gt=0.5, lt=1000.0, description="Lattice parameter a; none: the certified one."
     )
-    exclude_rings: tuple[int, ...] = Field((), description="Ring numbers to leave out, from 1.")
+    exclude_rings: tuple[int, ...] = Field(
+        default=(), description="Ring numbers to leave out, from 1."
+    )
 
 
 class DetectorTable(_Table):
@@ -48,69 +50,93 @@ class DetectorTable(_Table):
 
     pixel_size_mm: tuple[float, float] = Field(description="Pixel size along (fast, slow) [mm].")
     image_transform: tuple[int, ...] = Field(
-        (2,),
+        default=(2,),
         description="ImTransOpt codes that take the stored image to the model frame; the default "
         "is for files whose first row is the top of the picture seen along the beam.",
     )
     panels: Literal["auto", "none"] = Field(
-        "auto", description="Find panels from fully masked rows and columns, or take one surface."
+        default="auto",
+        description="Find panels from fully masked rows and columns, or take one surface.",
     )
-    tx_deg: float = Field(0.0, description="Turn about the beam; carried, never refined.")
+    tx_deg: float = Field(default=0.0, description="Turn about the beam; carried, never refined.")
     rho_d_mm: float | None = Field(
-        None, gt=0.0, description="Radius that normalises the distortion; none: farthest corner."
+        default=None,
+        gt=0.0,
+        description="Radius that normalises the distortion; none: farthest corner.",
     )
-    gain: float = Field(1.0, gt=0.0, description="Variance of a pixel per unit of its value.")
-    variance_floor: float = Field(0.0, ge=0.0, description="Variance at zero (read-out noise).")
+    gain: float = Field(
+        default=1.0, gt=0.0, description="Variance of a pixel per unit of its value."
+    )
+    variance_floor: float = Field(
+        default=0.0, ge=0.0, description="Variance at zero (read-out noise)."
+    )
 
 
 class StartTable(_Table):
     """Start values; whatever is not given is found."""
 
-    lsd_mm: float | None = Field(None, gt=0.0, description="Guess of the distance [mm].")
+    lsd_mm: float | None = Field(default=None, gt=0.0, description="Guess of the distance [mm].")
     beam_centre_px: tuple[float, float] | None = Field(
-        None, description="Guess of the beam centre (fast, slow) in the file's pixel order [px]."
+        default=None,
+        description="Guess of the beam centre (fast, slow) in the file's pixel order [px].",
     )
-    tilt_deg: tuple[float, float] = Field((0.0, 0.0), description="Start of ty, tz [degrees].")
+    tilt_deg: tuple[float, float] = Field(
+        default=(0.0, 0.0), description="Start of ty, tz [degrees]."
+    )
     p: tuple[float, ...] = Field(
-        (0.0,) * 15, min_length=15, max_length=15, description="Start of p0..p14, as published."
+        default=(0.0,) * 15,
+        min_length=15,
+        max_length=15,
+        description="Start of p0..p14, as published.",
     )
-    parallax_mm: float = Field(0.0, description="Parallax length [mm].")
+    parallax_mm: float = Field(default=0.0, description="Parallax length [mm].")
 
 
 class CalibrateTable(_Table):
     """What is refined, and how."""
 
     refine: tuple[str, ...] = Field(
-        ("distance", "beam_centre", "tilt"),
+        default=("distance", "beam_centre", "tilt"),
         description="What to refine: distance, beam_centre, tilt, parallax, p0..p14.",
     )
     tolerances: dict[str, float] = Field(
         default_factory=dict,
         description="Half width of the search range by the same names (mm, px, rad; phases deg).",
     )
-    eta_bin_deg: float = Field(2.0, ge=0.1, le=45.0, description="Size of an azimuthal bin.")
+    eta_bin_deg: float = Field(
+        default=2.0, ge=0.1, le=45.0, description="Size of an azimuthal bin."
+    )
     solver: Literal["lm", "simplex"] = Field(
-        "lm", description="Levenberg-Marquardt, or Nelder-Mead on the same objective."
+        default="lm", description="Levenberg-Marquardt, or Nelder-Mead on the same objective."
     )
     objective: Literal["strain", "published"] = Field(
-        "strain", description="Weighted squares of the pseudo-strain, or its published L1 sum."
+        default="strain",
+        description="Weighted squares of the pseudo-strain, or its published L1 sum.",
     )
     ring_multiplier: float = Field(
-        2.5, ge=0.0,
+        default=2.5, ge=0.0,
         description="MultFactor: leave out rings whose mean |strain|, in units of what their "
         "points should scatter, exceeds this many times the median ring's; 0: never.",
     )  # fmt: skip
-    clip_sigma: float = Field(5.0, gt=1.0, description="Outlier rule for points, iterated.")
-    max_iterations: int = Field(20, ge=1, le=1000, description="Passes of extraction and fit.")
+    clip_sigma: float = Field(default=5.0, gt=1.0, description="Outlier rule for points, iterated.")
+    max_iterations: int = Field(
+        default=20, ge=1, le=1000, description="Passes of extraction and fit."
+    )
     stopping_strain: float | None = Field(
-        None, gt=0.0, description="Also stop once the mean strain is below this."
+        default=None, gt=0.0, description="Also stop once the mean strain is below this."
     )
     least_coverage: float = Field(
-        0.1, ge=0.0, le=1.0, description="Least usable part of a bin that gives a point."
+        default=0.1, ge=0.0, le=1.0, description="Least usable part of a bin that gives a point."
     )
-    least_snr: float = Field(4.0, ge=0.0, description="Least height of a peak over its error.")
-    window_fwhm: float = Field(5.0, ge=2.0, description="Half width of a window in ring widths.")
-    seed: int = Field(0, ge=0, description="Nothing here is random; recorded with the result.")
+    least_snr: float = Field(
+        default=4.0, ge=0.0, description="Least height of a peak over its error."
+    )
+    window_fwhm: float = Field(
+        default=5.0, ge=2.0, description="Half width of a window in ring widths."
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Nothing here is random; recorded with the result."
+    )
 
     @field_validator("tolerances")
     @classmethod
@@ -123,7 +149,9 @@ class CalibrateTable(_Table):
 class PowderConfig(_Table):
     """A whole powder calibration."""
 
-    schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
+    schema_version: Literal[1] = Field(
+        default=1, alias="schema", description="Version of this format."
+    )
     beam: BeamTable
     calibrant: CalibrantTable = CalibrantTable()
     detector: DetectorTable

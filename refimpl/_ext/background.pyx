@@ -6,7 +6,8 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-DEF BITS = 8  # fine levels in a coarse one, as a power of two
+cdef enum:
+    BITS = 8  # fine levels in a coarse one, as a power of two
 
 
 cdef struct Window:

@@ -6,7 +6,8 @@ from cython.parallel cimport prange
 from libc.math cimport atan2, fabs, floor, sqrt
 from libc.stdlib cimport calloc, free
 
-DEF CORNERS = 14  # a square cut by four lines has at most eight corners; two rays add four
+cdef enum:
+    CORNERS = 14  # a square cut by four lines has at most eight corners; two rays add four
 
 
 cdef struct Polygon:

@@ -5,7 +5,8 @@ import numpy as np
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN, exp, fabs, isnan
 
-DEF MOST = 10  # parameters of the larger model
+cdef enum:
+    MOST = 10  # parameters of the larger model
 
 cdef double TOLERANCE = 1e-5
 cdef double ROUNDOFF = 1e-13

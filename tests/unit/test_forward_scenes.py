@@ -77,9 +77,9 @@ def check_determined(index: int) -> None:
     )
     for name in GEOMETRY:
         limit = LIMITS[name] * (s.model.lsd_mm if name == "lsd_mm" else 1.0)
-        # the arcs leave out pixels and overlap, which cost up to a third: so may the limit
-        assert bound[name] < 1.35 * limit, name
-        assert 0.65 < quick[name] / bound[name] < 1.05, name
+        assert bound[name] < limit, name
+        # the arcs leave out pixel size and overlap: measured over the hundred, 0.63 to 0.98
+        assert 0.6 < quick[name] / bound[name] < 1.0, name
 
 
 def test_scenes_are_fixed_for_ever() -> None:

@@ -221,6 +221,8 @@ def twin(kind: Kind, **arrays: str) -> Callable[[F], F]:
             bound.apply_defaults()
             sizes: dict[str, int] = {}
             for name, (dtype, letters) in specs.items():
+                if bound.arguments[name] is None and signature.parameters[name].default is None:
+                    continue  # an optional array that was not given
                 bound.arguments[name] = _as_checked_array(
                     pair.key, name, bound.arguments[name], dtype, letters, sizes
                 )

@@ -61,17 +61,18 @@ REFIMPL_INLINE double exp_of_negative(double x)
 
 REFIMPL_INLINE double positive(double v) { return v > LEAST_MODEL ? v : LEAST_MODEL; }
 
-/* Sums of one bin at parameters p (6 or 8 of them).
+/* Sums of one bin at parameters p (6 or 8 of them). e (or NULL): what the model adds that is known.
+ *
  * old_weight: weights of the last accepted model, for `after` = sum old_weight (y - m)^2;
  * NULL: use the new ones. new_weight (n rounded up to LANES): weights of this model;
  * `own` = the same sum under them. keep: the new weights are the old ones. */
 REFIMPL_INLINE void accumulate(
-    const double *x, const double *y, const double *c, int64_t n, const double *p, int n_par,
+    const double *x, const double *y, const double *c, const double *e, int64_t n, const double *p, int n_par,
     double middle, double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight,
     double *a, double *b, double *after, double *own)
 {
     double acc[36][LANES], accb[8][LANES], acc2[LANES], acc3[LANES];
-    double xs[LANES], ys[LANES], cs[LANES], m[LANES], w[LANES], wo[LANES];
+    double xs[LANES], ys[LANES], cs[LANES], es[LANES], m[LANES], w[LANES], wo[LANES];
     double j[8][LANES], wj[LANES];
     const double over = 1.0 / p[2], tail = 1.0 - p[3];
     const int n_peaks = n_par == 6 ? 1 : 2;
@@ -83,17 +84,23 @@ REFIMPL_INLINE void accumulate(
     memset(acc3, 0, sizeof acc3);
     for (at = 0; at < n; at += LANES) {
         if (at + LANES <= n) {
-            for (l = 0; l < LANES; l++) { xs[l] = x[at + l]; ys[l] = y[at + l]; cs[l] = c[at + l]; }
+            for (l = 0; l < LANES; l++) {
+                xs[l] = x[at + l];
+                ys[l] = y[at + l];
+                cs[l] = c[at + l];
+                es[l] = e == NULL ? 0.0 : e[at + l];
+            }
         } else { /* padding with response 0 adds nothing to any sum */
             for (l = 0; l < LANES; l++) {
                 const int in = at + l < n;
                 xs[l] = in ? x[at + l] : middle;
                 ys[l] = in ? y[at + l] : 0.0;
                 cs[l] = in ? c[at + l] : 0.0;
+                es[l] = in && e != NULL ? e[at + l] : 0.0;
             }
         }
         for (l = 0; l < LANES; l++) {
-            m[l] = p[4] + p[5] * (xs[l] - middle);
+            m[l] = p[4] + p[5] * (xs[l] - middle) + es[l];
             j[2][l] = 0.0; j[3][l] = 0.0;
             j[4][l] = cs[l]; j[5][l] = cs[l] * (xs[l] - middle);
         }
@@ -149,19 +156,19 @@ REFIMPL_INLINE void accumulate(
 
 /* One copy a number of parameters, so that the loops over them unroll. */
 static REFIMPL_CLONES void accumulate_6(
-    const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
+    const double *x, const double *y, const double *c, const double *e, int64_t n, const double *p, double middle,
     double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 6, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
+    accumulate(x, y, c, e, n, p, 6, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
 }
 
 static REFIMPL_CLONES void accumulate_8(
-    const double *x, const double *y, const double *c, int64_t n, const double *p, double middle,
+    const double *x, const double *y, const double *c, const double *e, int64_t n, const double *p, double middle,
     double gain, double v0, double rel2, const double *old_weight, int keep, double *new_weight, double *a, double *b,
     double *after, double *own)
 {
-    accumulate(x, y, c, n, p, 8, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
+    accumulate(x, y, c, e, n, p, 8, middle, gain, v0, rel2, old_weight, keep, new_weight, a, b, after, own);
 }
 
 #endif

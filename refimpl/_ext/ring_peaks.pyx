@@ -10,10 +10,10 @@ from libc.string cimport memcpy
 
 cdef extern from "ring_peaks.h" nogil:
     void accumulate_6(
-        const double*, const double*, const double*, int64_t, const double*, double, double,
+        const double*, const double*, const double*, const double*, int64_t, const double*, double, double,
         double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
     void accumulate_8(
-        const double*, const double*, const double*, int64_t, const double*, double, double,
+        const double*, const double*, const double*, const double*, int64_t, const double*, double, double,
         double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
 
 cdef int MAX_ITERATIONS = 40
@@ -25,7 +25,8 @@ cdef enum:
 
 
 cdef void start(
-    const double* x, const double* y, const double* c, Py_ssize_t n, double low, double high,
+    const double* x, const double* y, const double* c, const double* e, Py_ssize_t n,
+    double low, double high,
     double first, double second, double width, double* p
 ) noexcept nogil:
     """Start values from a coarse profile of the bin."""
@@ -41,7 +42,7 @@ cdef void start(
     for i in range(n):
         j = <int> ((x[i] - low) * (SUB_BINS / (high - low)))
         j = min(j, SUB_BINS - 1)
-        total[j] += y[i] / c[i]
+        total[j] += y[i] / c[i] - (e[i] if e != NULL else 0.0)
         count[j] += 1.0
     for j in range(SUB_BINS):
         if not isfinite(total[j]):  # a NaN among the counts: no start, so no fit
@@ -182,7 +183,8 @@ cdef void standard_errors(
 
 
 cdef int fit_one(
-    const double* x, const double* y, const double* c, Py_ssize_t n, const double* expected,
+    const double* x, const double* y, const double* c, const double* e, Py_ssize_t n,
+    const double* expected,
     double low, double high, double width, double gain, double v0, double rel2, double tolerance,
     double* work,
     double* p, double* sigma, double* chi2, long long* iterations
@@ -227,7 +229,7 @@ cdef int fit_one(
     if n_par == 8:
         upper[0] = 0.5 * (expected[0] + expected[1])
         lower[6] = upper[0]
-    start(x, y, c, n, low, high, expected[0], expected[1], width, trial)
+    start(x, y, c, e, n, low, high, expected[0], expected[1], width, trial)
     for i in range(n_par):
         trial[i] = min(max(trial[i], lower[i]), upper[i])
     if not (trial[1] > 0.0 and (n_par == 6 or trial[7] > 0.0)):
@@ -235,9 +237,9 @@ cdef int fit_one(
     for i in range(n_par):
         p[i] = trial[i]
     if n_par == 6:
-        accumulate_6(x, y, c, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
+        accumulate_6(x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     else:
-        accumulate_8(x, y, c, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
+        accumulate_8(x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     # `before` is the sum of squares of the accepted model under its own weights; the next trial
     # is compared under the same weights
     chi2[0] = before
@@ -264,11 +266,11 @@ cdef int fit_one(
             break
         if n_par == 6:
             accumulate_6(
-                x, y, c, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
+                x, y, c, e, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
                 new_a, new_b, &after, &own)
         else:
             accumulate_8(
-                x, y, c, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
+                x, y, c, e, n, trial, middle, gain, v0, rel2, weight, turn > REWEIGHT, new_weight,
                 new_a, new_b, &after, &own)
         if not after <= before * (1.0 + 1e-9):
             damping = max(10.0 * damping, 1e-3)
@@ -305,6 +307,7 @@ def fit_ring_peaks(
     double variance_floor=0.0,
     double relative_noise=0.0,
     double step_tolerance=1e-6,
+    const double[::1] extra=None,     # IN (m)
     int threads=1,
 ):
     """Return parameters, sigma (b, 8), chi2, iterations, status (b); see the definition."""
@@ -323,13 +326,15 @@ def fit_ring_peaks(
     cdef const double* xs = &x[0] if x.shape[0] else NULL
     cdef const double* ys = &counts[0] if x.shape[0] else NULL
     cdef const double* cs = &response[0] if x.shape[0] else NULL
+    cdef const double* es = &extra[0] if extra is not None and x.shape[0] else NULL
     for b in range(n):
         longest = max(longest, offsets[b + 1] - offsets[b])
     with nogil, parallel(num_threads=threads):
         work = <double*> malloc(2 * (longest + 4) * sizeof(double))
         for b in prange(n, schedule="dynamic", chunksize=16):
             st[b] = fit_one(
-                xs + offsets[b], ys + offsets[b], cs + offsets[b], offsets[b + 1] - offsets[b],
+                xs + offsets[b], ys + offsets[b], cs + offsets[b],
+                es + offsets[b] if es != NULL else NULL, offsets[b + 1] - offsets[b],
                 &expected[b, 0], windows[b, 0], windows[b, 1], width[b], gain, variance_floor,
                 relative_noise * relative_noise, step_tolerance, work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
             )

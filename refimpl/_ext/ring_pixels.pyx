@@ -71,7 +71,7 @@ cdef Py_ssize_t sweep_row(
 ) noexcept nogil:
     """Write the selected pixels of one row; return how many."""
     cdef Py_ssize_t column, count = 0, group, k, last = near.shape[0] - 1
-    cdef double radius, eta, ce, se, spread, y, z, vx, vy, vz, d2, ratio, solid, cos2, quick
+    cdef double radius, eta, ce, se, around, along, pull, y, z, vx, vy, vz, d2, ratio, solid, cos2, quick
     cdef int panel
     cdef bint corrected = corrections.shape[0] > 0
     for column in range(usable.shape[1]):
@@ -92,8 +92,10 @@ cdef Py_ssize_t sweep_row(
         )
         ce = cos(eta)
         se = sin(eta)
-        spread = (g[6] * ce) * (g[6] * ce) + (g[7] * se) * (g[7] * se)
-        radius = radius + spread / (24.0 * radius)
+        around = (g[6] * ce) * (g[6] * ce) + (g[7] * se) * (g[7] * se)
+        along = (g[6] * se) * (g[6] * se) + (g[7] * ce) * (g[7] * ce)
+        pull = along * radius / (3.0 * (g[0] * g[0] + radius * radius))
+        radius = radius + (around / (24.0 * radius) - pull)
         group = find_window(radius, windows)
         if group < 0:
             continue

@@ -82,10 +82,10 @@ def _start(x: F64, y: F64, low: float, high: float, expected: F64, width: float)
     return p
 
 
-def _evaluate(x: F64, c: F64, p: F64, middle: float, n_par: int) -> tuple[F64, F64]:
+def _evaluate(x: F64, c: F64, e: F64, p: F64, middle: float, n_par: int) -> tuple[F64, F64]:
     """Model and its derivatives, (n,) and (n, n_par)."""
     jacobian = np.empty((len(x), n_par))
-    model = p[4] + p[5] * (x - middle)
+    model = p[4] + p[5] * (x - middle) + e
     jacobian[:, 4], jacobian[:, 5] = 1.0, x - middle
     jacobian[:, 2] = jacobian[:, 3] = 0.0
     for at_centre, at_height in ((0, 1), (6, 7))[: 1 if n_par == 6 else 2]:
@@ -145,6 +145,7 @@ def _fit_one(
     window: F64,
     width: float,
     noise: tuple[float, float, float],
+    e: F64,
     tolerance: float,
 ) -> tuple[F64, F64, float, int, int]:
     """Parameters (8,), standard errors (8,), chi-square, iterations, status of one bin."""
@@ -156,11 +157,11 @@ def _fit_one(
         return nothing, nothing, np.nan, 0, 2
     lower, upper = _bounds(expected, low, high, width, n_par)
     middle = 0.5 * (low + high)
-    p = _start(x, y / c, low, high, expected[: n_par // 2 - 2], width)[:n_par]
+    p = _start(x, y / c - e, low, high, expected[: n_par // 2 - 2], width)[:n_par]
     p = np.minimum(np.maximum(p, lower), upper)
     if not (p[1] > 0.0 and (n_par == 6 or p[7] > 0.0)):
         return nothing, nothing, np.nan, 0, 3
-    model, jacobian = _evaluate(x, c, p, middle, n_par)
+    model, jacobian = _evaluate(x, c, e, p, middle, n_par)
     weight = _weight(model, gain, v0, rel2)
     a, b = _normal(y, model, jacobian, weight)
     damping, status, iteration = 1e-3, 1, 0
@@ -179,7 +180,7 @@ def _fit_one(
         if np.all(np.abs(trial - p) * np.sqrt(np.diag(a)) < reach):
             p, status = trial, 0  # the model would not change visibly: no need to evaluate it
             break
-        new_model, new_jacobian = _evaluate(x, c, trial, middle, n_par)
+        new_model, new_jacobian = _evaluate(x, c, e, trial, middle, n_par)
         after = float(np.sum(weight * (y - new_model) ** 2))
         if not after <= before * (1.0 + 1e-9):
             damping = max(10.0 * damping, 1e-3)
@@ -226,6 +227,7 @@ def _standard_errors(a: F64, free: NDArray[np.bool_]) -> F64:
     expected="f8 b,2",
     windows="f8 b,2",
     width="f8 b",
+    extra="f8 m",
 )
 def fit_ring_peaks(
     x: F64,
@@ -239,6 +241,7 @@ def fit_ring_peaks(
     variance_floor: float = 0.0,
     relative_noise: float = 0.0,
     step_tolerance: float = 1e-6,
+    extra: F64 | None = None,
 ) -> tuple[F64, F64, F64, I64, I64]:
     """Fit every bin.
 
@@ -260,6 +263,8 @@ def fit_ring_peaks(
         V = gain max(m, 0.1) + variance_floor + (relative_noise m)^2, in counts.
     step_tolerance
         Stop when a step moves no parameter by more than this part of its standard error.
+    extra
+        (m,) what the model adds that is known, before the response: tails of other rings.
 
     Returns
     -------
@@ -283,6 +288,7 @@ def fit_ring_peaks(
             windows[b],
             width[b],
             (gain, variance_floor, relative_noise * relative_noise),
+            np.zeros(len(x[s])) if extra is None else extra[s],
             step_tolerance,
         )
     return parameters, sigma, chi2, iterations, status

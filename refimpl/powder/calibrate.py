@@ -31,6 +31,7 @@ from refimpl.powder.grow import Grown, RingsAt, grow_best, reach, ring_widths
 from refimpl.powder.observations import (
     Frame,
     RingPoints,
+    RingProfiles,
     estimate_relative_noise,
     observe,
 )
@@ -50,6 +51,10 @@ SETTLE = 2
 
 STANDS_STILL = 0.02
 """The passes have converged when no parameter moves by more than this part of its uncertainty."""
+
+PATIENCE = 6
+"""Passes after which moves of a tenth of the uncertainty count as standing still (pixels at the
+edge of a window may come and go for ever), and passes without gain after which there is no hope."""
 
 WIDEST_ANGLE = 80.0 * DEG
 """Rings beyond this 2-theta are not thought of."""
@@ -280,6 +285,7 @@ def _refined(
     iterations: list[Iteration] = []
     best: tuple[float, GeometryFit, RingPoints, int] | None = None
     lasting: I64 | None = None
+    profiles = RingProfiles.of(grown.points, found)
     converged, reason = False, f"stopped after {c.max_iterations} passes"
     frame = replace(frame, relative_noise=estimate_relative_noise(frame, grown.points))
     for turn in range(1, c.max_iterations + 1):
@@ -289,7 +295,7 @@ def _refined(
         points = observe(
             frame, model, found, groups, n_eta,
             polarisation=_polarisation(config), least_coverage=c.least_coverage,
-            least_snr=c.least_snr, threads=threads,
+            least_snr=c.least_snr, profiles=profiles, threads=threads,
         )  # fmt: skip
         points = points.with_used(points.used & ~excluded[points.ring])
         if turn >= SETTLE:
@@ -305,6 +311,7 @@ def _refined(
         fit = _fit(points, found, free, config)
         if turn <= SETTLE:  # then the windows stand still, so that the passes can
             kept = points.with_used(fit.used)
+            profiles = RingProfiles.of(kept, found)
             fwhm = ring_widths(kept, len(found), fwhm)
             frame = replace(frame, relative_noise=estimate_relative_noise(frame, kept))
         new = fit.parameters.at(fit.fit.x)
@@ -316,19 +323,20 @@ def _refined(
         if best is None or summary.clip_mean <= best[0] * (1.0 + 1e-3):
             best = (summary.clip_mean, fit, points, turn)
         model, free = new, free.moved_to(new)
-        if np.any(bad & ~excluded):
+        if turn > 1 and np.any(bad & ~excluded):
             excluded = excluded | bad
             best = None  # figures before and after a ring is left out do not compare
             continue
-        if moved < STANDS_STILL or (
+        still = STANDS_STILL if turn < PATIENCE else 5.0 * STANDS_STILL
+        if moved < still or (
             c.stopping_strain is not None and summary.mean_all < c.stopping_strain
         ):
             converged, reason = (
                 True,
-                "parameters stand still" if moved < STANDS_STILL else "stopping strain",
+                "parameters stand still" if moved < still else "stopping strain",
             )
             break
-        if turn - best[3] >= 4:
+        if turn - best[3] >= PATIENCE:
             reason = "no progress: the best pass is kept"
             break
     assert best is not None

@@ -29,6 +29,9 @@ N_ETA = 72
 
 FIRST_RINGS = 3
 
+LEAST_INTENSITY = 1e-3
+"""Rings weaker than this part of the strongest, such as forbidden ones, are as good as absent."""
+
 STEP = 1e-2
 """Precision of the peak fits while growing, in standard errors."""
 
@@ -186,14 +189,15 @@ def _explained(frame: Frame, model: TiltedFlat, rings: Rings, points: RingPoints
 
 
 class RingsAt:
-    """Rings of a calibrant up to an angle: ``rings_at(two_theta_max_rad) -> Rings``."""
+    """Rings of a calibrant up to an angle that have any intensity to speak of."""
 
     def __init__(self, everything: Rings) -> None:
         self.everything = everything
 
     def __call__(self, two_theta_max_rad: float) -> Rings:
         """Rings below an angle [rad]."""
-        return self.everything.select(self.everything.two_theta_rad < two_theta_max_rad)
+        visible = self.everything.intensity > LEAST_INTENSITY
+        return self.everything.select((self.everything.two_theta_rad < two_theta_max_rad) & visible)
 
 
 def grow_best(

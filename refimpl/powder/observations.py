@@ -20,7 +20,7 @@ from refimpl.imaging.ring_peaks import fit_ring_peaks
 from refimpl.imaging.ring_pixels import RingPixels, ring_pixels
 from refimpl.powder.windows import RingGroups
 
-__all__ = ["Frame", "RingPoints", "estimate_relative_noise", "observe"]
+__all__ = ["Frame", "RingPoints", "RingProfiles", "estimate_relative_noise", "observe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,72 @@ class RingPoints:
         return replace(self, used=used)
 
 
+@dataclass(frozen=True, eq=False)
+class RingProfiles:
+    """Typical line of every ring, to take its tails off the neighbours' windows.
+
+    Attributes
+    ----------
+    two_theta_rad, height, fwhm_rad, mixing
+        (h,) each.
+    """
+
+    two_theta_rad: F64
+    height: F64
+    fwhm_rad: F64
+    mixing: F64
+
+    @classmethod
+    def of(cls, points: RingPoints, rings: Rings) -> RingProfiles:
+        """Medians over the used points of each ring.
+
+        A ring that was not seen, because it blends with another, has tails all the same: its
+        height follows from the calibrant's intensities and the nearest rings that were seen.
+        """
+        n = len(rings)
+        seen = np.unique(points.ring[points.used & (points.ring < n)])
+        if len(seen) == 0:
+            return cls(rings.two_theta_rad, np.zeros(n), np.ones(n), np.zeros(n))
+        lines = np.empty((3, len(seen)))
+        for i, k in enumerate(seen):
+            mine = points.used & (points.ring == k)
+            for row, values in enumerate((points.height, points.fwhm_rad, points.mixing)):
+                lines[row, i] = np.median(values[mine])
+        fwhm, mixing = (np.interp(np.arange(n), seen, row) for row in lines[1:])
+        # a pseudo-Voigt's height is its area over its width
+        scale = lines[0] * lines[1] / np.maximum(rings.intensity[seen], 1e-6)
+        height = np.interp(np.arange(n), seen, scale) * rings.intensity / fwhm
+        height[seen] = lines[0]
+        return cls(rings.two_theta_rad, height, fwhm, mixing)
+
+    def tails(self, x: F64, members: I64) -> F64:
+        """(n,) sum of all lines but those of the members, at 2-theta x [rad]."""
+        grid = np.linspace(float(np.min(x)), float(np.max(x)), TAIL_GRID)
+        total = np.zeros_like(grid)
+        for k in np.flatnonzero(self.height > 0.0):
+            if k not in members:
+                u2 = ((grid - self.two_theta_rad[k]) / self.fwhm_rad[k]) ** 2
+                gauss = np.exp(-4.0 * np.log(2.0) * u2)
+                line = self.mixing[k] / (1.0 + 4.0 * u2) + (1.0 - self.mixing[k]) * gauss
+                total += self.height[k] * line
+        return np.interp(x, grid, total)
+
+
+TAIL_GRID = 129
+"""Points of the table that tails are read from, a window."""
+
+
+def _tails(pixels: RingPixels, groups: RingGroups, profiles: RingProfiles, per_group: int) -> F64:
+    """(m,) tails of the other rings at every pixel; bins of a group follow each other."""
+    out = np.zeros(len(pixels.pixel))
+    group = pixels.bin_id // per_group
+    for g in np.unique(group):
+        first, last = np.searchsorted(group, [g, g + 1])
+        part = slice(pixels.offsets[first], pixels.offsets[last])
+        out[part] = profiles.tails(pixels.two_theta_rad[part], groups.members[g])
+    return out
+
+
 def observe(
     frame: Frame,
     model: TiltedFlat,
@@ -118,6 +184,7 @@ def observe(
     least_coverage: float = 0.1,
     least_snr: float = 4.0,
     step_tolerance: float = 1e-4,
+    profiles: RingProfiles | None = None,
     threads: int | None = None,
 ) -> RingPoints:
     """Fit every ring in every bin that has enough pixels.
@@ -137,6 +204,9 @@ def observe(
         standard uncertainty, give no point.
     step_tolerance
         Of the peak fits, in standard errors.
+    profiles
+        Lines of the last pass, whose tails in other rings' windows are taken as known: a straight
+        background cannot follow the tail of a strong neighbour.
     threads
         See :func:`refimpl.dispatch.resolve_threads`.
 
@@ -176,6 +246,7 @@ def observe(
         frame.variance_floor,
         frame.relative_noise,
         step_tolerance,
+        None if profiles is None else _tails(pixels, groups, profiles, n_eta * frame.n_panels),
         threads=threads,  # type: ignore[call-arg]
     )
     eta = np.add.reduceat(pixels.eta_rad, pixels.offsets[:-1]) / count if len(count) else count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,8 +104,9 @@ class Pattern:
     def save(self, path: str | Path) -> Path:
         """Write as .csv, .npz or .h5, by the suffix; the file appears whole or not at all.
 
-        A csv of a cake has one row a bin, azimuth by azimuth. An HDF5 file is NeXus: an ``NXdata``
-        group with errors, which plots itself in the usual viewers. ``meta`` rides along in each.
+        A csv begins with one comment line, the ``meta`` as JSON, and has one row a bin, azimuth by
+        azimuth. An HDF5 file is NeXus: an ``NXdata`` group with errors, which plots itself in the
+        usual viewers.
 
         Raises
         ------
@@ -135,8 +137,7 @@ class Pattern:
     def _write_csv(self, path: Path) -> None:
         columns = self.columns()
         with open(path, "w", newline="", encoding="utf-8") as file:
-            for line in json_text(self.meta).splitlines():
-                file.write(f"# {line}\n")
+            file.write(f"# {json.dumps(json.loads(json_text(self.meta)), ensure_ascii=False)}\n")
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))

@@ -223,6 +223,11 @@ def read_config(path: str | Path) -> PowderConfig:
         raise ConfigError(f"schema {schema} is newer than this refimpl (1); upgrade", path=path)
     known = {*_TABLES, "schema"}
     for table, content in tables.items():
+        if table in _TABLES and not isinstance(content, dict):
+            raise ConfigError(
+                f"{table}: expected a table, [{table}] and its settings below (got {content!r})",
+                path=path, line=_line(text, table), key=table,
+            )  # fmt: skip
         names = known if table not in _TABLES else set(_TABLES[table].model_fields)
         for key in [table] if table not in known else (content if table in _TABLES else []):
             if key not in names:

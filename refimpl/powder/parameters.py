@@ -133,7 +133,8 @@ class Parameters:
                 out[name] = (values[name], float(sigma[index[field]]))
         for name in self.names:
             if name in PUBLISHED:
-                out[name] = (float(x[index[name]]), float(sigma[index[name]]))
+                # not x itself: a phase beyond +-90 degrees of its start flips the amplitude
+                out[name] = (values[name], float(sigma[index[name]]))
         for amplitude, k in AMPLITUDES.items():
             if f"a{k}c" not in index:
                 continue

@@ -128,7 +128,7 @@ def grow(
         use = np.zeros(len(rings), dtype=bool)
         use[order[:take]] = True
         groups = _windows(rings, fwhm, half, use)
-        points = observe(
+        seen = observe(
             frame,
             model,
             rings,
@@ -138,22 +138,21 @@ def grow(
             step_tolerance=STEP,
             threads=threads,
         )
-        enough = len(points) >= 12 and len(np.unique(points.ring)) >= 2
-        if enough:
+        if len(seen) >= 12 and len(np.unique(seen.ring)) >= 2:
             # two rings give centre and distance; a tilt needs a third
-            several = len(np.unique(points.ring)) >= 3 and len(points) >= 24
+            several = len(np.unique(seen.ring)) >= 3 and len(seen) >= 24
             free = ("distance", "beam_centre", "tilt") if several else ("distance", "beam_centre")
             fit = fit_geometry(
-                points, rings, parameters(model, free, {"tilt": 0.3} if several else None)
+                seen, rings, parameters(model, free, {"tilt": 0.3} if several else None)
             )
-            points = points.with_used(fit.used)
+            points = seen.with_used(fit.used)
             model = fit.parameters.at(fit.fit.x)
             fwhm = ring_widths(points, len(rings), fwhm)
         if take >= len(order):
             break
         take = min(2 * take, len(order))
         half = max(0.75 * half, 7.0 * pixel, 3.0 * float(np.max(fwhm)))
-    if fit is None or np.count_nonzero(fit.used) < 12:
+    if fit is None or points is None or np.count_nonzero(fit.used) < 12:
         return None
     residual = fit.strain[fit.used]
     radius = np.tan(points.two_theta_rad[fit.used]) * model.lsd_mm

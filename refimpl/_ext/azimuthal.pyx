@@ -29,25 +29,31 @@ cdef void add_block(
     double* table
 ) noexcept nogil:
     """Four lanes keep neighbours that fall into one bin from waiting for each other."""
-    cdef Py_ssize_t i = 0, wide = n_bins + 1
-    cdef double* b = table + wide
-    cdef double* c = table + 2 * wide
-    cdef double* d = table + 3 * wide
+    cdef Py_ssize_t i = 0, wide = <Py_ssize_t> n_bins + 1
+    cdef double* b
+    cdef double* c
+    cdef double* d
     if lanes == 4:
+        b = table + wide
+        c = b + wide
+        d = c + wide
         while i + 4 <= n:
             table[place(bins[i], n_bins)] += <double> values[i]
             b[place(bins[i + 1], n_bins)] += <double> values[i + 1]
             c[place(bins[i + 2], n_bins)] += <double> values[i + 2]
             d[place(bins[i + 3], n_bins)] += <double> values[i + 3]
             i += 4
-    while i < n:  # blocks begin at a multiple of the lanes
-        table[(i % lanes) * wide + place(bins[i], n_bins)] += <double> values[i]
-        i += 1
+        for i in range(i, n):  # blocks begin at a multiple of the lanes
+            table[(i & 3) * wide + place(bins[i], n_bins)] += <double> values[i]
+    else:
+        for i in range(n):
+            table[place(bins[i], n_bins)] += <double> values[i]
 
 
 cdef void add_shares(
     const number* values, Py_ssize_t n_values, const int* pixel, const int* bins,
-    const unsigned char* share, Py_ssize_t n, unsigned int n_bins, double* table
+    const unsigned char* share, Py_ssize_t n, unsigned int n_bins,
+    double* linear, double* squared
 ) noexcept nogil:
     cdef Py_ssize_t i, p
     cdef unsigned int b
@@ -60,26 +66,25 @@ cdef void add_shares(
             b = n_bins
         s = share[i]
         v = s * <double> values[p]
-        table[b] += v
-        table[n_bins + 1 + b] += s * v
+        linear[b] += v
+        squared[b] += s * v
 
 
-cdef void reduce(const double* tables, Py_ssize_t count, Py_ssize_t wide, double[::1] out) noexcept nogil:
+cdef void reduce(const double[:, ::1] tables, double[::1] out) noexcept nogil:
     """Add the tables in order; the spare bin is left out."""
-    cdef Py_ssize_t t, b, n = out.shape[0]
-    for t in range(count):
-        for b in range(n):
-            out[b] += tables[t * wide + b]
+    cdef Py_ssize_t t, b
+    for t in range(tables.shape[0]):
+        for b in range(out.shape[0]):
+            out[b] += tables[t, b]
 
 
 def _bin_sums(
-    const number[::1] values, const int[::1] bins, double[:, ::1] tables, double[::1] out,
+    const number[::1] values, const int[::1] bins, double[:, ::1] tables, unsigned int n_bins,
     Py_ssize_t blocks, int threads,
 ):
     cdef Py_ssize_t n = bins.shape[0], k, first, size
     cdef int lanes = tables.shape[0] // blocks
-    cdef unsigned int n_bins = out.shape[0]
-    cdef int team = threads if n > SERIAL else 1
+    cdef int team = min(threads, <int> blocks) if n > SERIAL else 1
     if n == 0:
         return
     size = (n + blocks * lanes - 1) // (blocks * lanes) * lanes
@@ -88,7 +93,6 @@ def _bin_sums(
         if first < n:
             add_block(&values[first], &bins[first], min(size, n - first), n_bins, lanes,
                       &tables[k * lanes, 0])
-    reduce(&tables[0, 0], tables.shape[0], tables.shape[1], out)
 
 
 def bin_sums(
@@ -100,20 +104,24 @@ def bin_sums(
     int threads=1,
 ):
     """Return the sum of each bin (n_bins); see the definition."""
+    if lanes != 1 and lanes != 4:
+        raise ValueError(f"bin_sums: lanes = {lanes}: expected 1 or 4")
+    tables = np.zeros((blocks * lanes, n_bins + 1))
+    _bin_sums(np.ascontiguousarray(values), bins, tables, n_bins, blocks, threads)
+    if len(tables) == 1:  # a table of a large cake is not copied
+        return tables[0, :n_bins]
     sums = np.zeros(n_bins)
-    _bin_sums(np.ascontiguousarray(values), bins, np.zeros((blocks * lanes, n_bins + 1)), sums,
-              blocks, threads)
+    reduce(tables, sums)
     return sums
 
 
 def _split_sums(
     const number[::1] values, const int[::1] pixel, const int[::1] bins,
-    const unsigned char[::1] share, double[:, :, ::1] tables, double[::1] first_out,
-    double[::1] second_out, int threads,
+    const unsigned char[::1] share, double[:, :, ::1] tables, unsigned int n_bins,
+    int threads,
 ):
-    cdef Py_ssize_t n = bins.shape[0], blocks = tables.shape[0], k, first, size
-    cdef unsigned int n_bins = first_out.shape[0]
-    cdef int team = threads if n > SERIAL else 1
+    cdef Py_ssize_t n = bins.shape[0], blocks = tables.shape[1], k, first, size
+    cdef int team = min(threads, <int> blocks) if n > SERIAL else 1
     if n == 0 or values.shape[0] == 0:
         return
     size = (n + blocks - 1) // blocks
@@ -121,9 +129,7 @@ def _split_sums(
         first = k * size
         if first < n:
             add_shares(&values[0], values.shape[0], &pixel[first], &bins[first], &share[first],
-                       min(size, n - first), n_bins, &tables[k, 0, 0])
-    reduce(&tables[0, 0, 0], blocks, 2 * tables.shape[2], first_out)
-    reduce(&tables[0, 1, 0], blocks, 2 * tables.shape[2], second_out)
+                       min(size, n - first), n_bins, &tables[0, k, 0], &tables[1, k, 0])
 
 
 def split_sums(
@@ -137,6 +143,8 @@ def split_sums(
 ):
     """Return sums of share * value and share**2 * value (n_bins); see the definition."""
     linear, squared = np.zeros(n_bins), np.zeros(n_bins)
-    _split_sums(np.ascontiguousarray(values), pixel, bins, share,
-                np.zeros((blocks, 2, n_bins + 1)), linear, squared, threads)
+    tables = np.zeros((2, blocks, n_bins + 1))
+    _split_sums(np.ascontiguousarray(values), pixel, bins, share, tables, n_bins, threads)
+    reduce(tables[0], linear)
+    reduce(tables[1], squared)
     return linear, squared

@@ -24,6 +24,7 @@ from refimpl.io import images
 from refimpl.io.image import Image
 from refimpl.powder.integrator import ERROR_MODELS, SPLITS, UNITS, Integrator, integrator
 from refimpl.powder.pattern import Pattern
+from refimpl.powder.pixel_maps import pixel_maps
 
 __all__ = ["ERROR_MODELS", "SPLITS", "UNITS", "Integrator", "Pattern", "integrate", "integrator"]
 
@@ -84,8 +85,15 @@ def integrate(
     >>> integrate(frame, flat, n_radial=20)
     <Pattern 20 bins, two_theta_deg 0.0405142 to 2.55071, 4096 pixels, 409037 counts>
     """
+    maps = pixel_maps(geometry)
     source = _source(image, mask, reading or {})
-    plan = integrator(geometry, mask=source.mask, threads=threads, **options)
+    if source.shape != maps.shape:
+        raise ConfigError(
+            f"image has shape {source.shape}: the geometry is for {maps.shape} (slow, fast) in the "
+            "file's own order",
+            path=source.path,
+        )
+    plan = integrator(maps, mask=source.mask, threads=threads, **options)
     pattern = plan(source.data, variance=variance, n_frames=source.n_frames, threads=threads)
     return pattern.with_meta(
         image=None if source.path is None else str(source.path),

@@ -64,8 +64,9 @@ def test_windows_bins_and_angles_by_brute_force(backend, corrections) -> None:
             own = np.array([panel if len(corrections) else -1], dtype=np.int32)
             at = np.array([fast + 0.5]), np.array([slow + 0.5])
             radius, eta, _ = (v[0] for v in ring_coordinates(*at, own, g, corrections))
-            curved = (g[6] * np.cos(eta)) ** 2 + (g[7] * np.sin(eta)) ** 2
-            radius += curved / (24.0 * radius)
+            around = (g[6] * np.cos(eta)) ** 2 + (g[7] * np.sin(eta)) ** 2
+            along = (g[6] * np.sin(eta)) ** 2 + (g[7] * np.cos(eta)) ** 2
+            radius += around / (24.0 * radius) - along * radius / (3.0 * (g[0] ** 2 + radius**2))
             for group, (low, high) in enumerate(WINDOWS):
                 if low <= radius < high:
                     turn = (eta / DEG + 180.0) / 360.0
@@ -95,25 +96,35 @@ def test_no_bin_mixes_panels_and_no_masked_pixel_comes_in(backend) -> None:
     assert len(np.unique(got.pixel)) == len(got.pixel)  # no pixel twice
 
 
+@pytest.mark.parametrize("lsd", [60.0, 12.0])
 @pytest.mark.parametrize("pixel", [(0.2, 0.2), (0.1, 0.3)])
-def test_the_radius_is_the_mean_over_the_pixels_area(backend, pixel) -> None:
-    """Against 40 x 40 sub-pixels, on a flat untilted detector near the beam where it matters."""
-    g = geometry((0.0, 0.0, 0.0), pixel)
+def test_the_angle_is_that_of_the_whole_pixel(backend, pixel, lsd) -> None:
+    """Against 40 x 40 sub-pixels, each with its solid angle, on a flat untilted detector.
+
+    A pixel counts the sum of w f(t): to first order in f that is f at the mean of t, weighted by w
+    over the w of the centre, which is what the fit's model multiplies with.
+    """
+    g = geometry((0.0, 0.0, 0.0), pixel, lsd)
     g[9:] = 0.0
     usable = np.ones(SHAPE, dtype=np.uint8)
     panel_map = np.zeros(SHAPE, dtype=np.int16)
     got = run(backend, usable, panel_map, g, CORRECTIONS[:0])
     step = (np.arange(40) + 0.5) / 40.0
-    slow, fast = np.divmod(got.pixel, SHAPE[1])
-    x = (fast[:, None, None] + step[:, None] - g[1]) * g[6]
-    y = (slow[:, None, None] + step[None, :] - g[2]) * g[7]
-    mean = np.hypot(x, y).mean(axis=(1, 2))
-    centre = np.hypot((fast + 0.5 - g[1]) * g[6], (slow + 0.5 - g[2]) * g[7])
-    radius = g[0] * np.tan(got.two_theta_rad)
-    shift = mean - centre
-    assert np.max(shift) > 2e-4  # there is something to correct: 0.2^2 / (24 * 2 mm) and more
-    # what is left is of fourth order: (a / R)^2 / 10 of the shift
-    assert np.max(np.abs(radius - mean)) < 0.01 * np.max(shift)
+
+    def angle_and_weight(d_fast, d_slow):
+        slow, fast = np.divmod(got.pixel[:, None, None], SHAPE[1])
+        r = np.hypot((fast + d_fast - g[1]) * g[6], (slow + d_slow - g[2]) * g[7])
+        return np.arctan(r / lsd), (1.0 + (r / lsd) ** 2) ** -1.5
+
+    centre, own = angle_and_weight(0.5, 0.5)
+    angle, weight = angle_and_weight(step[:, None], step[None, :])
+    shift = np.mean((angle - centre) * weight / own, axis=(1, 2))
+    found = got.two_theta_rad - centre[:, 0, 0]
+    # what is left is of fourth order, some (a / R)^2 = 2 % of the largest shift
+    assert np.max(np.abs(found - shift)) < 0.02 * np.max(np.abs(shift))
+    # there is something to correct, of both signs where the detector is close
+    assert np.max(shift) > 1e-5
+    assert (np.min(shift) < -1e-5) == (lsd < 20.0)
 
 
 def test_response_is_solid_angle_times_polarisation(backend) -> None:

@@ -7,7 +7,7 @@ explains most of what it predicts wins, and a calibrant that explains nothing is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ N_ETA = 72
 """Azimuthal bins while growing: wide enough for weak rings, narrow enough for a wrong centre."""
 
 FIRST_RINGS = 3
+
+ENOUGH_PIXELS = 1_000_000
+"""About as many pixels are used while growing; larger images are thinned to that."""
 
 LEAST_INTENSITY = 1e-3
 """Rings weaker than this part of the strongest, such as forbidden ones, are as good as absent."""
@@ -119,6 +122,7 @@ def grow(
     score, polarisation, threads
         Passed through.
     """
+    frame = _thinned(frame)
     pixel = float(np.mean(model.pixel_size_mm)) / model.lsd_mm  # [rad] near the beam
     fwhm = np.full(len(rings), 2.5 * pixel)
     inner = _visible_from(model, rings)
@@ -158,6 +162,16 @@ def grow(
     radius = np.tan(points.two_theta_rad[fit.used]) * model.lsd_mm
     rms = float(np.sqrt(np.mean((residual * radius) ** 2))) / float(np.mean(model.pixel_size_mm))
     return Grown(model, points, fwhm, rms, _explained(frame, model, rings, points), score)
+
+
+def _thinned(frame: Frame) -> Frame:
+    """Every so many rows of a large image: growing needs to find rings, not to measure them."""
+    step = max(1, round(frame.counts.size / ENOUGH_PIXELS))
+    if step == 1:
+        return frame
+    usable = np.zeros_like(frame.usable)
+    usable[::step] = frame.usable[::step]
+    return replace(frame, usable=usable)
 
 
 def _visible_from(model: TiltedFlat, rings: Rings) -> int:

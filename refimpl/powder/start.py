@@ -27,7 +27,8 @@ REDUCED_SIDE = 480
 RIDGE_SCALE = 1.4
 """Width of the derivative filter [reduced px]: that of a ring after reduction."""
 
-MOST_RIDGE_PIXELS = 6000
+MOST_RIDGE_PIXELS = 2500
+"""Ridge pixels that vote; of more, evenly many of every strength are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +120,10 @@ def _ridges(reduced: ReducedImage) -> tuple[F64, F64, F64]:
         crest &= here >= smooth[s, f]
     slow, fast = slow[crest], fast[crest]
     strong = strength[slow, fast]
-    order = np.argsort(-strong, kind="stable")[:MOST_RIDGE_PIXELS]
+    order = np.argsort(-strong, kind="stable")
+    order = order[strong[order] > 0.15 * np.max(strong, initial=0.0)]
+    order = order[:: -(-len(order) // MOST_RIDGE_PIXELS)] if len(order) else order
     slow, fast, strong = slow[order], fast[order], strong[order]
-    keep = strong > 0.15 * strong[0] if len(strong) else np.zeros(0, dtype=bool)
-    slow, fast, strong = slow[keep], fast[keep], strong[keep]
     position = np.column_stack([fast + 0.5, slow + 0.5])
     return position, np.column_stack([nf[slow, fast], ns[slow, fast]]), strong
 

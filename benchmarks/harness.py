@@ -1,144 +1,189 @@
-"""Timing that refuses to be fooled by neighbours.
+"""Time things honestly: medians, CPU time, and whether the machine was quiet meanwhile.
 
-CPU time is not immune to load: on a busy machine the same call can cost several times the CPU
-seconds that it costs alone (shared caches, memory and cores). So every run is watched for what
-*other* processes used meanwhile, and only runs beside a quiet machine are quoted.
-
-Needs nothing but the standard library, so that peers can be timed in their own interpreter.
+A case during which other processes used more than :data:`QUIET` cores is not quoted: on a busy
+machine the same call was measured to take 2 to 12 times as long, in CPU time too. Linux says how
+busy it is in ``/proc/stat``; elsewhere nothing is quotable. A peer that lives in another
+interpreter is timed there, by :func:`peer`, while this process sleeps.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-__all__ = ["MOST_OTHER_CORES", "Measured", "measure", "peak_memory_mb", "stopwatch"]
+__all__ = ["QUIET", "Timing", "cell", "measure", "peer", "ratio", "serve", "table"]
 
-MOST_OTHER_CORES = 0.15
-"""A run during which other processes used more than this is not quoted."""
+QUIET = 0.15
+"""Cores that other processes may use while a case is timed."""
 
-WINDOW_S = 0.25
-"""A run is repeated until it fills this: the kernel counts in ticks of 0.01 s."""
-
-_BUSY = (0, 1, 2, 5, 6, 7)  # user, nice, system, irq, softirq, steal; the rest is idle or counted
+WINDOW_S = 1.0
+"""Least length of a case: /proc/stat counts in hundredths of a second."""
 
 
-@dataclass
-class Measured:
-    """Seconds of one call.
+@dataclass(frozen=True)
+class Timing:
+    """One case.
 
     Attributes
     ----------
-    wall, cpu
-        Medians; `cpu` of this process, its threads and the children it waited for.
-    other_cores
-        Cores that other processes used meanwhile, median; NaN where the system does not say.
+    median_s, best_s
+        Wall time of a call.
+    cpu_s
+        CPU time of a call, all threads, mean.
     repeats
-        Runs that the medians are of.
-    quiet
-        Whether enough runs had `other_cores` within :data:`MOST_OTHER_CORES`. If not, the
-        medians are of all runs and must not be quoted.
+        Calls that were timed.
+    other_cores
+        Cores used by other processes meanwhile; NaN where unknown.
     """
 
-    wall: float = 0.0
-    cpu: float = 0.0
-    other_cores: float = 0.0
-    repeats: int = 0
-    quiet: bool = False
+    median_s: float
+    best_s: float
+    cpu_s: float
+    repeats: int
+    other_cores: float
+
+    @property
+    def quotable(self) -> bool:
+        """Whether the machine was quiet."""
+        return self.other_cores < QUIET
 
 
-def _machine_busy() -> float:
-    """CPU seconds that the whole machine has used since it started; NaN if unknown."""
+def _busy_s() -> float:
+    """CPU seconds that the whole machine has spent on anything; NaN where it does not say."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
-            ticks = file.readline().split()[1:]
-    except OSError:
-        return float("nan")
-    return sum(int(ticks[i]) for i in _BUSY) / os.sysconf("SC_CLK_TCK")
+            fields = [int(v) for v in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return math.nan
+    user, nice, system, _idle, _wait, irq, softirq, steal = fields
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def _own_cpu() -> float:
+def _own_s() -> float:
     times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+    return times.user + times.system + times.children_user + times.children_system
 
 
-def _window(fn: Callable[[], object], at_least: float) -> tuple[float, float, float]:
-    """Wall and CPU seconds of one call, and other cores, over as many calls as fill the window."""
-    busy, own, start = _machine_busy(), _own_cpu(), time.perf_counter()
-    calls, wall = 0, 0.0
-    while calls == 0 or wall < at_least:
-        fn()
-        calls += 1
-        wall = time.perf_counter() - start
-    own = _own_cpu() - own
-    other = max(0.0, _machine_busy() - busy - own) / wall
-    return wall / calls, own / calls, other
+def _once(call: Callable[[], object], repeats: int, window_s: float) -> Timing:
+    walls: list[float] = []
+    busy, own, start = _busy_s(), _own_s(), time.perf_counter()
+    while len(walls) < repeats or time.perf_counter() - start < window_s:
+        before = time.perf_counter()
+        call()
+        walls.append(time.perf_counter() - before)
+    wall = time.perf_counter() - start
+    own = _own_s() - own
+    other = max(0.0, _busy_s() - busy - own) / wall
+    return Timing(statistics.median(walls), min(walls), own / len(walls), len(walls), other)
 
 
 def measure(
-    fn: Callable[[], object], repeats: int = 5, *, warm_up: int = 1, attempts: int = 3
-) -> Measured:
-    """Median time of a call, over runs beside a quiet machine only.
+    call: Callable[[], object],
+    repeats: int = 5,
+    *,
+    window_s: float = WINDOW_S,
+    attempts: int = 3,
+) -> Timing:
+    """Time a call after one warm-up call.
 
     Parameters
     ----------
-    fn
-        What to call.
-    repeats
-        Clean runs wanted.
-    warm_up
-        Calls thrown away first.
+    call
+        What is timed; whatever it returns is dropped.
+    repeats, window_s
+        Least number of calls, least time over all of them.
     attempts
-        At most `attempts` times `repeats` runs are made; it gives up early where the first
-        `repeats` runs are all disturbed.
+        A busy machine is tried again so many times in all; the quietest attempt is kept.
     """
-    for _ in range(warm_up):
-        fn()
-    runs: list[tuple[float, float, float]] = []
-    clean: list[tuple[float, float, float]] = []
-    while len(clean) < repeats and len(runs) < attempts * repeats:
-        run = _window(fn, WINDOW_S)
-        runs.append(run)
-        if run[2] <= MOST_OTHER_CORES:
-            clean.append(run)
-        elif len(runs) == repeats and not clean:
+    call()
+    best: Timing | None = None
+    for attempt in range(attempts):
+        timing = _once(call, repeats, window_s)
+        if best is None or not best.other_cores <= timing.other_cores:
+            best = timing
+        if best.quotable or math.isnan(timing.other_cores):
             break
-    quiet = len(clean) >= repeats
-    chosen = clean if quiet else runs
-    wall, cpu, other = (statistics.median(column) for column in zip(*chosen, strict=True))
-    return Measured(wall, cpu, other, len(chosen), quiet)
+        time.sleep(0.5 * (attempt + 1))
+    assert best is not None
+    return best
 
 
-@contextmanager
-def stopwatch() -> Iterator[Measured]:
-    """Time one block that cannot be repeated; the numbers are there when it ends."""
-    out = Measured(repeats=1)
-    busy, own, start = _machine_busy(), _own_cpu(), time.perf_counter()
-    yield out
-    out.wall, out.cpu = time.perf_counter() - start, _own_cpu() - own
-    out.other_cores = max(0.0, _machine_busy() - busy - out.cpu) / out.wall
-    out.quiet = out.other_cores <= MOST_OTHER_CORES
+def cell(timing: Timing | None, scale: float = 1e3) -> str:
+    """Median in ms for a table, or why there is none."""
+    if timing is None:
+        return "-"
+    if math.isnan(timing.other_cores):
+        return "not quoted (load unknown)"
+    if not timing.quotable:
+        return f"not quoted ({timing.other_cores:.2f} other cores)"
+    return f"{scale * timing.median_s:.3g}"
 
 
-def peak_memory_mb() -> float:
-    """Greatest resident memory of this process so far [MB = 1e6 bytes].
+def ratio(peer: Timing | None, ours: Timing | None) -> str:
+    """How many times faster we are; only of two cases that are quotable."""
+    if peer is None or ours is None or not (peer.quotable and ours.quotable):
+        return "-"
+    return f"{peer.median_s / ours.median_s:.1f}"
 
-    ``getrusage`` cannot be trusted alone: on Linux a process inherits the figure of the one that
-    started it. The kernel's VmHWM begins anew with each program.
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table with aligned columns."""
+    lines = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    lines.insert(1, ["-" * w for w in widths])
+    return "\n".join(
+        "| " + " | ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def peer(
+    script: str | Path,
+    request: Mapping[str, Any],
+    *,
+    python: str | None = None,
+    threads: int = 1,
+    timeout_s: float = 600.0,
+) -> dict[str, Any]:
+    """Ask ``script --worker`` in a fresh process, with so many threads; see :func:`serve`.
+
+    Returns
+    -------
+    The worker's answer: name to :class:`Timing` under ``"timings"``, and whatever else it says;
+    ``{"error": ...}`` in one line if it cannot run.
     """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(names, str(threads))}
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
-        pass
-    import resource
+        done = subprocess.run(
+            [python or sys.executable, str(script), "--worker"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=timeout_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return {"error": str(exc)}
+    if done.returncode != 0:
+        return {"error": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    answer["timings"] = {n: Timing(**t) for n, t in answer.get("timings", {}).items()}
+    return answer
 
-    scale = 1.0 if sys.platform == "darwin" else 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+def serve(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Answer one request of :func:`peer` on standard output, as the last line."""
+    answer = work(json.loads(sys.stdin.read()))
+    answer["timings"] = {n: asdict(t) for n, t in answer.get("timings", {}).items()}
+    print(json.dumps(answer))

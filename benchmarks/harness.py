@@ -15,12 +15,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["QUIET", "Timing", "cell", "measure", "peer", "ratio", "serve", "table"]
+__all__ = ["QUIET", "Timing", "measure", "peer", "serve"]
 
 QUIET = 0.15
 """Cores that other processes may use while a case is timed."""
@@ -115,35 +115,6 @@ def measure(
         time.sleep(0.5 * (attempt + 1))
     assert best is not None
     return best
-
-
-def cell(timing: Timing | None, scale: float = 1e3) -> str:
-    """Median in ms for a table, or why there is none."""
-    if timing is None:
-        return "-"
-    if math.isnan(timing.other_cores):
-        return "not quoted (load unknown)"
-    if not timing.quotable:
-        return f"not quoted ({timing.other_cores:.2f} other cores)"
-    return f"{scale * timing.median_s:.3g}"
-
-
-def ratio(peer: Timing | None, ours: Timing | None) -> str:
-    """How many times faster we are; only of two cases that are quotable."""
-    if peer is None or ours is None or not (peer.quotable and ours.quotable):
-        return "-"
-    return f"{peer.median_s / ours.median_s:.1f}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown table with aligned columns."""
-    lines = [list(head), *[list(row) for row in rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    lines.insert(1, ["-" * w for w in widths])
-    return "\n".join(
-        "| " + " | ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
 
 
 def peer(

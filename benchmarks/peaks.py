@@ -42,6 +42,7 @@ class Profiles:
     bound: F64
 
     def head(self, n: int) -> Profiles:
+        """Return the first n."""
         return Profiles(self.truth[:n], self.counts[:n], self.start[:n], self.bound[:n])
 
     def __len__(self) -> int:
@@ -169,15 +170,19 @@ def row(
         name,
         n,
         threads,
-        *((f"{n / taken.wall:,.0f}", f"{n / taken.cpu:,.0f}") if taken.quiet else ("–", "–")),
+        *(
+            (f"{n / taken.median_s:,.0f}", f"{n / taken.cpu_s:,.0f}")
+            if taken.quotable
+            else ("–", "–")
+        ),
         f"{np.sqrt(np.mean(good**2)):.4f}",
         f"{np.sqrt(np.mean(profiles.bound**2)):.4f}",
         f"{np.sqrt(np.mean((good / profiles.bound[~failed]) ** 2)):.3f}",
         int(np.count_nonzero(failed)),
         f"{taken.other_cores:.2f}",
-        quiet=taken.quiet,
+        quiet=taken.quotable,
     )
-    return taken.cpu if taken.quiet else None
+    return taken.cpu_s if taken.quotable else None
 
 
 def main() -> int:
@@ -191,8 +196,8 @@ def main() -> int:
     table = Table(
         "Pseudo-Voigt fits, 60 points, 6 parameters, Poisson noise",
         "code", "profiles", "threads", "fits/s (wall)", "fits/s and core (CPU)",
-        "rms centre error [points]", "Cramér-Rao bound [points]", "rms of error / bound", "failures",
-        "other cores",
+        "rms centre error [points]", "Cramér-Rao bound [points]", "rms of error / bound",
+        "failures", "other cores",
     )  # fmt: skip
     repeats = options.repeats
     for name, tolerance in (
@@ -221,12 +226,12 @@ def main() -> int:
         part = large.head(n)
         taken = measure(lambda part=part: ours(part, 1, 1e-6), repeats=repeats)
         scaling.add(
-            n, seconds(taken.cpu) if taken.quiet else "–",
-            f"{taken.cpu / n * 1e6:.2f}" if taken.quiet else "–", f"{taken.other_cores:.2f}",
-            quiet=taken.quiet,
+            n, seconds(taken.cpu_s) if taken.quotable else "–",
+            f"{taken.cpu_s / n * 1e6:.2f}" if taken.quotable else "–", f"{taken.other_cores:.2f}",
+            quiet=taken.quotable,
         )  # fmt: skip
-        if taken.quiet:
-            times.append((n, taken.cpu))
+        if taken.quotable:
+            times.append((n, taken.cpu_s))
     scaling.note(exponent("CPU seconds", "profiles", times))
     return finish("peaks", [table, scaling], options)
 

@@ -1,0 +1,42 @@
+"""Small simulated frames and their calibration, shared by the tests of the powder rooms."""
+
+from __future__ import annotations
+
+import pytest
+
+from refimpl.crystal.rings import rings
+from refimpl.detector.model import TiltedFlat
+from refimpl.forward.powder_image import simulate
+from refimpl.forward.scenes import panel_grid
+from refimpl.forward.simulated_frame import SimulatedFrame
+from refimpl.powder.calibrate import calibrate
+from refimpl.powder.result import PowderResult
+
+WAVELENGTH = 0.25
+"""[angstrom] of the small frame."""
+
+
+@pytest.fixture(scope="session")
+def small_model() -> TiltedFlat:
+    """400 x 380 px of 0.2 mm, tilted, the beam off the middle, cut into 2 x 2 panels."""
+    return TiltedFlat(
+        (380, 400), (0.2, 0.2), 300.0, (188.0, 210.0), (0.0, 0.01, -0.015),
+        panel_boxes=panel_grid([196, 197], [7], [182, 181], [17]),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_frame(small_model: TiltedFlat) -> SimulatedFrame:
+    """Ceria on it: 6 rings, Poisson noise."""
+    return simulate(
+        small_model, rings("CeO2", WAVELENGTH, 0.3), wavelength_angstrom=WAVELENGTH,
+        fwhm_rad=2e-3, peak_counts=2000.0, background=20.0, seed=3,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_result(small_frame: SimulatedFrame) -> PowderResult:
+    """Calibration of the small frame from no guess."""
+    return calibrate(
+        small_frame.image, mask=small_frame.mask, wavelength_angstrom=WAVELENGTH, pixel_size_mm=0.2
+    )

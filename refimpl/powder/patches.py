@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.rings import Rings
+from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
 from refimpl.imaging.ring_peaks import fit_ring_peaks
 from refimpl.powder.windows import ring_groups
@@ -94,6 +95,11 @@ def score_maps(
     Returns
     -------
     PatchScore
+
+    Raises
+    ------
+    FormatError
+        Not one patch can be fitted.
     """
     per_pixel = _pixel_angle(two_theta_rad)
     small = float(np.nanmax(per_pixel)) if pixel_rad is None else pixel_rad
@@ -105,6 +111,8 @@ def score_maps(
             fwhm[k] = float(np.median(kept[3][kept[0] == k]))
     assert kept is not None
     ring, eta_bin, centre, _ = kept
+    if len(ring) == 0:
+        raise FormatError("no part of a ring can be fitted where the map says that rings are")
     delta = centre - rings.two_theta_rad[ring]
     strain = -delta / (2.0 * np.tan(0.5 * rings.two_theta_rad[ring]))
     middle = np.median(strain)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refimpl.crystal.rings import rings
+from refimpl.errors import FormatError
 from refimpl.powder.patches import score_maps
 
 
@@ -80,3 +81,10 @@ def test_outliers_are_cut_and_counted(case) -> None:
     assert s.mean_abs < 2.0 * score(case).mean_abs
     assert str(s).startswith(f"{len(s.strain)} patches: mean |strain| {s.mean_abs * 1e6:.1f} µε")
     assert f"({s.n_cut} cut at 5 MAD)" in str(s)
+
+
+def test_a_map_without_rings_under_it_is_refused(case) -> None:
+    image, usable, model, found = case
+    text = r"^no part of a ring can be fitted where the map says that rings are$"
+    with pytest.raises(FormatError, match=text):
+        score_maps(np.full_like(image, 7), usable, *model.detector().maps(), found)

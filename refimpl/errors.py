@@ -14,6 +14,7 @@ __all__ = [
     "FormatError",
     "GeometryError",
     "MissingExtra",
+    "NoRingsError",
     "RefimplError",
 ]
 
@@ -54,6 +55,10 @@ class GeometryError(RefimplError, ValueError):
 
 class FormatError(RefimplError, ValueError):
     """A file is not what it should be: truncated, wrong type, wrong shape."""
+
+
+class NoRingsError(FormatError):
+    """An image shows no rings, or none that are the calibrant's: bad input, not a failed fit."""
 
 
 class ConvergenceError(RefimplError, RuntimeError):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.calibrants import Calibrant, calibrant_from_cell
-from refimpl.errors import ConfigError, ConvergenceError, RefimplError
+from refimpl.errors import ConfigError, RefimplError
 from refimpl.frames import F64
 from refimpl.io.atomic import make_folder, write_text
 from refimpl.io.midas_params import MidasParams, read_params
@@ -126,7 +126,7 @@ def autocalibrate(argv: Sequence[str]) -> AutoCalibration:
     ------
     ConfigError, FormatError
         A switch, the parameters or an input file is wrong.
-    ConvergenceError
+    NoRingsError
         No arcs, centre, distance or ring points were found.
     """
     args = parser().parse_args(list(argv))
@@ -297,9 +297,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         result = autocalibrate(arguments)
-    except ConvergenceError as error:
-        sys.stderr.write(f"refimpl: {error}\n")
-        return 4
     except RefimplError as error:
         sys.stderr.write(f"refimpl: {error}\n")
         return 2

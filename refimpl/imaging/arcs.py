@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, NoRingsError
 from refimpl.frames import F64, I64, PIXEL_CENTRE
 
 __all__ = [
@@ -69,7 +69,7 @@ def find_arcs(corrected: F64, threshold: float) -> Arcs:
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No piece is large enough.
     """
     from scipy.ndimage import label
@@ -81,7 +81,7 @@ def find_arcs(corrected: F64, threshold: float) -> Arcs:
     kept[-1] = True
     kept[0] = False
     if not (size[1:] >= SMALLEST_ARC_PX).any():
-        raise ConvergenceError(
+        raise NoRingsError(
             f"no ring found: none of {n_labels} connected pieces above the threshold {threshold:g} "
             f"has {SMALLEST_ARC_PX} px; lower the threshold or give BCGuess and LsdGuess"
         )
@@ -107,7 +107,7 @@ def beam_centre_by_chords(arcs: Arcs) -> tuple[float, float]:
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No arc gives a centre.
     """
     from scipy.ndimage import label
@@ -116,7 +116,7 @@ def beam_centre_by_chords(arcs: Arcs) -> tuple[float, float]:
     found = [_centre_of(*piece) for piece in _pieces(labels, SMALLEST_ARC_PX)]
     centres = np.array([c for c in found if c is not None])
     if len(centres) == 0:
-        raise ConvergenceError(
+        raise NoRingsError(
             f"no beam centre found from {len(found)} arcs: give BCGuess, or another threshold"
         )
     slow, fast = np.median(centres, axis=0)
@@ -184,7 +184,7 @@ def distance_by_ratios(
     ------
     ConfigError
         There are no radii, or `first_ring` is not among the rings.
-    ConvergenceError
+    NoRingsError
         No ratio agrees to 2 %.
     """
     if not 1 <= first_ring <= len(two_theta_rad):
@@ -203,7 +203,7 @@ def distance_by_ratios(
         if apart[best] < SAME_RATIO:
             found.append(radius * pixel_mm / tangent[best])
     if not found:
-        raise ConvergenceError(
+        raise NoRingsError(
             f"no distance found: the ratios of {len(radii_px)} radii fit no rings of the calibrant "
             f"from number {first_ring}; give LsdGuess or another FirstRingNr"
         )

@@ -20,16 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from refimpl.crystal.calibrants import calibrant
 from refimpl.crystal.rings import Rings, rings
 from refimpl.detector.model import TiltedFlat
-from refimpl.detector.orientation import model_from_file
 from refimpl.dispatch import current_backend, resolve_threads
 from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.frames import F64, I64
 from refimpl.io.image import Image
 from refimpl.objective.pseudo_strain import strain_summary
+from refimpl.powder.automatic import WIDEST_ANGLE, automatic_start, doubts, polarisation
 from refimpl.powder.config import PowderConfig, config_from
-from refimpl.powder.grow import Grown, RingsAt, grow_best, reach, ring_widths
+from refimpl.powder.grow import Grown, RingsAt, reach, ring_widths
 from refimpl.powder.observations import (
-    Frame,
     RingPoints,
     RingProfiles,
     estimate_relative_noise,
@@ -40,9 +39,7 @@ from refimpl.powder.parameters import Parameters, parameters
 from refimpl.powder.prepare import Prepared, prepare, read_source
 from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published
 from refimpl.powder.result import Iteration, PowderResult
-from refimpl.powder.start import Candidate, candidates, reduce_image, ring_centre
 from refimpl.powder.windows import ring_groups
-from refimpl.units import DEG
 
 __all__ = ["automatic_start", "calibrate"]
 
@@ -56,10 +53,6 @@ PATIENCE = 6
 """Passes after which moves of a tenth of the uncertainty count as standing still (pixels at the
 edge of a window may come and go for ever), and passes without gain after which there is no hope."""
 
-WIDEST_ANGLE = 80.0 * DEG
-"""Rings beyond this 2-theta are not thought of."""
-
-NO_POLARISATION = 2.0
 Progress = Callable[[str, float], None]
 
 
@@ -110,9 +103,11 @@ def calibrate(
     ConfigError
         A setting is unknown, missing or out of range.
     FormatError
-        The image cannot be used.
+        The image cannot be used; as NoRingsError: it shows no rings, or not the calibrant's.
+    GeometryError
+        The image fits `geometry` in no way.
     ConvergenceError
-        No rings, or none of the calibrant's.
+        Too few points of the rings are left.
 
     Examples
     --------
@@ -134,10 +129,10 @@ def calibrate(
     )
     tell("reading", 0.0)
     source = read_source(image, mask, reading)
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if geometry is not None:
         found_way = find_transform(source, geometry, everything, threads=threads)
-        notes = (found_way.sentence(),)
+        notes.append(found_way.sentence())
         start = geometry.replace(image_transform=found_way.transform)
         settled = config_from({"image_transform": found_way.transform}, base=settled)
     prepared = prepare(source, settled)
@@ -146,6 +141,7 @@ def calibrate(
     grown, found = automatic_start(
         prepared.frame, everything, settled, start=start, threads=threads
     )
+    notes += doubts(grown, settled)
     clock.stop("automatic start")
     result = _refined(prepared, settled, grown, found, everything, threads, tell, clock)
     return replace(result, warnings=(*notes, *result.warnings))
@@ -176,88 +172,6 @@ def _check_names(config: PowderConfig) -> None:
         raise ConfigError(
             "objective 'published' is an L1 sum: it needs solver 'simplex'", key="solver"
         )
-
-
-def _template(frame: Frame, config: PowderConfig) -> TiltedFlat:
-    ty, tz = config.start.tilt_deg
-    return TiltedFlat(
-        shape=(frame.counts.shape[0], frame.counts.shape[1]),
-        pixel_size_mm=config.detector.pixel_size_mm,
-        lsd_mm=config.start.lsd_mm or 1000.0,
-        beam_centre_px=(0.5 * frame.counts.shape[1], 0.5 * frame.counts.shape[0]),
-        tilts_rad=(config.detector.tx_deg * DEG, ty * DEG, tz * DEG),
-        p=tuple(config.start.p),
-        parallax_mm=config.start.parallax_mm,
-        image_transform=config.detector.image_transform,
-    )
-
-
-def automatic_start(
-    frame: Frame,
-    everything: Rings,
-    config: PowderConfig,
-    *,
-    start: TiltedFlat | None = None,
-    threads: int | None = None,
-) -> tuple[Grown, Rings]:
-    """Centre, distance and tilts good enough to refine from.
-
-    Parameters
-    ----------
-    frame
-        The image.
-    everything
-        The calibrant's rings, to as large an angle as can matter.
-    config
-        Guesses narrow the search; without any, there is none.
-    start
-        A geometry to begin with; the search follows only if it does not explain the image.
-    threads
-        See :func:`refimpl.dispatch.resolve_threads`.
-
-    Returns
-    -------
-    grown, rings
-        The geometry with its points, and the rings that lie on the image.
-
-    Raises
-    ------
-    ConvergenceError
-        No rings, or none of the calibrant's.
-    """
-    template = _template(frame, config) if start is None else start.replace(panel_boxes=None)
-    polarisation = _polarisation(config)
-    given = _given(frame, config, template, start)
-    at = RingsAt(everything)
-    if given is not None:
-        try:
-            return grow_best(
-                frame, [given], template, at, least=0.5, polarisation=polarisation, threads=threads
-            )
-        except ConvergenceError:
-            pass  # the guess does not explain the image: search
-    reduced = reduce_image(frame.counts, frame.usable)
-    centre = ring_centre(reduced)
-    pixel = float(np.mean(template.pixel_size_mm))
-    starts = candidates(reduced, centre, everything, pixel, config.start.lsd_mm)
-    return grow_best(frame, starts, template, at, polarisation=polarisation, threads=threads)
-
-
-def _given(
-    frame: Frame, config: PowderConfig, template: TiltedFlat, start: TiltedFlat | None
-) -> Candidate | None:
-    """Return the user's start as a candidate, if it is complete."""
-    if start is not None:
-        return Candidate(start.beam_centre_px, start.lsd_mm, 1.0)
-    if config.start.lsd_mm is None or config.start.beam_centre_px is None:
-        return None
-    matrix, offset = model_from_file(template.image_transform, template.file_shape)
-    centre = matrix @ np.array(config.start.beam_centre_px) + offset
-    return Candidate((float(centre[0]), float(centre[1])), config.start.lsd_mm, 1.0)
-
-
-def _polarisation(config: PowderConfig) -> float:
-    return NO_POLARISATION if config.beam.polarisation is None else config.beam.polarisation
 
 
 def _refined(
@@ -294,7 +208,7 @@ def _refined(
         groups = ring_groups(found.two_theta_rad, fwhm, half, ~excluded)
         points = observe(
             frame, model, found, groups, n_eta,
-            polarisation=_polarisation(config), least_coverage=c.least_coverage,
+            polarisation=polarisation(config), least_coverage=c.least_coverage,
             least_snr=c.least_snr, profiles=profiles, threads=threads,
         )  # fmt: skip
         points = points.with_used(points.used & ~excluded[points.ring])

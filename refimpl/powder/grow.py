@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from refimpl.crystal.rings import Rings
 from refimpl.detector.model import TiltedFlat
-from refimpl.errors import ConvergenceError
-from refimpl.frames import F64
+from refimpl.errors import NoRingsError
+from refimpl.frames import F64, I64
+from refimpl.powder.identify import Match, accounted
 from refimpl.powder.observations import Frame, RingPoints, observe
 from refimpl.powder.parameters import parameters
 from refimpl.powder.refine import fit_geometry
@@ -51,21 +52,40 @@ class Grown:
         Points of the last stage; ``used`` after the outlier rule.
     fwhm_rad
         (h,) width of every ring.
-    rms_px
-        Rms of the used points, radially.
+    rms_px, drift_px
+        Rms of the used points, radially, and of the means of the rings that they are on.
     explained
         Part of the predicted (ring, bin) places, among rings that show at all, that have a point
         within the outlier rule.
     score
         Similarity of the profile that it started from.
+    accounted
+        Part of the image's rings that are the calibrant's, NaN until :meth:`judged`.
     """
 
     model: TiltedFlat
     points: RingPoints
     fwhm_rad: F64
     rms_px: float
+    drift_px: float
     explained: float
     score: float
+    accounted: float = float("nan")
+
+    def judged(self, frame: Frame, rings: Rings) -> Grown:
+        """Copy that knows how much of the image is accounted for."""
+        width = float(np.median(self.points.fwhm_rad[self.points.used]))
+        return replace(self, accounted=accounted(frame, self.model, rings, width))
+
+    @property
+    def match(self) -> Match:
+        """How well image and calibrant agree."""
+        used = self.points.used
+        radius = self.model.lsd_mm * np.tan(self.points.two_theta_rad[used])
+        per_rad = self.model.lsd_mm + radius**2 / self.model.lsd_mm
+        width_mm = float(np.median(self.points.fwhm_rad[used] * per_rad))
+        per_px = float(np.mean(self.model.pixel_size_mm)) / width_mm
+        return Match(self.explained, self.accounted, self.rms_px * per_px, self.drift_px * per_px)
 
 
 def reach(model: TiltedFlat) -> float:
@@ -158,10 +178,28 @@ def grow(
         half = max(0.75 * half, 7.0 * pixel, 3.0 * float(np.max(fwhm)))
     if fit is None or points is None or np.count_nonzero(fit.used) < 12:
         return None
-    residual = fit.strain[fit.used]
     radius = np.tan(points.two_theta_rad[fit.used]) * model.lsd_mm
-    rms = float(np.sqrt(np.mean((residual * radius) ** 2))) / float(np.mean(model.pixel_size_mm))
-    return Grown(model, points, fwhm, rms, _explained(frame, model, rings, points), score)
+    residual = fit.strain[fit.used] * radius / float(np.mean(model.pixel_size_mm))
+    return Grown(
+        model=model,
+        points=points,
+        fwhm_rad=fwhm,
+        rms_px=_rms(residual),
+        drift_px=_rms(_ring_means(residual, points.ring[fit.used])),
+        explained=_explained(frame, model, rings, points),
+        score=score,
+    )
+
+
+def _rms(values: F64) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _ring_means(values: F64, ring: I64) -> F64:
+    """(n,) every value replaced by the mean of its ring."""
+    _, index = np.unique(ring, return_inverse=True)
+    mean = np.bincount(index, weights=values) / np.bincount(index)
+    return np.asarray(mean[index])
 
 
 def _thinned(frame: Frame) -> Frame:
@@ -242,7 +280,7 @@ def grow_best(
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No candidate explains the rings of the image.
     """
     best: tuple[float, Grown, Rings] | None = None
@@ -262,7 +300,7 @@ def grow_best(
         if merit > 0.5:
             break
     if best is None or best[0] < least:
-        raise ConvergenceError(
+        raise NoRingsError(
             "the rings of the image do not follow the calibrant's pattern at any distance: "
             "check the calibrant, the wavelength and the pixel size"
         )

@@ -13,7 +13,7 @@ import numpy as np
 from refimpl.crystal.rings import Rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.orientation import DIHEDRAL, transformed_shape
-from refimpl.errors import ConvergenceError
+from refimpl.errors import GeometryError
 from refimpl.io.image import Image
 from refimpl.powder.grow import RingsAt, reach
 from refimpl.powder.patches import PatchScore, score_maps
@@ -75,7 +75,7 @@ def find_transform(
 
     Raises
     ------
-    ConvergenceError
+    GeometryError
         The geometry fits the image in no way.
     """
     stored = (image.data.shape[-2], image.data.shape[-1])
@@ -98,7 +98,7 @@ def find_transform(
         if best is None or merit < best[0]:
             best = (merit, codes, score)
     if best is None or len(best[2].strain) < 20:
-        raise ConvergenceError(
+        raise GeometryError(
             f"the given geometry (image {geometry.shape[0]} x {geometry.shape[1]} px, slow x fast) "
             f"fits the image ({stored[0]} x {stored[1]} px) in none of the eight ways"
         )

@@ -211,7 +211,7 @@ def calibrate_published(
     ------
     ConfigError
         Image, mask and geometry have different shapes, or there are no rings.
-    ConvergenceError
+    NoRingsError
         No bin gives a point.
     """
     options = PublishedOptions() if options is None else options

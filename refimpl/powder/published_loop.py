@@ -113,7 +113,7 @@ def published_start(
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No arcs, no centre or no distance in the image.
     """
     if median:
@@ -245,7 +245,7 @@ def auto_calibrate(
     ------
     ConfigError
         `max_iterations` is below 1, or every ring is excluded.
-    ConvergenceError
+    NoRingsError
         A run finds no points.
     """
     if max_iterations < 1:

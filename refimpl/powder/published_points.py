@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refimpl.crystal.calibrants import Calibrant
 from refimpl.crystal.hkls_csv import published_hkls
 from refimpl.detector.model import TiltedFlat
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, NoRingsError
 from refimpl.frames import F64, I64
 from refimpl.imaging.chord_bins import lineouts
 from refimpl.imaging.published_bins import BinPixels, RingWindows, collect_pixels, ring_windows
@@ -135,7 +135,7 @@ def extract_points(
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No bin gives a point.
     """
     px, lsd, geometry = detector.pixel_size_mm[0], detector.lsd_mm, detector.geometry
@@ -154,7 +154,7 @@ def extract_points(
     window, eta, radius = (np.concatenate([f[i] for f in found]) for i in range(3))
     good = np.isfinite(radius)
     if not good.any():
-        raise ConvergenceError(
+        raise NoRingsError(
             f"no ring point found: none of {len(windows.ring) * pixels.n_eta} bins of "
             f"{len(windows.ring)} rings has unmasked intensity"
         )

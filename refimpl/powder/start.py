@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.rings import Rings
-from refimpl.errors import ConvergenceError
+from refimpl.errors import NoRingsError
 from refimpl.frames import F64
 from refimpl.imaging.background import fast_background
 
@@ -82,7 +82,7 @@ def reduce_image(counts: F64, usable: NDArray[np.uint8]) -> ReducedImage:
     total = np.where(usable[cut] != 0, counts[cut], 0.0).reshape(cells).sum(axis=(1, 3))
     good = weight * 2 >= factor * factor
     if not good.any():
-        raise ConvergenceError("no rings found: the mask leaves no connected picture")
+        raise NoRingsError("no rings found: the mask leaves no connected picture")
     mean = np.where(good, total / np.maximum(weight, 1), 0.0)
     background = fast_background(mean, ~good, block=max(12, REDUCED_SIDE // 24))
     excess = np.where(good, mean - background, 0.0)
@@ -159,14 +159,12 @@ def ring_centre(reduced: ReducedImage) -> tuple[float, float]:
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         No ridges, or no point that their normals have in common.
     """
     position, normal, weight = _ridges(reduced)
     if len(position) < 30:
-        raise ConvergenceError(
-            f"no rings found: only {len(position)} pixels look like part of a line"
-        )
+        raise NoRingsError(f"no rings found: only {len(position)} pixels look like part of a line")
     centre = _vote(position, normal, weight, reduced.signal.shape)
     angle = 0.15  # uncertainty of a normal [rad], falling as the crossing point sharpens
     for _ in range(12):
@@ -183,7 +181,7 @@ def ring_centre(reduced: ReducedImage) -> tuple[float, float]:
         if moved < 1e-3:
             break
     if np.mean(np.abs(miss) < 0.1) < 0.15:
-        raise ConvergenceError("no rings found: the lines in the image have no common centre")
+        raise NoRingsError("no rings found: the lines in the image have no common centre")
     return float(centre[0] * reduced.factor), float(centre[1] * reduced.factor)
 
 
@@ -231,16 +229,17 @@ def candidates(
 
     Raises
     ------
-    ConvergenceError
+    NoRingsError
         The profile has no peaks.
     """
     from scipy.signal import find_peaks
 
     radius, excess = _profile(reduced, centre_px)
-    level = float(np.median(excess[excess > 0.0])) if np.any(excess > 0.0) else 0.0
-    peaks, properties = find_peaks(excess, prominence=max(3.0 * level, 1e-9))
+    noise = float(np.median(np.abs(np.diff(excess))))
+    least = max(0.08 * float(np.max(excess)), 6.0 * noise, 1e-9)
+    peaks, properties = find_peaks(excess, prominence=least)
     if len(peaks) == 0:
-        raise ConvergenceError("no rings found: the radial profile has no peaks")
+        raise NoRingsError("no rings found: the radial profile has no peaks")
     best = peaks[np.argsort(-properties["prominences"], kind="stable")[:10]]
     tangent = np.tan(rings.two_theta_rad)
     strong = np.argsort(-rings.intensity, kind="stable")[:14]

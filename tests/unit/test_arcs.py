@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, NoRingsError
 from refimpl.imaging.arcs import (
     automatic_threshold,
     beam_centre_by_chords,
@@ -46,14 +46,14 @@ def test_the_threshold_is_a_multiple_of_a_hundred():
 
 def test_no_arcs_is_said_with_what_to_do():
     message = "no ring found: none of 1 connected pieces above the threshold 5 has 300 px"
-    with pytest.raises(ConvergenceError, match=re.escape(message)):
+    with pytest.raises(NoRingsError, match=re.escape(message)):
         find_arcs(np.pad(np.full((4, 4), 10.0), 20), 5.0)
 
 
 def test_arcs_without_a_centre_are_said():
     bar = np.zeros((60, 400))
     bar[20:21, 20:380] = 10.0  # a straight line has parallel bisectors
-    with pytest.raises(ConvergenceError, match="no beam centre found from 1 arcs: give BCGuess"):
+    with pytest.raises(NoRingsError, match="no beam centre found from 1 arcs: give BCGuess"):
         beam_centre_by_chords(find_arcs(bar, 5.0))
 
 
@@ -89,7 +89,7 @@ def test_distance_refuses(radii, first, message):
 
 def test_ratios_that_fit_nothing_are_said():
     # with the slip, rings are compared with the first one, so ring 5 alone fits no ratio of 1
-    with pytest.raises(ConvergenceError, match="the ratios of 1 radii fit no rings"):
+    with pytest.raises(NoRingsError, match="the ratios of 1 radii fit no rings"):
         distance_by_ratios(np.array([100.0]), TWO_THETA, 0.2, 5, published_first_ring=True)
 
 

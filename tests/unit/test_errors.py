@@ -12,6 +12,7 @@ PARENTS = {
     errors.ConfigError: ValueError,
     errors.GeometryError: ValueError,
     errors.FormatError: ValueError,
+    errors.NoRingsError: errors.FormatError,
     errors.ConvergenceError: RuntimeError,
     errors.BackendUnavailable: ImportError,
 }

@@ -9,7 +9,7 @@ import pytest
 from refimpl.crystal.calibrants import calibrant
 from refimpl.detector.model import TiltedFlat
 from refimpl.dispatch import use_backend
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, NoRingsError
 from refimpl.imaging.chord_bins import chord_bias
 from refimpl.io.midas_outputs import read_corr, read_mean_values
 from refimpl.io.midas_params import read_params
@@ -102,7 +102,7 @@ def test_a_masked_pixel_drops_its_bin(image):
     whole = extract_points(image, None, START, _rings(), FLAT)
     some = extract_points(image, mask, START, _rings(), FLAT)
     assert len(whole) - len(some) == 1
-    with pytest.raises(ConvergenceError, match="no ring point found: none of 360 bins of 5 rings"):
+    with pytest.raises(NoRingsError, match="no ring point found: none of 360 bins of 5 rings"):
         extract_points(image, ~mask & True, START, _rings(), FLAT)
 
 

@@ -1,0 +1,194 @@
+"""The automatic start from end to end: search, growth, and the question whether all that is true.
+
+A given start is believed only if the geometry that grows from it leaves nothing to doubt; a false
+one can explain half of the places. Where the image and the calibrant do not agree, the other
+calibrants are tried, so that the error can name the right one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refimpl.crystal.rings import Rings
+from refimpl.detector.model import TiltedFlat
+from refimpl.detector.orientation import model_from_file
+from refimpl.errors import NoRingsError
+from refimpl.powder.config import PowderConfig
+from refimpl.powder.grow import Grown, RingsAt, grow_best
+from refimpl.powder.identify import other_calibrants
+from refimpl.powder.observations import Frame
+from refimpl.powder.start import Candidate, candidates, reduce_image, ring_centre
+from refimpl.units import DEG
+
+__all__ = ["WIDEST_ANGLE", "automatic_start", "doubts", "polarisation"]
+
+WIDEST_ANGLE = 80.0 * DEG
+"""Rings beyond this 2-theta are not thought of."""
+
+NO_POLARISATION = 2.0
+
+BETTER = 1.25
+"""Another calibrant is named if its merit is so many times that of the given one."""
+
+Start = tuple[Grown, Rings]
+
+
+def polarisation(config: PowderConfig) -> float:
+    """Degree of polarisation as :func:`~refimpl.imaging.ring_pixels.ring_pixels` wants it."""
+    return NO_POLARISATION if config.beam.polarisation is None else config.beam.polarisation
+
+
+def automatic_start(
+    frame: Frame,
+    everything: Rings,
+    config: PowderConfig,
+    *,
+    start: TiltedFlat | None = None,
+    threads: int | None = None,
+) -> Start:
+    """Centre, distance and tilts good enough to refine from.
+
+    Parameters
+    ----------
+    frame
+        The image.
+    everything
+        The calibrant's rings, to as large an angle as can matter.
+    config
+        Guesses narrow the search; without any, there is none.
+    start
+        A geometry to begin with; the search follows only if it does not explain the image.
+    threads
+        See :func:`refimpl.dispatch.resolve_threads`.
+
+    Returns
+    -------
+    grown, rings
+        The geometry with its points, and the rings that lie on the image.
+
+    Raises
+    ------
+    NoRingsError
+        No rings, or not the calibrant's.
+    """
+    found: Start | None = None
+    given = _given(frame, config, start)
+    if given is not None:
+        found = _from_given(frame, everything, config, given, start, threads)
+        if found is not None and found[0].match.is_good:
+            return found
+    try:
+        searched = _search(frame, everything, config, start, threads)
+    except NoRingsError:
+        if found is None:
+            _name_another(frame, config, 0.0, threads)
+            raise
+        searched = found
+    if found is None or searched[0].match.merit > found[0].match.merit:
+        found = searched
+    match = found[0].match
+    if not match.is_good:
+        _name_another(frame, config, match.merit, threads)
+        if match.is_hopeless:
+            raise NoRingsError(
+                f"the rings of the image are not those of {config.calibrant.calibrant} at any "
+                f"distance ({match}): check the calibrant, the wavelength and the pixel size"
+            )
+    return found
+
+
+def doubts(grown: Grown, config: PowderConfig) -> tuple[str, ...]:
+    """What the reader must know of a start that was taken although it leaves doubts."""
+    match = grown.match
+    if match.is_good:
+        return ()
+    return (
+        f"Image and calibrant agree in part only: {match}. Is it {config.calibrant.calibrant}, "
+        "and are wavelength and pixel size right?",
+    )
+
+
+def _template(frame: Frame, config: PowderConfig, start: TiltedFlat | None) -> TiltedFlat:
+    """What all candidates share; of a start that failed, all but centre, distance and tilts."""
+    ty, tz = (angle * DEG for angle in config.start.tilt_deg)
+    if start is not None:
+        return start.replace(panel_boxes=None, tilts_rad=(start.tilts_rad[0], ty, tz))
+    return TiltedFlat(
+        shape=(frame.counts.shape[0], frame.counts.shape[1]),
+        pixel_size_mm=config.detector.pixel_size_mm,
+        lsd_mm=config.start.lsd_mm or 1000.0,
+        beam_centre_px=(0.5 * frame.counts.shape[1], 0.5 * frame.counts.shape[0]),
+        tilts_rad=(config.detector.tx_deg * DEG, ty, tz),
+        p=tuple(config.start.p),
+        parallax_mm=config.start.parallax_mm,
+        image_transform=config.detector.image_transform,
+    )
+
+
+def _given(frame: Frame, config: PowderConfig, start: TiltedFlat | None) -> Candidate | None:
+    """Return the user's start as a candidate, if it is complete."""
+    if start is not None:
+        return Candidate(start.beam_centre_px, start.lsd_mm, 1.0)
+    if config.start.lsd_mm is None or config.start.beam_centre_px is None:
+        return None
+    template = _template(frame, config, None)
+    matrix, offset = model_from_file(template.image_transform, template.file_shape)
+    centre = matrix @ np.array(config.start.beam_centre_px) + offset
+    return Candidate((float(centre[0]), float(centre[1])), config.start.lsd_mm, 1.0)
+
+
+def _from_given(
+    frame: Frame,
+    everything: Rings,
+    config: PowderConfig,
+    given: Candidate,
+    start: TiltedFlat | None,
+    threads: int | None,
+) -> Start | None:
+    """Grow the user's start; None if it shows no rings."""
+    template = _template(frame, config, None) if start is None else start.replace(panel_boxes=None)
+    try:
+        grown, rings = grow_best(
+            frame, [given], template, RingsAt(everything), least=0.5,
+            polarisation=polarisation(config), threads=threads,
+        )  # fmt: skip
+    except NoRingsError:
+        return None
+    return grown.judged(frame, rings), rings
+
+
+def _search(
+    frame: Frame,
+    everything: Rings,
+    config: PowderConfig,
+    start: TiltedFlat | None,
+    threads: int | None,
+) -> Start:
+    """Find centre and distance in the image, and grow them."""
+    template = _template(frame, config, start)
+    reduced = reduce_image(frame.counts, frame.usable)
+    centre = ring_centre(reduced)
+    pixel = float(np.mean(template.pixel_size_mm))
+    starts = candidates(reduced, centre, everything, pixel, config.start.lsd_mm)
+    grown, rings = grow_best(
+        frame, starts, template, RingsAt(everything),
+        polarisation=polarisation(config), threads=threads,
+    )  # fmt: skip
+    return grown.judged(frame, rings), rings
+
+
+def _name_another(frame: Frame, config: PowderConfig, merit: float, threads: int | None) -> None:
+    """Refuse the image if another calibrant explains it beyond doubt, and far better."""
+    name, a = config.calibrant.calibrant, config.calibrant.lattice_parameter_angstrom
+    for other, rings in other_calibrants(name, a, config.beam.wavelength_angstrom, WIDEST_ANGLE):
+        try:
+            grown, _ = _search(frame, rings, config, None, threads)
+        except NoRingsError:
+            continue
+        match = grown.match
+        if match.is_good and match.merit > BETTER * merit:
+            said = name if a is None else f"{name} with a = {a:g} angstrom"
+            raise NoRingsError(
+                f"the rings of the image are those of {other} (certified lattice parameter), not "
+                f"of {said}: with {other} {match}; check the calibrant"
+            )

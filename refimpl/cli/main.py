@@ -6,11 +6,11 @@ Exit 0: done. 1: a comparison failed. 2: usage or bad input, one line on stderr 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 import refimpl
@@ -19,12 +19,17 @@ from refimpl.errors import ConvergenceError, RefimplError
 
 __all__ = ["app", "main"]
 
+# typer's usage errors are click's, but newer versions carry their own copy of it
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Executable reference for the calibrations behind diffraction and cryo-EM experiments.",
+    epilog="Results go to stdout or -o, progress and errors to stderr; nothing ever asks back. "
+    "Exit: 0 done, 1 a comparison failed, 2 usage or bad input, 4 no convergence.",
 )
 app.add_typer(powder_commands.app, name="powder")
 
@@ -55,15 +60,23 @@ def info(
     command.main(as_json=as_json)
 
 
-@app.command()
+@app.command(short_help="Calibrate a simulated detector, compare with the truth.")
 def demo(
-    out: Annotated[str, typer.Option("-o", "--out", help="Folder for the results.")] = "demo-out",
-    seed: Annotated[int, typer.Option(help="Of the simulated noise.")] = 1,
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="DIR", help="Folder for the results.")
+    ] = "demo-out",
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise and of the panel errors.")] = 1,
+    download: Annotated[
+        bool, typer.Option(help="Fetch the real frame (2.6 MB) if it is not here.")
+    ] = True,
 ) -> None:
-    """Simulate a Pilatus 2M frame with known errors, calibrate it, print found against true."""
+    """Simulate a Pilatus 2M frame with known errors, calibrate it, print found against true.
+
+    Where the real frame is at hand (REFIMPL_DATA, or a network) that is calibrated too.
+    """
     from refimpl.cli import demo as command
 
-    command.demo(out, seed)
+    command.demo(out, seed, download=download)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,18 +85,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = app(args, prog_name="refimpl", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as exc:
+    except typer.Exit as exc:
         return int(exc.exit_code)
-    except click.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
-    except click.ClickException as exc:
-        return _fail(exc.format_message().replace("\n", " "), 2)
-    except RefimplError as exc:
+    except BrokenPipeError:  # the reader of stdout has left, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (RefimplError, _ClickException) as exc:
         if "--debug" in args:
             raise
-        return _fail(" ".join(str(exc).split("\n")), 4 if isinstance(exc, ConvergenceError) else 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _fail(_one_line(exc), 4 if isinstance(exc, ConvergenceError) else 2)
+
+
+def _one_line(exc: Exception) -> str:
+    """Message of an error, on one line; a usage error says where help is."""
+    text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
+    text = " ".join(text.split())
+    context = getattr(exc, "ctx", None)
+    if isinstance(exc, _UsageError) and context is not None:
+        text = f"{text.rstrip('.')}; see '{context.command_path} --help'"
+    return text
 
 
 def _fail(message: str, code: int) -> int:

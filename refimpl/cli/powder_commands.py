@@ -2,213 +2,199 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refimpl.errors import ConfigError, ConvergenceError
-from refimpl.units import UM, kev_to_angstrom
+from refimpl.cli import parse
+from refimpl.cli.powder_integrate import integrate
+from refimpl.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from refimpl.powder.config import PowderConfig
+    from refimpl.powder.result import PowderResult
 
 __all__ = ["app", "calibrate", "map_angles"]
 
 app = typer.Typer(
-    no_args_is_help=True,
     rich_markup_mode=None,
     help="Detector geometry from the Debye-Scherrer rings of a calibrant.",
 )
 
-Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results; made if missing.")]
+Out = Annotated[Path, typer.Option(
+    "-o", "--out", metavar="DIR", help="Folder for the results; made if missing.")]  # fmt: skip
+
+EXAMPLES = """\b
+Examples:
+  refimpl powder calibrate ceria.tif --calibrant CeO2 \\
+      --wavelength-angstrom 0.2022 --pixel-size-um 172 -o out
+  refimpl powder calibrate ge.h5 --dataset images/ge3/images --energy-kev 80.725 \\
+      --pixel-size-um 200 --refine distance,beam_centre,tilt,p0..p5 -o out
+  refimpl powder calibrate ceria.tif --params out/config.toml --geometry old.poni -o new
+
+Exit: 0 done; 2 bad input, one line says what and where; 4 the fit did not converge (what there is
+stands in DIR, marked as not converged)."""
 
 
-@app.command()
+@app.command(epilog=EXAMPLES, short_help="Calibrate a detector from one image.")
 def calibrate(
-    image: Annotated[Path, typer.Argument(help="Image of the calibrant: TIFF, CBF, EDF, GE, "
-                                               "HDF5/Eiger, Zarr, .MIDAS.zip or npy.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help=(
+        "Image of the calibrant: TIFF, CBF, EDF, GE, HDF5/Eiger, Zarr, .MIDAS.zip or npy."))],
     out: Out,
-    calibrant: Annotated[str | None, typer.Option(help="CeO2, LaB6, Si, Al2O3, ...")] = None,
-    lattice_parameter_angstrom: Annotated[float | None, typer.Option(help="Lattice a.")] = None,
-    wavelength_angstrom: Annotated[float | None, typer.Option(help="Wavelength.")] = None,
-    energy_kev: Annotated[float | None, typer.Option(help="Photon energy instead.")] = None,
+    calibrant: Annotated[str | None, typer.Option(
+        metavar="NAME", help="CeO2 (default), LaB6, Si, Al2O3, Cr2O3, AgBh, Ni or Au.")] = None,
+    lattice_parameter_angstrom: Annotated[float | None, typer.Option(
+        metavar="A", help="Lattice parameter a; default: the certified one.")] = None,
+    wavelength_angstrom: Annotated[float | None, typer.Option(
+        metavar="A", help="Wavelength; needed, or --energy-kev.")] = None,
+    energy_kev: Annotated[float | None, typer.Option(
+        metavar="KEV", help="Photon energy, instead of the wavelength.")] = None,
     pixel_size_um: Annotated[list[float] | None, typer.Option(
-        help="Pixel size; twice for (fast, slow).")] = None,
+        metavar="UM", help="Pixel size; needed. Give it twice for (fast, slow).")] = None,
     refine: Annotated[list[str] | None, typer.Option(
-        help="What to refine (repeat): distance, beam_centre, tilt, parallax, p0..p14.")] = None,
-    eta_bin_deg: Annotated[float | None, typer.Option(help="Azimuthal bin.")] = None,
-    solver: Annotated[str | None, typer.Option(help="lm or simplex.")] = None,
+        metavar="NAMES", help="What to refine, with commas or repeated: distance, beam_centre, "
+                              "tilt (the default three), parallax, p0..p14.")] = None,
+    eta_bin_deg: Annotated[float | None, typer.Option(
+        metavar="DEG", help="Size of an azimuthal bin; default 2.")] = None,
+    solver: Annotated[str | None, typer.Option(
+        metavar="NAME", help="lm (Levenberg-Marquardt, default) or simplex.")] = None,
     image_transform: Annotated[list[int] | None, typer.Option(
-        help="ImTransOpt codes in order (repeat); default 2.")] = None,
+        metavar="CODE", help="ImTransOpt codes in order (repeat): 0 none, 1 flip left-right, "
+                             "2 flip up-down (default), 3 transpose.")] = None,
     geometry: Annotated[Path | None, typer.Option(
-        help="Published geometry of this image (geometry.json, .poni, HEXRD, MIDAS, .imctrl): how "
-             "the image must be laid down for it is found, and it is the start.")] = None,
-    params: Annotated[Path | None, typer.Option(help="TOML parameter file.")] = None,
+        metavar="FILE", help="Published geometry of this image (geometry.json, .poni, HEXRD, "
+                             "MIDAS, .imctrl): how the image must be laid down for it is found "
+                             "and said, and it is the start.")] = None,
+    params: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="TOML parameter file; options on the command line win.")] = None,
     set_: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="NAME=VALUE", help="Any other setting, TOML value (repeat).")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Mask image, 1 = bad.")] = None,
-    dark: Annotated[Path | None, typer.Option(help="Dark image.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset inside HDF5 or Zarr.")] = None,
-    frames: Annotated[str | None, typer.Option(help="N or N:M of a stack; default all.")] = None,
-    bad_value: Annotated[list[float] | None, typer.Option(help="Value of bad pixels.")] = None,
-    gap_value: Annotated[list[float] | None, typer.Option(help="Value of gaps.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads; the result is the same.")] = None,
+        "--set", metavar="NAME=VALUE", help="Any other setting, value as in TOML (repeat).")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Mask image in the file's pixel order, 1 = bad.")] = None,
+    dark: Annotated[Path | None, typer.Option(metavar="FILE", help="Dark image.")] = None,
+    dataset: Annotated[str | None, typer.Option(
+        metavar="NAME", help="Dataset inside HDF5 or Zarr.")] = None,
+    frames: Annotated[str | None, typer.Option(
+        metavar="N[:M]", help="Frames of a stack, from 0, averaged; default: all.")] = None,
+    bad_value: Annotated[list[float] | None, typer.Option(
+        metavar="VALUE", help="Value of bad pixels (repeat).")] = None,
+    gap_value: Annotated[list[float] | None, typer.Option(
+        metavar="VALUE", help="Value of gaps (repeat).")] = None,
+    threads: Annotated[int | None, typer.Option(
+        metavar="N", help="Threads; the result does not depend on it.")] = None,
     report: Annotated[bool, typer.Option(help="Write figures and the HTML report.")] = True,
     save_plots_hdf: Annotated[Path | None, typer.Option(
-        help="Also write all intermediate arrays into this HDF5 file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
+        metavar="FILE", help="Also write all intermediate arrays into this HDF5 file.")] = None,
+    as_json: Annotated[bool, typer.Option(
+        "--json", help="Print the content of result.json.")] = False,
 ) -> int:  # fmt: skip
-    """Calibrate a detector from one image, with no guess needed."""
-    from refimpl.io.atomic import make_folder
-    from refimpl.powder.calibrate import calibrate as run
-    from refimpl.powder.config import read_config
-    from refimpl.powder.outputs import result_dict
+    """Calibrate a detector from one image of a calibrant, with no starting guess needed."""
+    from refimpl.powder.config import config_from, read_config
 
-    settings = _settings(set_ or [])
-    for name, value in (
-        ("calibrant", calibrant),
-        ("lattice_parameter_angstrom", lattice_parameter_angstrom),
-        ("wavelength_angstrom", _wavelength(wavelength_angstrom, energy_kev)),
-        ("pixel_size_mm", _pixel_size(pixel_size_um)),
-        ("refine", tuple(refine) if refine else None),
-        ("eta_bin_deg", eta_bin_deg),
-        ("solver", solver),
-        ("image_transform", tuple(image_transform) if image_transform else None),
-    ):
-        if value is not None:
-            settings[name] = value
-    reading: dict[str, Any] = {
-        name: value
-        for name, value in (
-            ("dark", dark),
-            ("dataset", dataset),
-            ("frames", _frames(frames)),
-            ("bad_values", bad_value),
-            ("gap_values", gap_value),
-        )
-        if value is not None
-    }
-    base = None if params is None else read_config(params)
-    make_folder(out)  # an output that cannot be written is found before the work
-    given = None if geometry is None else _geometry(geometry, image, reading, settings, base)
-    with _progress() as tell:
-        result = run(
-            image, config=base, mask=mask, reading=reading or None, geometry=given,
-            threads=threads, progress=tell, **settings,
-        )  # fmt: skip
-    result.save(out, report=report)
-    if save_plots_hdf is not None:
-        from refimpl.powder.intermediates import write_intermediates
+    settings = parse.settings(set_ or [])
+    settings |= _given(
+        calibrant=calibrant,
+        lattice_parameter_angstrom=lattice_parameter_angstrom,
+        wavelength_angstrom=parse.wavelength_angstrom(wavelength_angstrom, energy_kev),
+        pixel_size_mm=parse.pixel_size_mm(pixel_size_um),
+        refine=parse.names(refine),
+        eta_bin_deg=eta_bin_deg,
+        solver=solver,
+        image_transform=tuple(image_transform) if image_transform else None,
+    )
+    config = config_from(settings) if params is None else read_config(params, settings)
+    reading = _given(
+        dark=dark, dataset=dataset, frames=parse.frames(frames), bad_values=bad_value,
+        gap_values=gap_value, mask=mask,
+    )  # fmt: skip
+    parse.output_file(save_plots_hdf)
+    with parse.output_folder(out):
+        result = _run(image, config, reading, geometry, threads)
+        result.save(out, report=report)
+        if save_plots_hdf is not None:
+            from refimpl.powder.intermediates import write_intermediates
 
-        write_intermediates(save_plots_hdf, result)
-    if as_json:
-        from refimpl.io.atomic import json_text
-
-        typer.echo(json_text(result_dict(result)))
-    else:
-        typer.echo("\n".join(result.summary_lines()))
-        typer.echo(f"wrote {out / ('report.html' if report else 'result.json')}")
+            write_intermediates(save_plots_hdf, result)
+    _print(result, out / ("report.html" if report else "result.json"), as_json)
     if not result.converged:
         raise ConvergenceError(f"not converged: {result.reason}; what there is stands in {out}")
     return 0
 
 
-@app.command("map")
+def _given(**values: Any) -> dict[str, Any]:
+    """Return what is not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _run(
+    image: Path,
+    config: PowderConfig,
+    reading: dict[str, Any],
+    geometry: Path | None,
+    threads: int | None,
+) -> PowderResult:
+    """Read the image and calibrate."""
+    from refimpl.io import images
+    from refimpl.powder.calibrate import calibrate as run
+    from refimpl.powder.known_geometry import read_known_geometry
+
+    with parse.progress() as tell:
+        source = images.read(image, **reading)
+        known = None
+        if geometry is not None:
+            known = read_known_geometry(geometry, source.shape, config.detector.pixel_size_mm)
+        return run(source, config=config, geometry=known, threads=threads, progress=tell)
+
+
+def _print(result: PowderResult, path: Path, as_json: bool) -> None:
+    """Write the result to stdout: for people, or for machines."""
+    from refimpl.io.atomic import json_text
+    from refimpl.powder.outputs import result_dict
+
+    if as_json:
+        typer.echo(json_text(result_dict(result)))
+    else:
+        typer.echo("\n".join([*result.summary_lines(), f"wrote {path}"]))
+
+
+@app.command("map", short_help="Write 2-theta and eta of every pixel.")
 def map_angles(
-    geometry: Annotated[Path, typer.Argument(help="geometry.json of a calibration.")],
+    geometry: Annotated[Path, typer.Argument(
+        metavar="GEOMETRY", help="geometry.json of a calibration.")],
     out: Out,
     tiff: Annotated[bool, typer.Option("--tiff", help="Also as float64 TIFF.")] = False,
-) -> int:
-    """Write 2-theta and eta [rad] of every pixel centre, in the file's own pixel order."""
+) -> int:  # fmt: skip
+    """Write 2-theta and eta [rad] of every pixel centre, in the pixel order of the image file.
+
+    The files are DIR/two_theta.npy and DIR/eta.npy: float64 (slow, fast), NaN in gaps. Eta is 0
+    straight up and grows towards -X, to the right seen along the beam.
+    """
     from refimpl.io.angle_maps import write_maps
     from refimpl.io.geometry_json import read_geometry
 
-    for path in write_maps(out, read_geometry(geometry).detector, tiff=tiff):
+    detector = read_geometry(geometry).detector
+    with parse.output_folder(out):
+        written = write_maps(out, detector, tiff=tiff)
+    for path in written:
         typer.echo(f"wrote {path}")
     return 0
 
 
+app.command(short_help="Integrate an image by 2-theta and azimuth.")(integrate)
+
+
 @app.command(
+    short_help="Calibrate with the published switches.",
     context_settings={
         "ignore_unknown_options": True,
         "allow_extra_args": True,
         "help_option_names": [],
-    }
+    },
 )
 def autocalibrate(context: typer.Context) -> int:
     """Calibrate with the published switches (-dataFN, -paramFN, ...); -h lists them."""
     from refimpl.cli.autocalibrate import main
 
     return main(context.args)
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {pair!r}: expected NAME=VALUE")
-        try:
-            out[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            out[name.strip()] = text  # a bare word is a string
-    return out
-
-
-def _wavelength(wavelength: float | None, energy: float | None) -> float | None:
-    if energy is None:
-        return wavelength
-    if wavelength is not None:
-        raise ConfigError("--wavelength-angstrom and --energy-kev: give one of them")
-    if not energy > 0.0:
-        raise ConfigError(f"--energy-kev {energy:g}: expected > 0")
-    return kev_to_angstrom(energy)
-
-
-def _pixel_size(sizes: list[float] | None) -> tuple[float, float] | None:
-    if not sizes:
-        return None
-    if len(sizes) > 2:
-        raise ConfigError(f"--pixel-size-um: got {len(sizes)} values: expected one or two")
-    return sizes[0] * UM, sizes[-1] * UM
-
-
-def _frames(text: str | None) -> int | slice | None:
-    if text is None:
-        return None
-    parts = text.split(":")
-    if len(parts) > 2 or not all(p.strip().isdecimal() or p == "" for p in parts) or text == "":
-        raise ConfigError(f"--frames {text!r}: expected N or N:M, from 0")
-    if len(parts) == 1:
-        return int(parts[0])
-    return slice(int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None)
-
-
-def _geometry(
-    path: Path, image: Path, reading: dict[str, Any], settings: dict[str, Any], base: Any
-) -> Any:
-    from refimpl.io import images
-    from refimpl.powder.config import config_from
-    from refimpl.powder.known_geometry import read_known_geometry
-
-    pixel_size = config_from(settings, base=base).detector.pixel_size_mm
-    return read_known_geometry(path, images.read(image, **reading).shape, pixel_size)
-
-
-class _progress:
-    """Progress line on a terminal, nothing elsewhere."""
-
-    def __enter__(self) -> Any:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self.bar.start()
-        task = self.bar.add_task("reading", total=1.0)
-        return lambda stage, part: self.bar.update(task, description=stage, completed=part)
-
-    def __exit__(self, *exc: object) -> None:
-        self.bar.stop()

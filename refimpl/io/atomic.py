@@ -23,7 +23,15 @@ from numpy.typing import ArrayLike
 
 from refimpl.errors import ConfigError
 
-__all__ = ["atomic_path", "json_text", "make_folder", "write_json", "write_npy", "write_text"]
+__all__ = [
+    "atomic_path",
+    "check_target",
+    "json_text",
+    "make_folder",
+    "write_json",
+    "write_npy",
+    "write_text",
+]
 
 # Failures of the place that is written to; any other OSError belongs to the caller's own work.
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
@@ -49,7 +57,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder is missing or cannot be written to, or ``path`` is a folder.
     """
     target = Path(path)
-    _check_target(target)
+    check_target(target)
     token = f"{os.getpid()}-{secrets.token_hex(4)}"
     temporary = target.parent / f".{target.name}.{token}.part{target.suffix}"
     try:
@@ -65,8 +73,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _check_target(target: Path) -> None:
-    """Refuse a target that cannot work before any time is spent on its content."""
+def check_target(target: Path) -> None:
+    """Refuse a target that cannot work before any time is spent on its content.
+
+    Raises
+    ------
+    ConfigError
+        The folder is missing or cannot be written to, or the target is a folder.
+    """
     folder = target.parent
     if not folder.is_dir():
         kind = "is not a folder" if folder.exists() else "does not exist"

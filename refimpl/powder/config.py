@@ -49,7 +49,7 @@ class DetectorTable(_Table):
     """The detector, as far as it is known beforehand."""
 
     pixel_size_mm: tuple[float, float] = Field(description="Pixel size along (fast, slow) [mm].")
-    image_transform: tuple[int, ...] = Field(
+    image_transform: tuple[Literal[0, 1, 2, 3], ...] = Field(
         default=(2,),
         description="ImTransOpt codes that take the stored image to the model frame; the default "
         "is for files whose first row is the top of the picture seen along the beam.",
@@ -70,6 +70,13 @@ class DetectorTable(_Table):
     variance_floor: float = Field(
         default=0.0, ge=0.0, description="Variance at zero (read-out noise)."
     )
+
+    @field_validator("pixel_size_mm")
+    @classmethod
+    def _plausible(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(1e-4 <= v <= 10.0 for v in value):
+            raise ValueError("expected 0.0001 to 10 mm")
+        return value
 
 
 class StartTable(_Table):
@@ -190,6 +197,12 @@ def config_from(settings: Mapping[str, Any], *, base: PowderConfig | None = None
         Unknown name (the nearest one is named), a value out of range, or a missing one.
     """
     tables: dict[str, Any] = {} if base is None else base.model_dump(by_alias=True)
+    _lay_over(tables, settings)
+    return _validated(tables, None)
+
+
+def _lay_over(tables: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write flat settings into the tables that they belong to."""
     known = setting_names()
     for name, value in settings.items():
         if name not in known:
@@ -199,28 +212,25 @@ def config_from(settings: Mapping[str, Any], *, base: PowderConfig | None = None
         if name == "pixel_size_mm" and isinstance(value, int | float):
             value = (float(value), float(value))
         tables.setdefault(known[name], {})[name] = value
-    return _validated(tables, None)
 
 
-def read_config(path: str | Path) -> PowderConfig:
+def read_config(path: str | Path, settings: Mapping[str, Any] | None = None) -> PowderConfig:
     """Read a TOML parameter file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    settings
+        Flat settings that win over the file's, as of :func:`config_from`; what they give need
+        not stand in the file.
 
     Raises
     ------
     ConfigError
         No such file, not TOML, a newer schema, an unknown key, a bad or missing value.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read the parameter file: {exc}", path=path) from exc
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
-    schema = tables.get("schema", 1)
-    if isinstance(schema, int) and schema > 1:
-        raise ConfigError(f"schema {schema} is newer than this refimpl (1); upgrade", path=path)
+    text, tables = _read_toml(path)
     known = {*_TABLES, "schema"}
     for table, content in tables.items():
         if table in _TABLES and not isinstance(content, dict):
@@ -236,7 +246,26 @@ def read_config(path: str | Path) -> PowderConfig:
                 raise ConfigError(
                     f"unknown key {key!r}{hint}", path=path, line=_line(text, key), key=key
                 )
-    return _validated(tables, path)
+    _lay_over(tables, settings or {})
+    return _validated(tables, path, text, settings or {})
+
+
+def _read_toml(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """Text and tables of a file whose schema is known."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigError("cannot read the parameter file: not utf-8 text", path=path) from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot read the parameter file: {exc.strerror}", path=path) from exc
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
+    schema = tables.get("schema", 1)
+    if isinstance(schema, int) and schema > 1:
+        raise ConfigError(f"schema {schema} is newer than this refimpl (1); upgrade", path=path)
+    return text, tables
 
 
 def _line(text: str, key: str) -> int | None:
@@ -246,7 +275,13 @@ def _line(text: str, key: str) -> int | None:
     return None
 
 
-def _validated(tables: Mapping[str, Any], path: str | Path | None) -> PowderConfig:
+def _validated(
+    tables: Mapping[str, Any],
+    path: str | Path | None,
+    text: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> PowderConfig:
+    """Check all tables; of what `settings` laid over a file the file is not to blame."""
     try:
         return PowderConfig.model_validate(tables)
     except ValidationError as exc:
@@ -259,7 +294,11 @@ def _validated(tables: Mapping[str, Any], path: str | Path | None) -> PowderConf
             ]
             where = ", ".join(required)
         message = "missing: give it" if first["type"] == "missing" else first["msg"]
-        raise ConfigError(f"{where}: {message}{got}", path=path, key=where) from exc
+        name = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
+        if name in (settings or {}):
+            path = None
+        line = _line(text, name) if path is not None else None
+        raise ConfigError(f"{where}: {message}{got}", path=path, line=line, key=where) from exc
 
 
 def config_toml(config: PowderConfig) -> str:

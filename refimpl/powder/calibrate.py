@@ -27,7 +27,7 @@ from refimpl.io.image import Image
 from refimpl.objective.pseudo_strain import strain_summary
 from refimpl.powder.automatic import WIDEST_ANGLE, automatic_start, doubts, polarisation
 from refimpl.powder.config import PowderConfig, config_from
-from refimpl.powder.grow import Grown, RingsAt, reach, ring_widths
+from refimpl.powder.grow import N_ETA, Grown, RingsAt, reach, ring_widths
 from refimpl.powder.observations import (
     RingPoints,
     RingProfiles,
@@ -48,6 +48,12 @@ SETTLE = 2
 
 STANDS_STILL = 0.02
 """The passes have converged when no parameter moves by more than this part of its uncertainty."""
+
+FINEST_DEG, WIDEST_DEG = 2.0, 10.0
+"""Range of the azimuthal bin where none is asked for [degrees]."""
+
+WEAK_CENTRE = 0.05
+"""Wanted uncertainty of a peak's centre, in its widths."""
 
 PATIENCE = 6
 """Passes after which moves of a tenth of the uncertainty count as standing still (pixels at the
@@ -186,7 +192,7 @@ def _refined(
 ) -> PowderResult:
     """Passes of extraction and fit until the parameters stand still."""
     frame, c = prepared.frame, config.calibrate
-    n_eta = max(8, round(360.0 / c.eta_bin_deg))
+    n_eta = _eta_bins(c.eta_bin_deg, grown)
     model = grown.model
     if config.detector.rho_d_mm is not None:
         model = model.replace(rho_d_mm=config.detector.rho_d_mm)
@@ -265,6 +271,20 @@ def _refined(
     clock.stop("statistics")
     tell("done", 1.0)
     return replace(result, timing=dict(clock.wall), cpu_timing=dict(clock.cpu), command=_command())
+
+
+def _eta_bins(eta_bin_deg: float | None, grown: Grown) -> int:
+    """Bins in the full circle: as asked, else fine enough for detail and wide enough for counts.
+
+    A peak whose centre is worse than :data:`WEAK_CENTRE` widths is about to drop below the limit
+    of acceptance, and what it knows with it. The weaker quarter of the points decides.
+    """
+    if eta_bin_deg is None:
+        used = grown.points.used
+        loose = grown.points.sigma_rad[used] / grown.points.fwhm_rad[used]
+        weak = float(np.percentile(loose, 75.0)) / WEAK_CENTRE
+        eta_bin_deg = float(np.clip(360.0 / N_ETA * weak * weak, FINEST_DEG, WIDEST_DEG))
+    return max(8, round(360.0 / eta_bin_deg))
 
 
 def _command() -> str:

@@ -110,8 +110,11 @@ class CalibrateTable(_Table):
         default_factory=dict,
         description="Half width of the search range by the same names (mm, px, rad; phases deg).",
     )
-    eta_bin_deg: float = Field(
-        default=2.0, ge=0.1, le=45.0, description="Size of an azimuthal bin."
+    eta_bin_deg: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=45.0,
+        description="Size of an azimuthal bin; none: 2 degrees, wider where rings are weak.",
     )
     solver: Literal["lm", "simplex"] = Field(
         default="lm", description="Levenberg-Marquardt, or Nelder-Mead on the same objective."

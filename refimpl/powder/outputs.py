@@ -81,6 +81,7 @@ def result_dict(result: PowderResult) -> dict[str, Any]:
             "reason": fit.reason,
             "reduced_chi2": fit.reduced_chi2,
             "unexplained_strain": result.fit.tau,
+            "eta_bins": result.n_eta,
             "relative_noise": result.prepared.frame.relative_noise,
         },
         "strain": _summary(result.summary),
@@ -119,7 +120,7 @@ def midas_parameters(result: PowderResult) -> dict[str, Any]:
         "px": m.pixel_size_mm[0] / UM,
         "NrPixelsY": m.shape[1],
         "NrPixelsZ": m.shape[0],
-        "EtaBinSize": result.config.calibrate.eta_bin_deg,
+        "EtaBinSize": 360.0 / result.n_eta,
         "ImTransOpt": tuple(m.image_transform) or (0,),
     }
     last = 15 if any(m.p[5:]) else 5 if m.p[4] else 4

@@ -124,6 +124,8 @@ class PowderResult:
         The passes and why they ended.
     warnings
         What the reader must know: what is not determined, on a bound, left out.
+    n_eta
+        Azimuthal bins in the full circle.
     timing, cpu_timing
         Seconds by stage.
     """
@@ -145,6 +147,7 @@ class PowderResult:
     excluded_rings: tuple[int, ...]
     config: PowderConfig
     prepared: Prepared
+    n_eta: int
     backend: str
     threads: int
     made: str
@@ -196,6 +199,7 @@ class PowderResult:
             excluded_rings=tuple(int(n) for n in rings.number[excluded]),
             config=config,
             prepared=prepared,
+            n_eta=n_eta,
             backend=backend,
             threads=threads,
             made=datetime.now(UTC).isoformat(timespec="seconds"),

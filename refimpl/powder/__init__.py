@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,9 +36,23 @@ _HOME = {
 }
 
 
+class _Room(ModuleType):
+    """Package in which a function wins over the module of its name, whoever imports either first.
+
+    The import system binds ``refimpl.powder.calibrate`` to the module as soon as anyone imports
+    it; the documented meaning of that name is the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'refimpl.powder' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"refimpl.powder.{_HOME[name]}"), name)
-    globals()[name] = value  # a function may share its module's name: keep the function
-    return value
+    return getattr(importlib.import_module(f"refimpl.powder.{_HOME[name]}"), name)

@@ -12,7 +12,7 @@ import numpy as np
 from refimpl.crystal.rings import Rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.orientation import model_from_file
-from refimpl.errors import NoRingsError
+from refimpl.errors import GeometryError, NoRingsError
 from refimpl.powder.config import PowderConfig
 from refimpl.powder.grow import Grown, RingsAt, grow_best
 from refimpl.powder.identify import other_calibrants
@@ -70,7 +70,12 @@ def automatic_start(
     ------
     NoRingsError
         No rings, or not the calibrant's.
+    GeometryError
+        `start` is for an image of another shape or pixel size.
     """
+    if start is not None:
+        _check_start(start, frame, config)
+        start = start.replace(panel_boxes=None, panel_corrections=None)
     found: Start | None = None
     given = _given(frame, config, start)
     if given is not None:
@@ -108,11 +113,26 @@ def doubts(grown: Grown, config: PowderConfig) -> tuple[str, ...]:
     )
 
 
+def _check_start(start: TiltedFlat, frame: Frame, config: PowderConfig) -> None:
+    """Refuse a geometry of another detector: its result would be a detector that is not there."""
+    if tuple(start.shape) != frame.counts.shape:
+        here, there = (f"{s} x {f} px" for s, f in (start.shape, frame.counts.shape))
+        raise GeometryError(
+            f"start: the geometry is for an image of {here} (slow x fast, as laid down), "
+            f"this image has {there}"
+        )
+    if not np.allclose(start.pixel_size_mm, config.detector.pixel_size_mm, rtol=1e-3, atol=0.0):
+        raise GeometryError(
+            f"start: the geometry has pixels of {start.pixel_size_mm} mm (fast, slow), the "
+            f"settings say {config.detector.pixel_size_mm}"
+        )
+
+
 def _template(frame: Frame, config: PowderConfig, start: TiltedFlat | None) -> TiltedFlat:
     """What all candidates share; of a start that failed, all but centre, distance and tilts."""
     ty, tz = (angle * DEG for angle in config.start.tilt_deg)
     if start is not None:
-        return start.replace(panel_boxes=None, tilts_rad=(start.tilts_rad[0], ty, tz))
+        return start.replace(tilts_rad=(start.tilts_rad[0], ty, tz))
     return TiltedFlat(
         shape=(frame.counts.shape[0], frame.counts.shape[1]),
         pixel_size_mm=config.detector.pixel_size_mm,
@@ -146,7 +166,7 @@ def _from_given(
     threads: int | None,
 ) -> Start | None:
     """Grow the user's start; None if it shows no rings."""
-    template = _template(frame, config, None) if start is None else start.replace(panel_boxes=None)
+    template = _template(frame, config, None) if start is None else start
     try:
         grown, rings = grow_best(
             frame, [given], template, RingsAt(everything), least=0.5,

@@ -12,7 +12,7 @@ import pytest
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.dispatch import available_backends, use_backend
-from refimpl.errors import ConfigError, FormatError, RefimplError
+from refimpl.errors import ConfigError, FormatError, GeometryError, RefimplError
 from refimpl.forward.powder_image import simulate
 from refimpl.powder import PowderConfig, calibrate
 from refimpl.powder.config import config_from
@@ -223,14 +223,36 @@ def test_a_wrong_calibrant_is_refused(small_frame, wrong) -> None:
 
 def test_a_wrong_lattice_parameter_does_not_go_unsaid(small_frame) -> None:
     """At small angles it is nearly a wrong distance: the misfit of the rings gives it away."""
-    try:
-        r = calibrate(
-            small_frame.image, mask=small_frame.mask, lattice_parameter_angstrom=9.0, **SMALL
-        )
-    except RefimplError as exc:
-        assert "calibrant" in str(exc)
-    else:
-        assert any("scatter" in w or "in part only" in w for w in r.warnings)
+    r = calibrate(small_frame.image, mask=small_frame.mask, lattice_parameter_angstrom=9.0, **SMALL)
+    assert any("scatter" in w or "in part only" in w for w in r.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"shape": (100, 90)}, r"^start: the geometry is for an image of 100 x 90 px "
+         r"\(slow x fast, as laid down\), this image has 380 x 400 px$"),
+        ({"pixel_size_mm": (0.1, 0.1)}, r"^start: the geometry has pixels of \(0\.1, 0\.1\) mm "
+         r"\(fast, slow\), the settings say \(0\.2, 0\.2\)$"),
+    ],
+)  # fmt: skip
+def test_a_start_for_another_detector_is_refused(small_frame, small_model, changes, text) -> None:
+    start = small_model.replace(panel_boxes=None, **changes)
+    with pytest.raises(GeometryError, match=text):
+        calibrate(small_frame.image, mask=small_frame.mask, start=start, **SMALL)
+
+
+@pytest.mark.parametrize("way", ["start", "geometry"])
+def test_a_start_with_corrected_panels_is_taken_as_one_surface(
+    small_frame, small_model, plain, way
+) -> None:
+    """Panel corrections of an earlier calibration are not carried: the surface is fitted anew."""
+    start = small_model.replace(panel_corrections=np.full((4, 5), 1e-3))
+    r = calibrate(
+        small_frame.image, mask=small_frame.mask, eta_bin_deg=4.0, **{way: start}, **SMALL
+    )
+    assert r.model.panel_corrections is None
+    assert abs(r["Lsd"].value - plain["Lsd"].value) < 0.1 * plain["Lsd"].sigma
 
 
 @pytest.mark.parametrize(

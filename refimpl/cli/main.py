@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         result = app(args, prog_name="refimpl", standalone_mode=False)
+        if result == 130:  # newer typers turn an interruption into this
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except typer.Exit as exc:
         return int(exc.exit_code)

@@ -73,7 +73,7 @@ def pixel_size_mm(sizes_um: Sequence[float] | None) -> tuple[float, float] | Non
         return None
     if len(sizes_um) > 2:
         raise ConfigError(f"--pixel-size-um: got {len(sizes_um)} values: expected one or two")
-    return sizes_um[0] * UM, sizes_um[-1] * UM
+    return round(sizes_um[0] * UM, 12), round(sizes_um[-1] * UM, 12)
 
 
 def frames(text: str | None) -> int | slice | None:
@@ -104,9 +104,9 @@ def output_folder(path: Path) -> Iterator[Path]:
 
     made = [p for p in (path, *path.parents) if not p.exists()]
     make_folder(path)
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigError("cannot write: no permission in this folder", path=path)
     try:
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ConfigError("cannot write: no permission in this folder", path=path)
         yield path
     except BaseException:
         for folder in made:

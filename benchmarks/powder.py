@@ -63,12 +63,18 @@ def cost(runs: list[dict[str, Any]], key: str) -> tuple[str, bool, float]:
     return (seconds(statistics.median(quiet)) if quiet else "–"), bool(quiet), other
 
 
+def imports(runs: list[dict[str, Any]]) -> str:
+    """Median CPU of the imports, those within the first call included."""
+    quiet = [r["imports_cpu"] for r in runs if r["first"]["quiet"]]
+    return seconds(statistics.median(quiet)) if quiet else "–"
+
+
 def calibrations(options: argparse.Namespace, image: str | None) -> list[Table]:
     """Every case of ours, and the stages of the default one."""
     table = Table(
-        "From file to result", "case", "threads", "CPU, first call", "CPU, repeats",
-        "wall, repeats", "peak memory", "passes", "points", "Lsd [mm]", "patch2deg [µε]",
-        "other cores",
+        "From file to result", "case", "threads", "CPU, imports", "CPU, first call",
+        "CPU, repeats", "wall, repeats", "peak memory", "passes", "points", "Lsd [mm]",
+        "patch2deg [µε]", "other cores",
     )  # fmt: skip
     tables = [table]
     for name in CASES:
@@ -102,7 +108,7 @@ def add_case(table: Table, name: str, threads: int, runs: list[dict[str, Any]]) 
     wall = seconds(runs[0]["repeats"]["wall"]) if quiet else "–"
     patches = runs[0].get("patches")
     table.add(
-        name, threads, first, repeated, wall,
+        name, threads, imports(runs), first, repeated, wall,
         f"{max(r['memory_mb'] for r in runs):.0f} MB", runs[0].get("passes", "–"),
         runs[0]["n_points"], f"{runs[0]['model']['lsd_mm']:.3f}",
         f"{1e6 * patches['mean_abs']:.1f}" if patches else "–",
@@ -112,8 +118,8 @@ def add_case(table: Table, name: str, threads: int, runs: list[dict[str, Any]]) 
 
 def stages(runs: dict[str, Any]) -> Table:
     """Where the time of the default calibration goes."""
-    table = Table("Where the CPU time goes, Pilatus 2M, default, 1 thread", "stage", "first call",
-                  "repeats")  # fmt: skip
+    table = Table("Where the CPU time goes, Pilatus 2M, default, 1 thread", "stage",
+                  "first call, with late imports", "repeats")  # fmt: skip
     quiet = runs["first"]["quiet"], runs["repeats"]["quiet"]
     for stage, first in runs["first_stages"].items():
         again = runs["stages"][stage]
@@ -128,8 +134,8 @@ def pyfai(options: argparse.Namespace, image: str | None) -> Table:
     """PyFAI from a near start on the same file, scored by the same patches."""
     table = Table(
         "pyFAI on the same file, from a start 2.2 mm and 2 px off", "case", "threads",
-        "CPU, first call", "CPU, repeats", "wall, repeats", "peak memory", "Lsd [mm]",
-        "patch2deg [µε]", "other cores",
+        "CPU, imports", "CPU, first call", "CPU, repeats", "wall, repeats", "peak memory",
+        "Lsd [mm]", "patch2deg [µε]", "other cores",
     )  # fmt: skip
     python = options.peer_python or sys.executable
     probe = [python, "-c", "import pyFAI.goniometer"]
@@ -159,7 +165,7 @@ def pyfai(options: argparse.Namespace, image: str | None) -> Table:
         first, first_quiet, other = cost([out], "first")
         repeated, quiet, other_2 = cost([out], "repeats")
         table.add(
-            f"pyFAI {out['version']}, {count} rings", 1, first, repeated,
+            f"pyFAI {out['version']}, {count} rings", 1, imports([out]), first, repeated,
             seconds(out["repeats"]["wall"]) if quiet else "–", f"{out['memory_mb']:.0f} MB",
             f"{score['model']['lsd_mm']:.3f}", f"{1e6 * score['patches']['mean_abs']:.1f}",
             f"{max(other, other_2):.2f}", quiet=first_quiet or quiet,

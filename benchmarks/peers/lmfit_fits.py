@@ -1,4 +1,4 @@
-"""lmfit on given profiles: a pseudo-Voigt and a line; benchmarks/peaks.py runs it in lmfit's Python."""
+"""lmfit on given profiles, pseudo-Voigt and line; run by benchmarks/peaks.py in lmfit's Python."""
 
 from __future__ import annotations
 

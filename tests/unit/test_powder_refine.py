@@ -13,6 +13,7 @@ from refimpl.powder.observations import RingPoints
 from refimpl.powder.parameters import parameters
 from refimpl.powder.refine import (
     CLIP_SIGMA,
+    _linearised,
     _taper,
     fit_geometry,
     fit_published,
@@ -128,6 +129,11 @@ def test_a_partly_seen_bin_scatters_more_and_weighs_less() -> None:
     assert fit.tau == pytest.approx(3e-4, rel=0.06)  # 1400 points: 2 %
     whole, part = fit.weight[coverage == 1.0].max(), fit.weight[coverage < 1.0].max()
     assert part / whole == pytest.approx(0.2, rel=1e-3)
+    # and the answer is the minimum with these very weights: a Gauss-Newton step leads nowhere
+    strain, jacobian = _linearised(p, RINGS, fit.parameters, fit.fit.x)
+    normal = jacobian.T @ (fit.weight[:, None] * jacobian)
+    step = np.linalg.solve(normal, -jacobian.T @ (fit.weight * strain))
+    assert np.max(np.abs(step) * np.sqrt(np.diag(normal))) < 0.01
 
 
 def test_outliers_lose_their_weight_and_move_nothing() -> None:

@@ -10,10 +10,12 @@ from libc.string cimport memcpy
 
 cdef extern from "ring_peaks.h" nogil:
     void accumulate_6(
-        const double*, const double*, const double*, const double*, int64_t, const double*, double, double,
+        const double*, const double*, const double*, const double*, int64_t, const double*,
+        double, double,
         double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
     void accumulate_8(
-        const double*, const double*, const double*, const double*, int64_t, const double*, double, double,
+        const double*, const double*, const double*, const double*, int64_t, const double*,
+        double, double,
         double, double, const double*, int, double*, double*, double*, double*, double*) noexcept
 
 cdef int MAX_ITERATIONS = 40
@@ -237,9 +239,11 @@ cdef int fit_one(
     for i in range(n_par):
         p[i] = trial[i]
     if n_par == 6:
-        accumulate_6(x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
+        accumulate_6(
+            x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     else:
-        accumulate_8(x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
+        accumulate_8(
+            x, y, c, e, n, p, middle, gain, v0, rel2, NULL, 0, weight, a, b, &before, &before)
     # `before` is the sum of squares of the accepted model under its own weights; the next trial
     # is compared under the same weights
     chi2[0] = before
@@ -336,7 +340,8 @@ def fit_ring_peaks(
                 xs + offsets[b], ys + offsets[b], cs + offsets[b],
                 es + offsets[b] if es != NULL else NULL, offsets[b + 1] - offsets[b],
                 &expected[b, 0], windows[b, 0], windows[b, 1], width[b], gain, variance_floor,
-                relative_noise * relative_noise, step_tolerance, work, &pa[b, 0], &si[b, 0], &ch[b], &it[b],
+                relative_noise * relative_noise, step_tolerance, work,
+                &pa[b, 0], &si[b, 0], &ch[b], &it[b],
             )
         free(work)
     return parameters, sigma, chi2, iterations, status

@@ -71,7 +71,8 @@ cdef Py_ssize_t sweep_row(
 ) noexcept nogil:
     """Write the selected pixels of one row; return how many."""
     cdef Py_ssize_t column, count = 0, group, k, last = near.shape[0] - 1
-    cdef double radius, eta, ce, se, around, along, pull, y, z, vx, vy, vz, d2, ratio, solid, cos2, quick
+    cdef double radius, eta, ce, se, around, along, pull, y, z, vx, vy, vz, d2, ratio, solid, cos2
+    cdef double quick
     cdef int panel
     cdef bint corrected = corrections.shape[0] > 0
     for column in range(usable.shape[1]):

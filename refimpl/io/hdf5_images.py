@@ -7,6 +7,7 @@ imported only where a dataset asks for one of its filters.
 from __future__ import annotations
 
 import bisect
+import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,21 @@ def _eiger_names(file: Any, name: str) -> list[str]:
     return sorted(key for key in group if _EIGER_PART.match(key))
 
 
+def _nearest(file: Any, name: str) -> str:
+    """Half a sentence that names the image dataset whose path is nearest to a wrong one."""
+    import h5py
+
+    found: list[str] = []
+
+    def note(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim in (2, 3):
+            found.append(path)
+
+    file.visititems(note)
+    near = difflib.get_close_matches(name, found, n=1, cutoff=0.0)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _open_parts(file: Any, name: str, path: Path) -> list[Any]:
     """Datasets that make up the stack: one, or the linked files of an Eiger master."""
     import h5py
@@ -106,8 +122,9 @@ def _open_parts(file: Any, name: str, path: Path) -> list[Any]:
     if not parts:
         item = file.get(name)
         if item is None:
+            near = _nearest(file, name)
             raise ConfigError(
-                f"dataset {name!r} does not exist", path=path, key="dataset", got=name
+                f"dataset {name!r} does not exist{near}", path=path, key="dataset", got=name
             )
         if not isinstance(item, h5py.Dataset) or item.ndim not in (2, 3):
             what = f"of shape {item.shape}" if isinstance(item, h5py.Dataset) else "a group"

@@ -7,6 +7,8 @@ calibrants are tried, so that the error can name the right one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from refimpl.crystal.rings import Rings
@@ -17,7 +19,13 @@ from refimpl.powder.config import PowderConfig
 from refimpl.powder.grow import Grown, RingsAt, grow_best
 from refimpl.powder.identify import other_calibrants
 from refimpl.powder.observations import Frame
-from refimpl.powder.start import Candidate, candidates, reduce_image, ring_centre
+from refimpl.powder.start import (
+    Candidate,
+    ReducedImage,
+    candidates,
+    reduce_image,
+    ring_centre,
+)
 from refimpl.units import DEG
 
 __all__ = ["WIDEST_ANGLE", "automatic_start", "doubts", "polarisation"]
@@ -27,10 +35,33 @@ WIDEST_ANGLE = 80.0 * DEG
 
 NO_POLARISATION = 2.0
 
-BETTER = 1.25
+BETTER = 1.05
 """Another calibrant is named if its merit is so many times that of the given one."""
 
+MOST_OTHERS = 3
+"""Other calibrants that are tried, those first whose pattern resembles the profile most."""
+
 Start = tuple[Grown, Rings]
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """What an image shows whatever the calibrant."""
+
+    reduced: ReducedImage
+    centre_px: tuple[float, float]
+
+    @classmethod
+    def of(cls, frame: Frame) -> _Picture:
+        """Picture of a frame; raise NoRingsError if it shows no rings."""
+        reduced = reduce_image(frame.counts, frame.usable)
+        return cls(reduced, ring_centre(reduced))
+
+    def starts(self, everything: Rings, config: PowderConfig) -> list[Candidate]:
+        """Distances to try."""
+        pixel = float(np.mean(config.detector.pixel_size_mm))
+        lsd = config.start.lsd_mm
+        return candidates(self.reduced, self.centre_px, everything, pixel, lsd)
 
 
 def polarisation(config: PowderConfig) -> float:
@@ -76,30 +107,34 @@ def automatic_start(
     if start is not None:
         _check_start(start, frame, config)
         start = start.replace(panel_boxes=None, panel_corrections=None)
-    found: Start | None = None
+    found = None
     given = _given(frame, config, start)
     if given is not None:
         found = _from_given(frame, everything, config, given, start, threads)
         if found is not None and found[0].match.is_good:
             return found
     try:
-        searched = _search(frame, everything, config, start, threads)
+        picture = _Picture.of(frame)  # it knows nothing of calibrants
     except NoRingsError:
         if found is None:
-            _name_another(frame, config, 0.0, threads)
             raise
-        searched = found
-    if found is None or searched[0].match.merit > found[0].match.merit:
+        return found
+    searched = _search(frame, picture, everything, config, start, threads)
+    if found is None or (searched is not None and _merit(searched) > _merit(found)):
         found = searched
-    match = found[0].match
-    if not match.is_good:
-        _name_another(frame, config, match.merit, threads)
-        if match.is_hopeless:
-            raise NoRingsError(
-                f"the rings of the image are not those of {config.calibrant.calibrant} at any "
-                f"distance ({match}): check the calibrant, the wavelength and the pixel size"
-            )
+    if found is None or not found[0].match.is_good:
+        _name_another(frame, picture, config, _merit(found), threads)
+    if found is None or found[0].match.is_hopeless:
+        how = "" if found is None else f" ({found[0].match})"
+        raise NoRingsError(
+            f"the rings of the image are not those of {config.calibrant.calibrant} at any "
+            f"distance{how}: check the calibrant, the wavelength and the pixel size"
+        )
     return found
+
+
+def _merit(found: Start | None) -> float:
+    return 0.0 if found is None else found[0].match.merit
 
 
 def doubts(grown: Grown, config: PowderConfig) -> tuple[str, ...]:
@@ -179,36 +214,40 @@ def _from_given(
 
 def _search(
     frame: Frame,
+    picture: _Picture,
     everything: Rings,
     config: PowderConfig,
     start: TiltedFlat | None,
     threads: int | None,
-) -> Start:
-    """Find centre and distance in the image, and grow them."""
+) -> Start | None:
+    """Find the distance and grow it; None if the calibrant fits at none."""
     template = _template(frame, config, start)
-    reduced = reduce_image(frame.counts, frame.usable)
-    centre = ring_centre(reduced)
-    pixel = float(np.mean(template.pixel_size_mm))
-    starts = candidates(reduced, centre, everything, pixel, config.start.lsd_mm)
-    grown, rings = grow_best(
-        frame, starts, template, RingsAt(everything),
-        polarisation=polarisation(config), threads=threads,
-    )  # fmt: skip
+    try:
+        grown, rings = grow_best(
+            frame, picture.starts(everything, config), template, RingsAt(everything),
+            polarisation=polarisation(config), threads=threads,
+        )  # fmt: skip
+    except NoRingsError:
+        return None
     return grown.judged(frame, rings), rings
 
 
-def _name_another(frame: Frame, config: PowderConfig, merit: float, threads: int | None) -> None:
+def _name_another(
+    frame: Frame,
+    picture: _Picture,
+    config: PowderConfig,
+    merit: float,
+    threads: int | None,
+) -> None:
     """Refuse the image if another calibrant explains it beyond doubt, and far better."""
     name, a = config.calibrant.calibrant, config.calibrant.lattice_parameter_angstrom
-    for other, rings in other_calibrants(name, a, config.beam.wavelength_angstrom, WIDEST_ANGLE):
-        try:
-            grown, _ = _search(frame, rings, config, None, threads)
-        except NoRingsError:
-            continue
-        match = grown.match
-        if match.is_good and match.merit > BETTER * merit:
+    others = other_calibrants(name, a, config.beam.wavelength_angstrom, WIDEST_ANGLE)
+    likely = sorted(others, key=lambda other: -picture.starts(other[1], config)[0].score)
+    for other, rings in likely[:MOST_OTHERS]:
+        found = _search(frame, picture, rings, config, None, threads)
+        if found is not None and found[0].match.is_good and _merit(found) > BETTER * merit:
             said = name if a is None else f"{name} with a = {a:g} angstrom"
             raise NoRingsError(
                 f"the rings of the image are those of {other} (certified lattice parameter), not "
-                f"of {said}: with {other} {match}; check the calibrant"
+                f"of {said}: with {other} {found[0].match}; check the calibrant"
             )

@@ -21,7 +21,7 @@ from refimpl.crystal.calibrants import calibrant
 from refimpl.crystal.rings import Rings, rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.dispatch import current_backend, resolve_threads
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, ConvergenceError, NoRingsError
 from refimpl.frames import F64, I64
 from refimpl.io.image import Image
 from refimpl.objective.pseudo_strain import strain_summary
@@ -144,9 +144,12 @@ def calibrate(
     prepared = prepare(source, settled)
     clock.stop("reading")
     tell("finding rings", 0.05)
-    grown, found = automatic_start(
-        prepared.frame, everything, settled, start=start, threads=threads
-    )
+    try:
+        grown, found = automatic_start(
+            prepared.frame, everything, settled, start=start, threads=threads
+        )
+    except NoRingsError as exc:
+        raise NoRingsError(str(exc), path=source.path) from exc
     notes += doubts(grown, settled)
     clock.stop("automatic start")
     result = _refined(prepared, settled, grown, found, everything, threads, tell, clock)

@@ -24,6 +24,11 @@ CLEAR_RATIO = 2.0
 """A transform is certain if no other that differs in effect scores within this factor."""
 
 
+LEAST_PATCHES = 20
+MOST_RMS_PX = 5.0
+"""A geometry fits if it has so many ring patches and leaves no more; by chance 10 px are left."""
+
+
 @dataclass(frozen=True, eq=False)
 class Orientation:
     """How well a geometry fits the image, for each way to lay the image down.
@@ -97,10 +102,15 @@ def find_transform(
         merit = score.mean_abs / max(len(score.strain), 1)
         if best is None or merit < best[0]:
             best = (merit, codes, score)
-    if best is None or len(best[2].strain) < 20:
+    if best is None or len(best[2].strain) < LEAST_PATCHES or best[2].rms_px > MOST_RMS_PX:
+        left = (
+            ""
+            if best is None or len(best[2].strain) < LEAST_PATCHES
+            else f": the best leaves {best[2].rms_px:.1f} px rms"
+        )
         raise GeometryError(
             f"the given geometry (image {geometry.shape[0]} x {geometry.shape[1]} px, slow x fast) "
-            f"fits the image ({stored[0]} x {stored[1]} px) in none of the eight ways"
+            f"fits the image ({stored[0]} x {stored[1]} px) in none of the eight ways{left}"
         )
     _, codes, score = best
     rest = [v for k, v in scores.items() if k != codes]

@@ -26,6 +26,7 @@ __all__ = ["midas_parameters", "result_dict", "save", "view"]
 def save(result: PowderResult, folder: Path, *, report: bool = True) -> Path:
     """Write all output files of a result; see :meth:`PowderResult.save`."""
     make_folder(folder)
+    (folder / "result.json").unlink(missing_ok=True)  # of an older run: what follows replaces it
     write_text(folder / "config.toml", config_toml(result.config))
     write_geometry(
         folder / "geometry.json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ WAVELENGTH = 0.25
 TRUE = TiltedFlat(
     (240, 260), (0.3, 0.3), 250.0, (128.3, 117.6), (0.0, 0.01, -0.015), image_transform=(2,)
 )
-OPTIONS = ["--wavelength-angstrom", "0.25", "--pixel-size-um", "300"]
 
 
 def frame(calibrant: str = "CeO2", **changes: object) -> SimulatedFrame:
@@ -28,6 +28,12 @@ def frame(calibrant: str = "CeO2", **changes: object) -> SimulatedFrame:
         "seed": 5,
     }
     return simulate(TRUE, rings(calibrant, WAVELENGTH, 0.25), **(arguments | changes))
+
+
+@pytest.fixture(scope="session")
+def frame_of() -> Callable[..., SimulatedFrame]:
+    """Make the frame of a calibrant by name."""
+    return frame
 
 
 @pytest.fixture(scope="session")

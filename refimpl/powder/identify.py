@@ -37,7 +37,9 @@ LEAST_EXPLAINED = 0.8
 LEAST_ACCOUNTED = 0.9
 MOST_MISFIT = 0.25
 MOST_DRIFT = 0.1
-HOPELESS = 0.3
+HOPELESS, POOR = 0.3, 0.5
+"""Part explained times part accounted for. A weak or grainy picture of the right calibrant may be
+poor, but then its points lie on the rings; seven random rings reach 0.4 beside them."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Match:
     @property
     def is_hopeless(self) -> bool:
         """Whether nothing that follows could be trusted."""
-        return self.explained * self.accounted < HOPELESS or self.misfit > 1.0
+        share = self.explained * self.accounted
+        astray = self.misfit > MOST_MISFIT or self.drift > 0.5 * MOST_DRIFT
+        return share < HOPELESS or (share < POOR and astray) or self.misfit > 1.0
 
     @property
     def merit(self) -> float:

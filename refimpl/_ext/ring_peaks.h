@@ -1,8 +1,9 @@
 /* Inner loop of ring_peaks.pyx: model, derivatives and normal equations of one bin.
  *
- * Four pixels go side by side in four lanes and every sum is kept by lane, added in a fixed order
- * at the end. So the result does not depend on how wide the machine's vectors are, and the
- * compiler may use them without being allowed to reorder anything (-ffp-contract=off).
+ * Pixels go in blocks: first model and derivatives of a block, then its sums, each in eight lanes
+ * that are added in a fixed order at the end. So the result does not depend on how wide the
+ * machine's vectors are, and the compiler may use them without being allowed to reorder anything
+ * (-ffp-contract=off).
  */
 #ifndef REFIMPL_RING_PEAKS_H
 #define REFIMPL_RING_PEAKS_H
@@ -12,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The same code compiled for AVX2 as well, chosen when the module is loaded; same bits. */
+/* The same code compiled for AVX-512 and AVX2 as well, chosen when the module loads; same bits. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define REFIMPL_CLONES __attribute__((target_clones("avx2", "default")))
+#define REFIMPL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #define REFIMPL_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER)
 #define REFIMPL_CLONES
@@ -24,8 +25,10 @@
 #define REFIMPL_INLINE static inline
 #endif
 
-#define LANES 4
+#define LANES 8
+#define BLOCK 64
 #define LEAST_MODEL 0.1
+#define SUM8(v) (((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])))
 
 /* exp(x) for x <= 0 to 1 ulp or so: 2^k times a Taylor polynomial on |r| <= ln2/2. */
 REFIMPL_INLINE double exp_of_negative(double x)
@@ -72,41 +75,32 @@ REFIMPL_INLINE void accumulate(
     double *a, double *b, double *after, double *own)
 {
     double acc[36][LANES], accb[8][LANES], acc2[LANES], acc3[LANES];
-    double xs[LANES], ys[LANES], cs[LANES], es[LANES], m[LANES], w[LANES], wo[LANES];
-    double j[8][LANES], wj[LANES];
+    double xs[BLOCK], ys[BLOCK], cs[BLOCK], m[BLOCK], w[BLOCK], wo[BLOCK], es[BLOCK];
+    double j[8][BLOCK], wj[BLOCK];
     const double over = 1.0 / p[2], tail = 1.0 - p[3];
     const int n_peaks = n_par == 6 ? 1 : 2;
-    int i, k, q, l;
+    int i, k, q, l, g, size, inside;
     int64_t at;
     memset(acc, 0, sizeof acc);
     memset(accb, 0, sizeof accb);
     memset(acc2, 0, sizeof acc2);
     memset(acc3, 0, sizeof acc3);
-    for (at = 0; at < n; at += LANES) {
-        if (at + LANES <= n) {
-            for (l = 0; l < LANES; l++) {
-                xs[l] = x[at + l];
-                ys[l] = y[at + l];
-                cs[l] = c[at + l];
-                es[l] = e == NULL ? 0.0 : e[at + l];
-            }
-        } else { /* padding with response 0 adds nothing to any sum */
-            for (l = 0; l < LANES; l++) {
-                const int in = at + l < n;
-                xs[l] = in ? x[at + l] : middle;
-                ys[l] = in ? y[at + l] : 0.0;
-                cs[l] = in ? c[at + l] : 0.0;
-                es[l] = in && e != NULL ? e[at + l] : 0.0;
-            }
-        }
-        for (l = 0; l < LANES; l++) {
+    for (at = 0; at < n; at += BLOCK) {
+        inside = (int)(n - at < BLOCK ? n - at : BLOCK);
+        size = (inside + LANES - 1) / LANES * LANES;
+        for (l = 0; l < inside; l++) { xs[l] = x[at + l]; ys[l] = y[at + l]; cs[l] = c[at + l]; }
+        if (e != NULL) for (l = 0; l < inside; l++) es[l] = e[at + l];
+        else for (l = 0; l < inside; l++) es[l] = 0.0;
+        for (; l < size; l++) { xs[l] = middle; ys[l] = 0.0; cs[l] = 0.0; es[l] = 0.0; }
+        for (l = 0; l < size; l++) {
             m[l] = p[4] + p[5] * (xs[l] - middle) + es[l];
             j[2][l] = 0.0; j[3][l] = 0.0;
             j[4][l] = cs[l]; j[5][l] = cs[l] * (xs[l] - middle);
         }
         for (q = 0; q < n_peaks; q++) {
             const double centre = p[6 * q], height = p[6 * q + 1];
-            for (l = 0; l < LANES; l++) {
+            double *jc = j[6 * q], *jh = j[6 * q + 1];
+            for (l = 0; l < size; l++) {
                 const double u = (xs[l] - centre) * over, u2 = u * u;
                 const double lor = 1.0 / (1.0 + 4.0 * u2);
                 const double gau = exp_of_negative(-2.772588722239781 * u2);
@@ -114,44 +108,53 @@ REFIMPL_INLINE void accumulate(
                 const double bend = p[3] * 8.0 * lor * lor + tail * 5.545177444479562 * gau;
                 const double hc = height * cs[l], slope = hc * bend * u;
                 m[l] += height * shape;
-                j[6 * q][l] = slope * over;
-                j[6 * q + 1][l] = cs[l] * shape;
+                jc[l] = slope * over;
+                jh[l] = cs[l] * shape;
                 j[2][l] += slope * u * over;
                 j[3][l] += hc * (lor - gau);
             }
         }
-        for (l = 0; l < LANES; l++) {
+        for (l = 0; l < size; l++) {
             m[l] *= cs[l];
             w[l] = 1.0 / (gain * positive(m[l]) + v0 + rel2 * m[l] * m[l]);
         }
-        if (old_weight == NULL) { for (l = 0; l < LANES; l++) wo[l] = w[l]; }
-        else { for (l = 0; l < LANES; l++) wo[l] = old_weight[at + l]; }
-        if (keep) { for (l = 0; l < LANES; l++) w[l] = wo[l]; }
-        for (l = 0; l < LANES; l++) {
-            const double r = ys[l] - m[l];
-            acc2[l] += wo[l] * r * r;
-            acc3[l] += w[l] * r * r;
-            new_weight[at + l] = w[l];
-            m[l] = r;
-        }
+        if (old_weight == NULL) memcpy(wo, w, size * sizeof(double));
+        else memcpy(wo, old_weight + at, size * sizeof(double));
+        if (keep) memcpy(w, wo, size * sizeof(double));
+        memcpy(new_weight + at, w, size * sizeof(double));
+        for (l = 0; l < size; l++) m[l] = ys[l] - m[l];
+        for (g = 0; g < size; g += LANES)
+            for (l = 0; l < LANES; l++) {
+                const double r = m[g + l];
+                acc2[l] += wo[g + l] * r * r;
+                acc3[l] += w[g + l] * r * r;
+            }
         k = 0;
         for (i = 0; i < n_par; i++) {
-            for (l = 0; l < LANES; l++) { wj[l] = w[l] * j[i][l]; accb[i][l] += wj[l] * m[l]; }
-            for (q = 0; q <= i; q++, k++)
-                for (l = 0; l < LANES; l++) acc[k][l] += wj[l] * j[q][l];
+            double s[LANES];
+            for (l = 0; l < size; l++) wj[l] = w[l] * j[i][l];
+            for (l = 0; l < LANES; l++) s[l] = accb[i][l];
+            for (g = 0; g < size; g += LANES) for (l = 0; l < LANES; l++) s[l] += wj[g + l] * m[g + l];
+            for (l = 0; l < LANES; l++) accb[i][l] = s[l];
+            for (q = 0; q <= i; q++, k++) {
+                for (l = 0; l < LANES; l++) s[l] = acc[k][l];
+                for (g = 0; g < size; g += LANES)
+                    for (l = 0; l < LANES; l++) s[l] += wj[g + l] * j[q][g + l];
+                for (l = 0; l < LANES; l++) acc[k][l] = s[l];
+            }
         }
     }
     k = 0;
     for (i = 0; i < n_par; i++) {
-        b[i] = (accb[i][0] + accb[i][1]) + (accb[i][2] + accb[i][3]);
+        b[i] = SUM8(accb[i]);
         for (q = 0; q <= i; q++, k++) {
-            const double s = (acc[k][0] + acc[k][1]) + (acc[k][2] + acc[k][3]);
+            const double s = SUM8(acc[k]);
             a[8 * i + q] = s;
             a[8 * q + i] = s;
         }
     }
-    *after = (acc2[0] + acc2[1]) + (acc2[2] + acc2[3]);
-    *own = (acc3[0] + acc3[1]) + (acc3[2] + acc3[3]);
+    *after = SUM8(acc2);
+    *own = SUM8(acc3);
 }
 
 /* One copy a number of parameters, so that the loops over them unroll. */

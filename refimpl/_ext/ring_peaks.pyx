@@ -191,7 +191,7 @@ cdef int fit_one(
     double* work,
     double* p, double* sigma, double* chi2, long long* iterations
 ) noexcept nogil:
-    """One bin; ``work`` holds 2 (n + 4) numbers. Returns the status."""
+    """One bin; ``work`` holds 2 (n + 8) numbers. Returns the status."""
     cdef int n_par = 6 if isnan(expected[1]) else 8, i, status = 1, turn = 0, k
     cdef double lower[8]
     cdef double upper[8]
@@ -205,7 +205,7 @@ cdef int fit_one(
     cdef int index[8]
     cdef double middle = 0.5 * (low + high), damping = 1e-3, before, after, own = 0.0, reach
     cdef double* weight = work
-    cdef double* new_weight = work + n + 4
+    cdef double* new_weight = work + n + 8
     cdef double* swap
     cdef bint small
     for i in range(8):
@@ -334,7 +334,7 @@ def fit_ring_peaks(
     for b in range(n):
         longest = max(longest, offsets[b + 1] - offsets[b])
     with nogil, parallel(num_threads=threads):
-        work = <double*> malloc(2 * (longest + 4) * sizeof(double))
+        work = <double*> malloc(2 * (longest + 8) * sizeof(double))
         for b in prange(n, schedule="dynamic", chunksize=16):
             st[b] = fit_one(
                 xs + offsets[b], ys + offsets[b], cs + offsets[b],

@@ -27,8 +27,8 @@ REDUCED_SIDE = 480
 RIDGE_SCALE = 1.4
 """Width of the derivative filter [reduced px]: that of a ring after reduction."""
 
-MOST_RIDGE_PIXELS = 2500
-"""Ridge pixels that vote; of more, evenly many of every strength are taken."""
+STRONGEST, MOST_RIDGE_PIXELS = 6000, 2500
+"""Of the strongest ridge pixels, evenly many of every strength vote; weaker ones are noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def reduce_image(counts: F64, usable: NDArray[np.uint8]) -> ReducedImage:
 
 
 def _ridges(reduced: ReducedImage) -> tuple[F64, F64, F64]:
-    """Positions (n, 2) in (fast, slow) reduced px, unit normals (n, 2), strengths (n,)."""
+    """Positions (n, 2) in (fast, slow) reduced px, unit normals (n, 2), weights (n,)."""
     from scipy.ndimage import binary_erosion, gaussian_filter
 
     z = reduced.signal
@@ -122,10 +122,11 @@ def _ridges(reduced: ReducedImage) -> tuple[F64, F64, F64]:
     strong = strength[slow, fast]
     order = np.argsort(-strong, kind="stable")
     order = order[strong[order] > 0.15 * np.max(strong, initial=0.0)]
+    order = order[:STRONGEST]
     order = order[:: -(-len(order) // MOST_RIDGE_PIXELS)] if len(order) else order
     slow, fast, strong = slow[order], fast[order], strong[order]
     position = np.column_stack([fast + 0.5, slow + 0.5])
-    return position, np.column_stack([nf[slow, fast], ns[slow, fast]]), strong
+    return position, np.column_stack([nf[slow, fast], ns[slow, fast]]), strong * strong
 
 
 def _vote(position: F64, normal: F64, weight: F64, shape: tuple[int, int]) -> F64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refimpl.crystal import Site, calibrant, calibrant_from_cell, rings
@@ -45,7 +45,10 @@ def test_primitive_spheres_are_full(crystal):
     n = [int(length / 0.9) + 3 for length in cell[:3]]
     grid = np.stack(np.meshgrid(*(np.arange(-2 * k, 2 * k + 1) for k in n)), axis=-1).reshape(-1, 3)
     grid = grid[(grid != 0).any(axis=1)]
-    assert multiplicity.sum() == (d_spacing(grid, cell) >= 0.9).sum()
+    d = d_spacing(grid, cell)
+    # a point on the sphere to within rounding may be told in or out
+    assume(np.min(np.abs(d - 0.9)) > 1e-12)
+    assert multiplicity.sum() == (d >= 0.9).sum()
 
 
 @given(crystals(), st.floats(0.3, 0.6))

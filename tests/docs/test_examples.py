@@ -1,0 +1,70 @@
+"""The example scripts run as they are, are short, and print what they are for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    """Run in an empty folder; standard output."""
+    environment = os.environ | {"PYTHONWARNINGS": "error", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_all_of_them_are_tested() -> None:
+    text = Path(__file__).read_text()
+    assert SCRIPTS
+    for script in SCRIPTS:
+        assert f'run("{script.name}"' in text, script.name
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+def test_they_are_short_and_say_what_they_show(script: Path) -> None:
+    text = script.read_text()
+    assert len(text.splitlines()) < 60
+    assert text.startswith('"""')
+
+
+def test_calibrate_simulated(tmp_path: Path) -> None:
+    text = run("calibrate_simulated.py", tmp_path, str(tmp_path / "out"))
+    rows = re.findall(r"^(\w+) +(\S+) \+- +(\S+) (?:mm|px|deg) +(\S+)$", text, re.MULTILINE)
+    assert [row[0] for row in rows] == ["Lsd", "BC_fast", "BC_slow", "ty", "tz"]
+    for name, *numbers in rows:
+        found, sigma, true = map(float, numbers)
+        assert abs(found - true) < 5.0 * sigma, name
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_score_geometry(tmp_path: Path) -> None:
+    text = run("score_geometry.py", tmp_path)
+    scores = re.findall(r"^(.{14})\d+ patches: mean \|strain\| (\S+) µε", text, re.MULTILINE)
+    strain = {name.strip(): float(value) for name, value in scores}
+    assert list(strain) == ["true", "calibrated", "0.1 px off", "0.1 % too far"]
+    # within a tenth: the score of the truth is the noise of the patches
+    assert strain["calibrated"] == pytest.approx(strain["true"], rel=0.1)
+    assert strain["0.1 px off"] > 1.5 * strain["true"]
+    assert strain["0.1 % too far"] == pytest.approx(1000.0, rel=0.2)  # -0.1 % in strain
+    assert not list(tmp_path.iterdir())
+
+
+def test_which_way_up(tmp_path: Path) -> None:
+    text = run("which_way_up.py", tmp_path)
+    assert text.startswith("The given geometry fits the image flipped up-down: ")
+    assert "not certain" not in text
+    assert text.splitlines()[2].startswith("2 ")
+    assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ from refimpl.powder.observations import Frame
 
 __all__ = ["Match", "accounted", "other_calibrants"]
 
-SAMPLE = 400_000
+SAMPLE = 150_000
 """Pixels that the profile is made from: enough for its rings, few enough to cost nothing."""
 
 SECTORS = 12

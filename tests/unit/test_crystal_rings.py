@@ -111,7 +111,7 @@ def test_rings_are_fast():
             [sys.executable, "-c", code], capture_output=True, check=True, text=True
         )
         seconds.append(float(out.stdout.split()[0]))
-    # s of CPU for a first call without the import of gemmi: 0.015 on a quiet machine, and neighbours
+    # s of CPU for a first call without the import of gemmi: 0.015 on a quiet machine; neighbours
     # were seen to triple it; what this guards against, a list of all indices, takes seconds
     assert min(seconds) < 0.100
     calls = []

@@ -31,6 +31,8 @@ cdef double largest_move(
         d += size * (fabs(corrections[i, 2]) + fabs(corrections[i, 3]))
         # a panel may be turned about its own centre, never farther from it than the edge
         d += fabs(corrections[i, 4]) * edge
+        # a tilt by t lifts the panel by t times that distance at most, and shrinks it by t^2/2
+        d += (fabs(corrections[i, 7]) + fabs(corrections[i, 8])) * edge * (edge / g[0] + 1e-2)
         more = max(more, d)
     return total * edge + fabs(g[9]) + more + size
 
@@ -88,7 +90,7 @@ cdef Py_ssize_t sweep_row(
         one_point(
             column + 0.5, row + 0.5,
             &corrections[panel, 0] if corrected else NULL,
-            turn + 2 * panel if corrected else NULL,
+            turn + 6 * panel if corrected else NULL,
             g, u, &radius, &eta, NULL, NULL,
         )
         ce = cos(eta)
@@ -128,7 +130,7 @@ def ring_pixels(
     const unsigned char[:, ::1] usable,   # IN (s, f)
     const short[:, ::1] panel_map,        # IN (s, f)
     const double[::1] geometry,           # IN (25)
-    const double[:, ::1] corrections,     # IN (p, 7)
+    const double[:, ::1] corrections,     # IN (p, 9)
     const double[:, ::1] windows_mm,      # IN (g, 2) [mm]
     Py_ssize_t n_eta,
     Py_ssize_t n_panels,

@@ -20,6 +20,15 @@ cdef void tilt(double tx, double ty, double tz, Surface* s) noexcept nogil:
     s.t[2][0] = sx * sz - cx * sy * cz
     s.t[2][1] = cx * sy * sz + sx * cz
     s.t[2][2] = cx * cy
+    s.dt[0][0][0] = 0.0
+    s.dt[0][1][0] = cx * sy * cz - sx * sz
+    s.dt[0][2][0] = cx * sz + sx * sy * cz
+    s.dt[1][0][0] = -(sy * cz)
+    s.dt[1][1][0] = sx * cy * cz
+    s.dt[1][2][0] = -(cx * cy * cz)
+    s.dt[2][0][0] = -(cy * sz)
+    s.dt[2][1][0] = cx * cz - sx * sy * sz
+    s.dt[2][2][0] = sx * cz + cx * sy * sz
     s.dt[0][0][1] = 0.0
     s.dt[0][0][2] = 0.0
     s.dt[0][1][1] = -(sx * cz) - cx * sy * sz
@@ -72,15 +81,25 @@ cdef inline double distortion(
 
 
 cdef double* turns(const double[:, ::1] corrections) except NULL:
-    """Cosine and sine of each panel's rotation, once."""
+    """Cosine and sine of each panel's rotation and two tilts, once: 6 numbers a panel."""
     cdef Py_ssize_t p = corrections.shape[0], i
-    cdef double* out = <double*> malloc((2 * p + 2) * sizeof(double))
+    cdef int k
+    cdef double* out = <double*> malloc((6 * p + 6) * sizeof(double))
     if out == NULL:
         raise MemoryError
     for i in range(p):
-        out[2 * i] = cos(corrections[i, 4])
-        out[2 * i + 1] = sin(corrections[i, 4])
+        for k in range(3):
+            out[6 * i + 2 * k] = cos(corrections[i, 4 if k == 0 else 6 + k])
+            out[6 * i + 2 * k + 1] = sin(corrections[i, 4 if k == 0 else 6 + k])
     return out
+
+
+def check(const int[::1] panel, Py_ssize_t p):
+    """Refuse a panel that has no row: the loops would read beyond the table."""
+    cdef Py_ssize_t i
+    for i in range(panel.shape[0]):
+        if panel[i] >= p:
+            raise IndexError(f"panel index {panel[i]}: there are corrections of {p} panels")
 
 
 cdef void one_point(
@@ -89,8 +108,10 @@ cdef void one_point(
 ) noexcept nogil:
     """One point; ``c`` is NULL without panel correction, ``jac`` NULL if not wanted."""
     cdef double x = 0.0, w = 0.0, fth = 0.0, sth = 0.0, lsd = g[0], d_p2 = 0.0
+    cdef double ox = 0.0, uf = 0.0, us = 0.0, uy, uz, ca = 1.0, sa = 0.0, cb = 1.0, sb = 0.0
     cdef double y, z, vx, vy, vz, big_x, r, rr, ce, se, over_r, rho, d, ratio, tn, sec, depth
-    cdef double dbt, d_rho, d_e, rc_r, rc_e, rc_l, gx, gy, gz, by_y, by_z, by_l, scaled, ac, as_
+    cdef double dbt, d_rho, d_e, rc_r, rc_e, rc_l, gx, gy, gz, by_x, by_y, by_z, by_l, scaled, ac
+    cdef double as_, by_uy, by_uz
     cdef double ck[6]
     cdef double sk[6]
     cdef double pw[7]
@@ -98,17 +119,28 @@ cdef void one_point(
     if c != NULL:
         x = f - c[0]
         w = s - c[1]
-        f = c[0] + (x * turn[0] - w * turn[1]) + c[2]
-        s = c[1] + (x * turn[1] + w * turn[0]) + c[3]
+        uf = x * turn[0] - w * turn[1]
+        us = x * turn[1] + w * turn[0]
+        f = c[0] + uf + c[2]
+        s = c[1] + us + c[3]
         fth = -(x * turn[1]) - w * turn[0]
         sth = x * turn[0] - w * turn[1]
         lsd = g[0] + c[5]
         d_p2 = c[6]
-    y = -(f - g[1]) * g[6]
-    z = (s - g[2]) * g[7]
-    vx = u.t[0][1] * y + u.t[0][2] * z
-    vy = u.t[1][1] * y + u.t[1][2] * z
-    vz = u.t[2][1] * y + u.t[2][2] * z
+        ca = turn[2]
+        sa = turn[3]
+        cb = turn[4]
+        sb = turn[5]
+    f = f - g[1]
+    s = s - g[2]
+    uy = -uf * g[6]
+    uz = us * g[7]
+    ox = sa * uz - ca * sb * uy
+    y = -f * g[6] + (cb - 1.0) * uy
+    z = s * g[7] + (sa * sb * uy + (ca - 1.0) * uz)
+    vx = u.t[0][0] * ox + u.t[0][1] * y + u.t[0][2] * z
+    vy = u.t[1][0] * ox + u.t[1][1] * y + u.t[1][2] * z
+    vz = u.t[2][0] * ox + u.t[2][1] * y + u.t[2][2] * z
     big_x = lsd + vx
     r = sqrt(vy * vy + vz * vz)
     rr = (lsd / big_x) * r if big_x > 0.0 else NAN
@@ -144,6 +176,7 @@ cdef void one_point(
     gx = rc_r * (-(rr / big_x))
     gy = rc_r * (lsd * vy / big_x * over_r) + rc_e * (vz * over_r * over_r)
     gz = rc_r * (lsd * vz / big_x * over_r) - rc_e * (vy * over_r * over_r)
+    by_x = gx * u.t[0][0] + gy * u.t[1][0] + gz * u.t[2][0]
     by_y = gx * u.t[0][1] + gy * u.t[1][1] + gz * u.t[2][1]
     by_z = gx * u.t[0][2] + gy * u.t[1][2] + gz * u.t[2][2]
     by_l = rc_r * ((r / big_x) * (vx / big_x)) + rc_l
@@ -152,9 +185,9 @@ cdef void one_point(
     jac[2] = -(by_z * g[7])
     for k in range(3):
         jac[3 + k] = (
-            gx * (u.dt[k][0][1] * y + u.dt[k][0][2] * z)
-            + gy * (u.dt[k][1][1] * y + u.dt[k][1][2] * z)
-            + gz * (u.dt[k][2][1] * y + u.dt[k][2][2] * z)
+            gx * (u.dt[k][0][0] * ox + u.dt[k][0][1] * y + u.dt[k][0][2] * z)
+            + gy * (u.dt[k][1][0] * ox + u.dt[k][1][1] * y + u.dt[k][1][2] * z)
+            + gz * (u.dt[k][2][0] * ox + u.dt[k][2][1] * y + u.dt[k][2][2] * z)
         )
     jac[6] = depth
     scaled = rr * ratio
@@ -167,9 +200,15 @@ cdef void one_point(
         jac[11 + 2 * k] = -(scaled * pw[n] * sk[k])
     jac[22] = -(by_y * g[6]) if c != NULL else -(by_y * g[6]) * 0.0
     jac[23] = by_z * g[7] if c != NULL else by_z * g[7] * 0.0
-    jac[24] = by_z * g[7] * sth - by_y * g[6] * fth
+    by_uy = by_y * cb + (by_z * (sa * sb) - by_x * (ca * sb))
+    by_uz = by_x * sa + by_z * ca
+    jac[24] = by_uz * g[7] * sth - by_uy * g[6] * fth
     jac[25] = by_l
     jac[26] = scaled * pw[2]
+    jac[27] = by_x * (ca * uz + sa * sb * uy) + by_z * (ca * sb * uy - sa * uz)
+    jac[28] = by_z * (sa * cb * uy) - by_x * (ca * cb * uy) - by_y * (sb * uy)
+    jac[29] = -(by_y * f) - (by_uy - by_y) * uf
+    jac[30] = by_z * s + (by_uz - by_z) * us
 
 
 def ring_coordinates(
@@ -177,12 +216,13 @@ def ring_coordinates(
     const double[::1] slow_px,          # IN (n) [px]
     const int[::1] panel,               # IN (n) -1: no panel
     const double[::1] geometry,         # IN (25)
-    const double[:, ::1] corrections,   # IN (p, 7)
+    const double[:, ::1] corrections,   # IN (p, 9)
     int threads=1,
 ):
     """Return radius_mm, eta_rad, eta_untilted_rad; see the definition."""
     cdef Py_ssize_t n = fast_px.shape[0], i
     cdef Surface u
+    check(panel, corrections.shape[0])
     radius = np.empty(n)
     eta = np.empty(n)
     untilted = np.empty(n)
@@ -194,7 +234,7 @@ def ring_coordinates(
         one_point(
             fast_px[i], slow_px[i],
             &corrections[panel[i], 0] if panel[i] >= 0 else NULL,
-            turn + 2 * panel[i] if panel[i] >= 0 else NULL,
+            turn + 6 * panel[i] if panel[i] >= 0 else NULL,
             g, &u, &ra[i], &et[i], &un[i], NULL,
         )
     free(turn)
@@ -206,15 +246,16 @@ def ring_jacobian(
     const double[::1] slow_px,          # IN (n) [px]
     const int[::1] panel,               # IN (n) -1: no panel
     const double[::1] geometry,         # IN (25)
-    const double[:, ::1] corrections,   # IN (p, 7)
+    const double[:, ::1] corrections,   # IN (p, 9)
     int threads=1,
 ):
-    """Return radius_mm, eta_rad, jacobian (n, 27); see the definition."""
+    """Return radius_mm, eta_rad, jacobian (n, 31); see the definition."""
     cdef Py_ssize_t n = fast_px.shape[0], i
     cdef Surface u
+    check(panel, corrections.shape[0])
     radius = np.empty(n)
     eta = np.empty(n)
-    jacobian = np.empty((n, 27))
+    jacobian = np.empty((n, 31))
     cdef double[::1] ra = radius, et = eta
     cdef double[:, ::1] ja = jacobian
     cdef const double* g = &geometry[0]
@@ -224,7 +265,7 @@ def ring_jacobian(
         one_point(
             fast_px[i], slow_px[i],
             &corrections[panel[i], 0] if panel[i] >= 0 else NULL,
-            turn + 2 * panel[i] if panel[i] >= 0 else NULL,
+            turn + 6 * panel[i] if panel[i] >= 0 else NULL,
             g, &u, &ra[i], &et[i], NULL, &ja[i, 0],
         )
     free(turn)
@@ -236,14 +277,25 @@ cdef void invert_point(
     double* f, double* s
 ) noexcept nogil:
     cdef double lsd = g[0], d_p2 = 0.0, ratio, se = sin(eta), ce = cos(eta), radius, rho, d, by_rho
-    cdef double tn, sec, value, slope, step = 0.0, along, scale, px, py, pz, y, z, fast, slow, x, w
+    cdef double tn, sec, value, slope, step = 0.0, along, away, scale, qy, qz, cy, cz, hx, hy, hz
+    cdef double cf = 0.0, cs = 0.0, df = 0.0, ds = 0.0, ca = 1.0, sa = 0.0, cb = 1.0, sb = 0.0
+    cdef double n0, n2, x, w
+    cdef double ray[3]
     cdef double ck[6]
     cdef double sk[6]
     cdef double pw[7]
     cdef int k, n, _turn
     if c != NULL:
+        cf = c[0]
+        cs = c[1]
+        df = c[2]
+        ds = c[3]
         lsd = g[0] + c[5]
         d_p2 = c[6]
+        ca = turn[2]
+        sa = turn[3]
+        cb = turn[4]
+        sb = turn[5]
     ratio = g[0] / lsd
     harmonics(se, ce, ck, sk)
     radius = rc / ratio
@@ -265,22 +317,30 @@ cdef void invert_point(
             break
     if fabs(step) > 1e-11 * fabs(radius):
         radius = NAN
-    along = u.t[0][0] * lsd - u.t[1][0] * (radius * se) + u.t[2][0] * (radius * ce)
-    scale = lsd * u.t[0][0] / along
-    px = scale * lsd - lsd if scale > 0.0 else NAN
-    py = -(scale * radius * se)
-    pz = scale * radius * ce
-    y = u.t[0][1] * px + u.t[1][1] * py + u.t[2][1] * pz
-    z = u.t[0][2] * px + u.t[1][2] * py + u.t[2][2] * pz
-    fast = g[1] - y / g[6]
-    slow = g[2] + z / g[7]
-    if c != NULL:
-        x = fast - c[0] - c[2]
-        w = slow - c[1] - c[3]
-        fast = c[0] + (x * turn[0] + w * turn[1])
-        slow = c[1] + (w * turn[0] - x * turn[1])
-    f[0] = fast
-    s[0] = slow
+    qy = -(radius * se)
+    qz = radius * ce
+    for k in range(3):
+        ray[k] = u.t[0][k] * lsd + u.t[1][k] * qy + u.t[2][k] * qz
+    cy = -(cf + df - g[1]) * g[6]
+    cz = (cs + ds - g[2]) * g[7]
+    n0 = ca * cb
+    n2 = -(sa * cb)
+    along = n0 * ray[0] + sb * ray[1] + n2 * ray[2]
+    away = u.t[0][0] * n0 + u.t[0][1] * sb + u.t[0][2] * n2
+    scale = (away * lsd + (sb * cy + n2 * cz)) / along
+    if not scale > 0.0:
+        scale = NAN
+    hx = scale * ray[0] - u.t[0][0] * lsd
+    hy = scale * ray[1] - u.t[0][1] * lsd - cy
+    hz = scale * ray[2] - u.t[0][2] * lsd - cz
+    if c == NULL:
+        f[0] = g[1] - (hy + cy) / g[6]
+        s[0] = g[2] + (hz + cz) / g[7]
+        return
+    x = -(cb * hy + (sa * sb * hz - ca * sb * hx)) / g[6]
+    w = (sa * hx + ca * hz) / g[7]
+    f[0] = cf + (x * turn[0] + w * turn[1])
+    s[0] = cs + (w * turn[0] - x * turn[1])
 
 
 def pixel_position(
@@ -288,12 +348,13 @@ def pixel_position(
     const double[::1] eta_rad,          # IN (n) [rad]
     const int[::1] panel,               # IN (n) -1: no panel
     const double[::1] geometry,         # IN (25)
-    const double[:, ::1] corrections,   # IN (p, 7)
+    const double[:, ::1] corrections,   # IN (p, 9)
     int threads=1,
 ):
     """Return fast_px, slow_px; see the definition."""
     cdef Py_ssize_t n = radius_mm.shape[0], i
     cdef Surface u
+    check(panel, corrections.shape[0])
     fast = np.empty(n)
     slow = np.empty(n)
     cdef double[::1] fa = fast, sl = slow
@@ -304,7 +365,7 @@ def pixel_position(
         invert_point(
             radius_mm[i], eta_rad[i],
             &corrections[panel[i], 0] if panel[i] >= 0 else NULL,
-            turn + 2 * panel[i] if panel[i] >= 0 else NULL,
+            turn + 6 * panel[i] if panel[i] >= 0 else NULL,
             g, &u, &fa[i], &sl[i],
         )
     free(turn)

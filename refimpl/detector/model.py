@@ -46,7 +46,9 @@ class TiltedFlat:
         (p, 4) fast0, slow0, fast1, slow1 of each panel, half open [px], model frame; None for a
         single surface.
     panel_corrections
-        (p, 5) d_fast_px, d_slow_px, d_theta_rad, d_lsd_mm, d_p2 of each panel; None for none.
+        (p, 7) numbers of each panel, named by
+        :data:`~refimpl.detector.tilted_flat.PANEL_FIELDS`; the two tilts may be left out, (p, 5).
+        None for none.
     image_transform
         Codes that take the stored image to the model frame
         (:mod:`refimpl.detector.orientation`).
@@ -73,6 +75,17 @@ class TiltedFlat:
             object.__setattr__(self, "rho_d_mm", self.farthest_corner_mm())
         if self.panel_corrections is not None and self.panel_boxes is None:
             raise GeometryError("panel_corrections without panel_boxes: the panels are unknown")
+        if self.panel_corrections is not None and self.panel_boxes is not None:
+            object.__setattr__(self, "panel_corrections", self._checked_corrections())
+
+    def _checked_corrections(self) -> F64:
+        moves = np.asarray(self.panel_corrections, dtype=np.float64)
+        n = len(self.panel_boxes)  # type: ignore[arg-type]
+        if moves.ndim != 2 or len(moves) != n or moves.shape[1] not in (5, 7):
+            raise GeometryError(
+                f"panel_corrections has shape {moves.shape}: expected ({n}, 7), one row a panel"
+            )
+        return np.hstack([moves, np.zeros((n, 7 - moves.shape[1]))])
 
     def replace(self, **changes: Any) -> TiltedFlat:
         """Copy with other values; RhoD stays as it is unless named."""
@@ -107,13 +120,13 @@ class TiltedFlat:
 
     @property
     def corrections(self) -> F64:
-        """(p, 7) table named by :data:`~refimpl.detector.tilted_flat.CORRECTION_FIELDS`."""
+        """(p, 9) table named by :data:`~refimpl.detector.tilted_flat.CORRECTION_FIELDS`."""
         if self.panel_boxes is None:
-            return np.zeros((0, 7))
+            return np.zeros((0, 9))
         boxes = np.asarray(self.panel_boxes, dtype=np.float64)
         centres = 0.5 * (boxes[:, :2] + boxes[:, 2:])
         moves = (
-            np.zeros((len(boxes), 5)) if self.panel_corrections is None else self.panel_corrections
+            np.zeros((len(boxes), 7)) if self.panel_corrections is None else self.panel_corrections
         )
         return np.hstack([centres, moves])
 
@@ -165,7 +178,7 @@ class TiltedFlat:
     def detector(self) -> Detector:
         """Return the same detector as vectors, in the pixel order of the image as stored."""
         boxes = [(0, 0, self.shape[1], self.shape[0])]
-        moves = np.zeros((1, 5))
+        moves = np.zeros((1, 7))
         if self.panel_boxes is not None:
             boxes = [tuple(int(v) for v in box) for box in self.panel_boxes]  # type: ignore[misc]
             moves = self.corrections[:, 2:]
@@ -192,12 +205,13 @@ class TiltedFlat:
         """(3,) lab vector [mm] of a difference of two positions on one panel."""
         c, s = np.cos(move[2]), np.sin(move[2])
         px = np.array([[c, -s], [s, c]]) @ model_px * self.pixel_size_mm
-        return lab_from_midas(midas_tilt(*self.tilts_rad) @ np.array([0.0, -px[0], px[1]]))
+        on_plane = midas_tilt(0.0, move[5], move[6]) @ np.array([0.0, -px[0], px[1]])
+        return lab_from_midas(midas_tilt(*self.tilts_rad) @ on_plane)
 
     def _lab(self, model_px: F64, box: tuple[int, ...], move: F64) -> F64:
         """(3,) lab position [mm] of one raw model-frame position on one panel."""
         centre = 0.5 * (np.array(box[:2], dtype=float) + np.array(box[2:], dtype=float))
-        from_beam = self._turned(centre + move[:2] - self.beam_centre_px, np.zeros(5))
+        from_beam = self._turned(centre + move[:2] - self.beam_centre_px, np.zeros(7))
         down_beam = np.array([0.0, 0.0, self.lsd_mm + move[3]])
         return np.asarray(from_beam + self._turned(model_px - centre, move) + down_beam)
 

@@ -1,9 +1,10 @@
 r"""The tilted flat detector with harmonic distortion, parallax and panel corrections.
 
 A pixel goes through: rotation about its panel's centre and shift, beam centre and pixel size,
-tilt, projection along the ray from the sample onto the plane at the panel's distance, distortion,
-parallax. Source: MIDAS, `DetectorGeometry.c` (`dg_pixel_to_REta`) and the AutoCalibrate manual
-version 10; the manual's p0..p4 are the first terms of the harmonic series.
+tilt of the panel, tilt of the detector, projection along the ray from the sample onto the plane at
+the panel's distance, distortion, parallax. Source: MIDAS, `DetectorGeometry.c`
+(`dg_pixel_to_REta`) and the AutoCalibrate manual version 10; the manual's p0..p4 are the first
+terms of the harmonic series. The two tilts of a panel are not published; at 0 they change nothing.
 
 Distortion amplitudes and phases :math:`a_k, \phi_k` are kept as :math:`a_k\cos\phi_k` and
 :math:`a_k\sin\phi_k`, because the polar form is singular at amplitude 0; see
@@ -14,6 +15,7 @@ pixel-wise distortion maps, a sample of finite size.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ __all__ = [
     "GEOMETRY_FIELDS",
     "HARMONIC_POWERS",
     "JACOBIAN_FIELDS",
+    "PANEL_FIELDS",
     "pixel_position",
     "ring_coordinates",
     "ring_jacobian",
@@ -39,15 +42,19 @@ GEOMETRY_FIELDS = (
 )  # fmt: skip
 """The 25 numbers of a geometry vector, in order."""
 
-CORRECTION_FIELDS = (
-    "centre_fast_px", "centre_slow_px", "d_fast_px", "d_slow_px", "d_theta_rad", "d_lsd_mm", "d_p2",
+PANEL_FIELDS = (
+    "d_fast_px", "d_slow_px", "d_theta_rad", "d_lsd_mm", "d_p2", "tilt_fast_rad", "tilt_slow_rad",
 )  # fmt: skip
-"""The 7 numbers of a panel's correction, in order; dY, dZ, dTheta, dLsd, dP2 as published."""
+"""What a panel may be corrected by: dY, dZ, dTheta, dLsd, dP2 as published, and its rotation about
+its own fast and slow axes through its centre (about +Y, then +Z of the MIDAS frame)."""
+
+CORRECTION_FIELDS = ("centre_fast_px", "centre_slow_px", *PANEL_FIELDS)
+"""The 9 numbers of a panel's correction, in order."""
 
 JACOBIAN_FIELDS = (
     "lsd_mm", "beam_fast_px", "beam_slow_px", "tx_rad", "ty_rad", "tz_rad", "parallax_mm",
     *GEOMETRY_FIELDS[10:],
-    "d_fast_px", "d_slow_px", "d_theta_rad", "d_lsd_mm", "d_p2",
+    *PANEL_FIELDS, "pixel_fast_mm", "pixel_slow_mm",
 )  # fmt: skip
 """Columns of :func:`ring_jacobian`: what the radius can be differentiated by."""
 
@@ -115,23 +122,68 @@ def _distortion(rho: F64, d_p2: F64, cos_k: list[F64], sin_k: list[F64], g: F64)
     return total
 
 
-def _corrected(
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """Points on their corrected panels; arrays (n,).
+
+    ``x, y, z`` is the place in the frame of the detector's plane [mm], ``u_fast, u_slow`` [px] the
+    place on the turned panel from its centre, ``fast_by, slow_by`` its derivative by dTheta,
+    ``fast, slow`` [px] the place from the beam centre before the panel's tilt.
+    """
+
+    fast: F64
+    slow: F64
+    u_fast: F64
+    u_slow: F64
+    fast_by: F64
+    slow_by: F64
+    x: F64
+    y: F64
+    z: F64
+    tilt: F64
+    lsd: F64
+    d_p2: F64
+
+
+def _placed(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], g: F64, corrections: F64
-) -> tuple[F64, F64, F64, F64, F64, F64]:
-    """Position after panel correction, with d/d(theta), distance and dP2 of each point."""
-    table = np.vstack([corrections, np.zeros((1, 7))])  # the last row serves panel -1
-    cf, cs, df, ds, _, d_lsd, d_p2 = table[panel].T
-    turn = np.array([(math.cos(t), math.sin(t)) for t in table[:, 4]])[panel]
-    x, y = fast_px - cf, slow_px - cs
+) -> _Placed:
+    """Panel correction, beam centre, pixel size and the panel's own tilt."""
+    table = _table(panel, corrections)
+    cf, cs, df, ds, _, d_lsd, d_p2, _, _ = table[panel].T
+    trig = np.array([_trigonometry(row) for row in table])[panel]
+    turn, tilt = trig[:, :2], trig[:, 2:].T
+    x, w = fast_px - cf, slow_px - cs
     free = panel < 0
-    fast = np.where(free, fast_px, cf + (x * turn[:, 0] - y * turn[:, 1]) + df)
-    slow = np.where(free, slow_px, cs + (x * turn[:, 1] + y * turn[:, 0]) + ds)
-    fast_by_theta = np.where(free, 0.0, -(x * turn[:, 1]) - y * turn[:, 0])
-    slow_by_theta = np.where(free, 0.0, x * turn[:, 0] - y * turn[:, 1])
-    return fast, slow, fast_by_theta, slow_by_theta, g[0] + d_lsd, d_p2
+    u = np.where(free, 0.0, x * turn[:, 0] - w * turn[:, 1])
+    v = np.where(free, 0.0, x * turn[:, 1] + w * turn[:, 0])
+    fast = np.where(free, fast_px, cf + u + df) - g[1]
+    slow = np.where(free, slow_px, cs + v + ds) - g[2]
+    u_by = np.where(free, 0.0, -(x * turn[:, 1]) - w * turn[:, 0])
+    v_by = np.where(free, 0.0, x * turn[:, 0] - w * turn[:, 1])
+    uy, uz = -u * g[6], v * g[7]
+    ca, sa, cb, sb = tilt
+    out = sa * uz - ca * sb * uy
+    y = -fast * g[6] + (cb - 1.0) * uy
+    z = slow * g[7] + (sa * sb * uy + (ca - 1.0) * uz)
+    return _Placed(fast, slow, u, v, u_by, v_by, out, y, z, tilt, g[0] + d_lsd, d_p2)
 
 
-@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,7")
+def _table(panel: NDArray[np.int32], corrections: F64) -> F64:
+    """(p + 1, 9) corrections; the last row serves panel -1."""
+    if len(panel) and int(panel.max()) >= len(corrections):
+        raise IndexError(
+            f"panel index {panel.max()}: there are corrections of {len(corrections)} panels"
+        )
+    return np.vstack([corrections, np.zeros((1, 9))])
+
+
+def _trigonometry(correction: F64) -> tuple[float, float, float, float, float, float]:
+    """Cosine and sine of a panel's dTheta and of its two tilts."""
+    return tuple(f(correction[k]) for k in (4, 7, 8) for f in (math.cos, math.sin))  # type: ignore[return-value]
+
+
+@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9")
 def ring_coordinates(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
 ) -> tuple[F64, F64, F64]:
@@ -139,7 +191,7 @@ def ring_coordinates(
 
     .. math::
 
-       v &= T\,(0, y, z)^T, \quad X = L + v_x, \quad R = \frac{L}{X}\sqrt{v_y^2 + v_z^2} \\
+       v &= T\,(x, y, z)^T, \quad X = L + v_x, \quad R = \frac{L}{X}\sqrt{v_y^2 + v_z^2} \\
        R_c &= R\, D(R/\rho_D, \pi/2 - \eta)\, L_0/L + P \sin\arctan(R/L)
 
     Parameters
@@ -151,7 +203,7 @@ def ring_coordinates(
     geometry
         (25,) numbers named by :data:`GEOMETRY_FIELDS`.
     corrections
-        (p, 7) numbers named by :data:`CORRECTION_FIELDS`; p may be 0.
+        (p, 9) numbers named by :data:`CORRECTION_FIELDS`; p may be 0.
 
     Returns
     -------
@@ -171,10 +223,9 @@ def ring_coordinates(
     """
     g = geometry
     t = _tilt(g[3], g[4], g[5])
-    fast, slow, _, _, lsd, d_p2 = _corrected(fast_px, slow_px, panel, g, corrections)
-    y = -(fast - g[1]) * g[6]
-    z = (slow - g[2]) * g[7]
-    vx, vy, vz = (row[1] * y + row[2] * z for row in t)
+    at = _placed(fast_px, slow_px, panel, g, corrections)
+    x, y, z, lsd, d_p2 = at.x, at.y, at.z, at.lsd, at.d_p2
+    vx, vy, vz = (row[0] * x + row[1] * y + row[2] * z for row in t)
     big_x = lsd + vx
     r = np.sqrt(vy * vy + vz * vz)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -188,7 +239,7 @@ def ring_coordinates(
     return radius * d * (g[0] / lsd) + depth, np.arctan2(-vy, vz), np.arctan2(-y, z)
 
 
-@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,7")
+@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9")
 def ring_jacobian(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
 ) -> tuple[F64, F64, F64]:
@@ -204,9 +255,9 @@ def ring_jacobian(
     radius_mm, eta_rad
         As in :func:`ring_coordinates`.
     jacobian
-        (n, 27): derivative of ``radius_mm`` by each of :data:`JACOBIAN_FIELDS`; the last five
-        are with respect to the corrections of the point's own panel (0 for panel -1, except
-        ``d_lsd_mm`` and ``d_p2``, which exist for every point).
+        (n, 31): derivative of ``radius_mm`` by each of :data:`JACOBIAN_FIELDS`; those of
+        :data:`PANEL_FIELDS` are with respect to the corrections of the point's own panel (0 for
+        panel -1, except ``d_lsd_mm`` and ``d_p2``, which exist for every point).
 
     Notes
     -----
@@ -215,10 +266,9 @@ def ring_jacobian(
     """
     g = geometry
     t = _tilt(g[3], g[4], g[5])
-    fast, slow, fast_th, slow_th, lsd, d_p2 = _corrected(fast_px, slow_px, panel, g, corrections)
-    y = -(fast - g[1]) * g[6]
-    z = (slow - g[2]) * g[7]
-    vx, vy, vz = (row[1] * y + row[2] * z for row in t)
+    at = _placed(fast_px, slow_px, panel, g, corrections)
+    x, y, z, lsd, d_p2 = at.x, at.y, at.z, at.lsd, at.d_p2
+    vx, vy, vz = (row[0] * x + row[1] * y + row[2] * z for row in t)
     big_x = lsd + vx
     r = np.sqrt(vy * vy + vz * vz)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -248,6 +298,7 @@ def ring_jacobian(
     gx = rc_by_r * (-(radius / big_x))
     gy = rc_by_r * (lsd * vy / big_x * over_r) + rc_by_e * (vz * over_r * over_r)
     gz = rc_by_r * (lsd * vz / big_x * over_r) - rc_by_e * (vy * over_r * over_r)
+    by_x = gx * t[0][0] + gy * t[1][0] + gz * t[2][0]
     by_y = gx * t[0][1] + gy * t[1][1] + gz * t[2][1]
     by_z = gx * t[0][2] + gy * t[1][2] + gz * t[2][2]
     by_distance = rc_by_r * ((r / big_x) * (vx / big_x)) + rc_by_lsd
@@ -256,7 +307,7 @@ def ring_jacobian(
     jacobian[:, 1] = by_y * g[6]
     jacobian[:, 2] = -(by_z * g[7])
     for column, dt in enumerate(_tilt_derivatives(g[3], g[4], g[5])):
-        dvx, dvy, dvz = (row[1] * y + row[2] * z for row in dt)
+        dvx, dvy, dvz = (row[0] * x + row[1] * y + row[2] * z for row in dt)
         jacobian[:, 3 + column] = gx * dvx + gy * dvy + gz * dvz
     jacobian[:, 6] = depth
     scaled = radius * ratio
@@ -265,17 +316,32 @@ def ring_jacobian(
     for k, n in enumerate(HARMONIC_POWERS):
         jacobian[:, 10 + 2 * k] = scaled * power[n] * cos_k[k]
         jacobian[:, 11 + 2 * k] = -(scaled * power[n] * sin_k[k])
-    attached = np.where(panel < 0, 0.0, 1.0)
-    jacobian[:, 22] = -(by_y * g[6]) * attached
-    jacobian[:, 23] = by_z * g[7] * attached
-    jacobian[:, 24] = by_z * g[7] * slow_th - by_y * g[6] * fast_th
     jacobian[:, 25] = by_distance
     jacobian[:, 26] = scaled * power[2]
+    _panel_columns(jacobian, at, panel, g, by_x, by_y, by_z)
     return radius * d * ratio + g[9] * depth, np.arctan2(-vy, vz), jacobian
 
 
+def _panel_columns(
+    jacobian: F64, at: _Placed, panel: NDArray[np.int32], g: F64, by_x: F64, by_y: F64, by_z: F64
+) -> None:
+    """Columns of what moves a panel in its own frame, and of the pixel sizes."""
+    ca, sa, cb, sb = at.tilt
+    uy, uz = -at.u_fast * g[6], at.u_slow * g[7]
+    by_uy = by_y * cb + (by_z * (sa * sb) - by_x * (ca * sb))
+    by_uz = by_x * sa + by_z * ca
+    attached = np.where(panel < 0, 0.0, 1.0)
+    jacobian[:, 22] = -(by_y * g[6]) * attached
+    jacobian[:, 23] = by_z * g[7] * attached
+    jacobian[:, 24] = by_uz * g[7] * at.slow_by - by_uy * g[6] * at.fast_by
+    jacobian[:, 27] = by_x * (ca * uz + sa * sb * uy) + by_z * (ca * sb * uy - sa * uz)
+    jacobian[:, 28] = by_z * (sa * cb * uy) - by_x * (ca * cb * uy) - by_y * (sb * uy)
+    jacobian[:, 29] = -(by_y * at.fast) - (by_uy - by_y) * at.u_fast
+    jacobian[:, 30] = by_z * at.slow + (by_uz - by_z) * at.u_slow
+
+
 @twin(
-    "libm", radius_mm="f8 n", eta_rad="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,7"
+    "libm", radius_mm="f8 n", eta_rad="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9"
 )
 def pixel_position(
     radius_mm: F64, eta_rad: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
@@ -300,9 +366,9 @@ def pixel_position(
     """
     g = geometry
     t = _tilt(g[3], g[4], g[5])
-    table = np.vstack([corrections, np.zeros((1, 7))])
-    cf, cs, df, ds, _, d_lsd, d_p2 = table[panel].T
-    turn = np.array([(math.cos(a), math.sin(a)) for a in table[:, 4]])[panel]
+    table = _table(panel, corrections)
+    cf, cs, df, ds, _, d_lsd, d_p2, _, _ = table[panel].T
+    turn_c, turn_s, ca, sa, cb, sb = np.array([_trigonometry(row) for row in table])[panel].T
     lsd = g[0] + d_lsd
     ratio = g[0] / lsd
     sin_eta, cos_eta = np.sin(eta_rad), np.cos(eta_rad)
@@ -329,16 +395,26 @@ def pixel_position(
                 break
         # two or three points may flicker in the last bit for ever: that is convergence too
         radius = np.where(np.abs(step) > 1e-11 * np.abs(radius), np.nan, radius)
-        along = t[0][0] * lsd - t[1][0] * (radius * sin_eta) + t[2][0] * (radius * cos_eta)
-        scale = lsd * t[0][0] / along
-        px = np.where(scale > 0.0, scale * lsd - lsd, np.nan)
-        py, pz = -(scale * radius * sin_eta), scale * radius * cos_eta
-        y = t[0][1] * px + t[1][1] * py + t[2][1] * pz
-        z = t[0][2] * px + t[1][2] * py + t[2][2] * pz
-    fast, slow = g[1] - y / g[6], g[2] + z / g[7]
-    x, w = fast - cf - df, slow - cs - ds
+        # the ray, and the sample seen from the plane's origin, in the frame of the plane
+        qx, qy, qz = lsd, -(radius * sin_eta), radius * cos_eta
+        ray = [row[0] * qx + row[1] * qy + row[2] * qz for row in zip(*t, strict=True)]
+        # of the panel's plane: its centre c, from which it is tilted, and its normal
+        cy = -(cf + df - g[1]) * g[6]
+        cz = (cs + ds - g[2]) * g[7]
+        normal = (ca * cb, sb, -(sa * cb))
+        along = normal[0] * ray[0] + normal[1] * ray[1] + normal[2] * ray[2]
+        away = t[0][0] * normal[0] + t[0][1] * normal[1] + t[0][2] * normal[2]
+        scale = (away * lsd + (normal[1] * cy + normal[2] * cz)) / along
+        scale = np.where(scale > 0.0, scale, np.nan)
+        hx = scale * ray[0] - t[0][0] * lsd
+        hy = scale * ray[1] - t[0][1] * lsd - cy
+        hz = scale * ray[2] - t[0][2] * lsd - cz
+        # back by the panel's tilt: the transpose of Ry(a) Rz(b)
+        uy = cb * hy + (sa * sb * hz - ca * sb * hx)
+        uz = sa * hx + ca * hz
+    u, v = -uy / g[6], uz / g[7]
     free = panel < 0
     return (
-        np.where(free, fast, cf + (x * turn[:, 0] + w * turn[:, 1])),
-        np.where(free, slow, cs + (w * turn[:, 0] - x * turn[:, 1])),
+        np.where(free, g[1] - (hy + cy) / g[6], cf + (u * turn_c + v * turn_s)),
+        np.where(free, g[2] + (hz + cz) / g[7], cs + (v * turn_c - u * turn_s)),
     )

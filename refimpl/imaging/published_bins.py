@@ -189,7 +189,7 @@ def _assign_rows(
     g[_P4] = 0.0  # p4 is not in the published assignment
     slow, fast = (a.ravel() + 0.5 for a in np.mgrid[row:end, :n_fast].astype(np.float64))
     none = np.full(fast.shape, -1, dtype=np.int32)
-    radius, _, untilted = ring_coordinates(fast, slow, none, g, np.zeros((0, 7)))
+    radius, _, untilted = ring_coordinates(fast, slow, none, g, np.zeros((0, 9)))
     px = float(g[6])
     ring = np.searchsorted(windows.high_mm + px, radius)
     low = np.append(windows.low_mm, np.inf)  # the last stands for beyond every ring

@@ -52,7 +52,7 @@ class RingPixels(NamedTuple):
     usable="u1 s,f",
     panel_map="i2 s,f",
     geometry="f8 25",
-    corrections="f8 p,7",
+    corrections="f8 p,9",
     windows_mm="f8 g,2",
 )
 def ring_pixels(

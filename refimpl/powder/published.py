@@ -120,7 +120,7 @@ def strain_of(points: PublishedPoints, detector: TiltedFlat) -> F64:
 def _coordinates(points: PublishedPoints, detector: TiltedFlat) -> tuple[F64, F64]:
     none = np.full(len(points), -1, dtype=np.int32)
     radius, eta, _ = ring_coordinates(
-        points.fast_px, points.slow_px, none, detector.geometry, np.zeros((0, 7))
+        points.fast_px, points.slow_px, none, detector.geometry, np.zeros((0, 9))
     )
     return radius, eta
 

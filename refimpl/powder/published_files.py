@@ -58,7 +58,7 @@ def corr_table(run: PublishedRun) -> CorrTable:
     ends = []
     for detector in (run.detector, run.start):
         radius, eta, _ = ring_coordinates(
-            points.fast_px, points.slow_px, none, detector.geometry, np.zeros((0, 7))
+            points.fast_px, points.slow_px, none, detector.geometry, np.zeros((0, 9))
         )
         ideal = detector.lsd_mm * np.tan(points.two_theta_rad)
         ends.append((eta / DEG, np.abs(pseudo_strain(radius, ideal)), radius / UM))

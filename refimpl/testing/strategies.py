@@ -100,7 +100,7 @@ def strategy(
 def random_geometry(
     rng: np.random.Generator, panels: int = 3
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Geometry vector (25,) and corrections (panels, 7) with every number non-zero and unequal.
+    """Geometry vector (25,) and corrections (panels, 9) with every number non-zero and unequal.
 
     A detector of about 1500 by 1700 pixels of about 0.17 mm, 0.3 to 1 m away, tilted by up to
     three degrees, with distortion up to 1e-3 and panel corrections of about a pixel.
@@ -113,12 +113,13 @@ def random_geometry(
     geometry[8] = rng.uniform(150.0, 250.0)
     geometry[9] = rng.uniform(0.05, 0.5)
     geometry[10:] = rng.uniform(-1e-3, 1e-3, 15)
-    corrections = np.empty((panels, 7))
+    corrections = np.empty((panels, 9))
     corrections[:, :2] = rng.uniform(100.0, 1500.0, (panels, 2))
     corrections[:, 2:4] = rng.uniform(-1.0, 1.0, (panels, 2))
     corrections[:, 4] = rng.uniform(-0.5, 0.5, panels) * DEG
     corrections[:, 5] = rng.uniform(-0.5, 0.5, panels)
     corrections[:, 6] = rng.uniform(-1e-4, 1e-4, panels)
+    corrections[:, 7:] = rng.uniform(-5e-3, 5e-3, (panels, 2))
     return geometry, corrections
 
 

@@ -21,7 +21,7 @@ def _predict(v: dict[str, float], backend: str) -> tuple[float, float, float]:
     geometry = np.array([*head, *tilt, size, size, v["RhoD"] * UM, v["parallax"] * UM, *p])
     centre = [v.get("cY", 0.0) + 0.5, v.get("cZ", 0.0) + 0.5]
     move = [v.get("dY", 0.0), v.get("dZ", 0.0), v.get("dTheta", 0.0) * DEG]
-    corrections = np.array([[*centre, *move, v["dLsd"] * UM, v["dP2"]]])
+    corrections = np.array([[*centre, *move, v["dLsd"] * UM, v["dP2"], 0.0, 0.0]])
     here = np.array([v["Y"] + 0.5]), np.array([v["Z"] + 0.5]), np.zeros(1, dtype=np.int32)
     radius, eta, untilted = ring_coordinates(*here, geometry, corrections, backend=backend)
     return radius[0] / size, eta[0] / DEG, untilted[0] / DEG

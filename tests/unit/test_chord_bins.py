@@ -151,7 +151,7 @@ def test_masked_bins_and_bins_at_the_edge_are_dropped():
     assert len(whole.window) == 32
     assert np.abs(left).min() == pytest.approx(25.0)
     mask = np.zeros(shape, bool)
-    slow, fast = pixel_position([96 * PX], [45 * DEG], [-1], geometry, np.zeros((0, 7)))
+    slow, fast = pixel_position([96 * PX], [45 * DEG], [-1], geometry, np.zeros((0, 9)))
     mask[int(fast[0]), int(slow[0])] = True
     some = collect_pixels(shape, geometry, windows, 10.0, mask)
     gone = set(whole.eta_bin) - set(some.eta_bin)

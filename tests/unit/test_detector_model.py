@@ -15,10 +15,10 @@ P = (1e-3, -5e-4, 8e-4, 44.0, 2e-4, -3e-4, 12.0, 4e-4, -70.0, 3e-4, 20.0, 1e-4, 
 BOXES = np.array([[0, 0, 17, 12], [19, 0, 40, 12], [0, 15, 17, 31], [19, 15, 40, 31]])
 MOVES = np.array(
     [
-        [0.3, -0.2, 0.01, 0.4, 1e-4],
-        [-0.1, 0.5, -0.02, -0.3, -2e-4],
-        [0.7, 0.1, 0.03, 0.0, 0.0],
-        [0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.3, -0.2, 0.01, 0.4, 1e-4, 0.0, 0.0],
+        [-0.1, 0.5, -0.02, -0.3, -2e-4, 0.01, -0.02],
+        [0.7, 0.1, 0.03, 0.0, 0.0, -0.005, 0.003],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
     ]
 )
 
@@ -99,6 +99,12 @@ def test_positions_invert_on_each_panel() -> None:
     np.testing.assert_allclose(back, (fast, slow), rtol=0, atol=1e-11)  # 40 px, some ulp
 
 
+def test_the_two_tilts_may_be_left_out() -> None:
+    m = model(True, panel_corrections=MOVES[:, :5])
+    np.testing.assert_array_equal(m.panel_corrections[:, :5], MOVES[:, :5])
+    np.testing.assert_array_equal(m.panel_corrections[:, 5:], np.zeros((4, 2)))
+
+
 def test_panel_index_is_half_open() -> None:
     m = model(True)
     fast = np.array([0.0, 17.0, 18.9, 19.0, 40.0])
@@ -120,6 +126,14 @@ def test_rho_d_defaults_to_the_farthest_corner_and_then_stays() -> None:
         ({"lsd_mm": np.inf}, r"^lsd_mm = inf: expected a positive distance$"),
         ({"pixel_size_mm": (0.1, -0.1)}, r"^pixel_size_mm = \(0\.1, -0\.1\): expected positive si"),
         ({"panel_corrections": MOVES}, r"^panel_corrections without panel_boxes: the panels are"),
+        (
+            {"panels": True, "panel_corrections": MOVES[:3]},
+            r"^panel_corrections has shape \(3, 7\): expected \(4, 7\), one row a panel$",
+        ),
+        (
+            {"panels": True, "panel_corrections": MOVES[:, :6]},
+            r"^panel_corrections has shape \(4, 6\): expected \(4, 7\), one row a panel$",
+        ),
     ],
 )
 def test_an_impossible_detector_is_refused(changes, text) -> None:

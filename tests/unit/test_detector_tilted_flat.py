@@ -17,7 +17,7 @@ from refimpl.dispatch import available_backends
 from refimpl.units import DEG
 
 FREE = np.array([-1], dtype=np.int32)
-NONE = np.zeros((0, 7))
+NONE = np.zeros((0, 9))
 
 
 @pytest.fixture(params=available_backends())
@@ -118,7 +118,7 @@ def test_parallax_adds_its_length_times_the_sine(backend) -> None:
 def test_panel_corrections_act_about_the_panels_centre(backend) -> None:
     """Turn by 90 degrees about (30, 40), then shift by (2, -1); then 3 mm farther, with its p2."""
     here = np.array([0], dtype=np.int32)
-    corrections = np.array([[30.0, 40.0, 2.0, -1.0, np.pi / 2, 3.0, 1e-3]])
+    corrections = np.array([[30.0, 40.0, 2.0, -1.0, np.pi / 2, 3.0, 1e-3, 0.0, 0.0]])
     got = at(34.0, 40.0, geometry(), here, corrections, backend=backend)
     # (4, 0) from the centre turns to (0, 4): (30 + 2, 44 - 1) = (32, 43)
     x, y = -18.0 * 0.1, -17.0 * 0.2
@@ -126,6 +126,35 @@ def test_panel_corrections_act_about_the_panels_centre(backend) -> None:
     assert got[1] == pytest.approx(np.arctan2(x, y), rel=1e-13)
     expected = plain * (1.0 + 1e-3 * (plain / 10.0) ** 2) * 100.0 / 103.0
     assert got[0] == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_panels_tilts_turn_it_about_its_own_centre(backend) -> None:
+    """Once about its slow axis, once about its fast one: worked out on paper; the centre stays."""
+    here, a = np.array([0], dtype=np.int32), 0.1
+    tilted = np.array([[30.0, 40.0, 2.0, -1.0, 0.0, 3.0, 0.0, 0.0, a]])
+    centre = at(30.0, 40.0, geometry(), here, tilted, backend=backend)
+    plain = tilted * np.array([1.0] * 7 + [0.0] * 2)
+    assert centre == at(30.0, 40.0, geometry(), here, plain, backend=backend)
+    got = at(34.0, 40.0, geometry(), here, tilted, backend=backend)
+    # 0.4 mm to the right: -0.4 along +Y goes to (0.4 sin a, -0.4 cos a)
+    x, y = -18.0 * 0.1 + 0.4 * np.cos(a), -11.0 * 0.2 - 10.0 * 0.2
+    depth = 103.0 + 0.4 * np.sin(a)
+    assert got[0] == pytest.approx(100.0 / depth * np.hypot(x, y), rel=1e-13)
+    assert got[1] == pytest.approx(np.arctan2(x, y), rel=1e-13)
+    tilted = np.array([[30.0, 40.0, 2.0, -1.0, 0.0, 3.0, 0.0, a, 0.0]])
+    got = at(30.0, 46.0, geometry(), here, tilted, backend=backend)
+    # 1.2 mm up: along +Z goes to (1.2 sin a, 0, 1.2 cos a)
+    x, y = -18.0 * 0.1, -21.0 * 0.2 + 1.2 * np.cos(a)
+    depth = 103.0 + 1.2 * np.sin(a)
+    assert got[0] == pytest.approx(100.0 / depth * np.hypot(x, y), rel=1e-13)
+
+
+def test_a_panel_without_a_row_is_refused(backend) -> None:
+    with pytest.raises(IndexError, match="panel index 3: there are corrections of 1 panels"):
+        ring_coordinates(
+            np.ones(2), np.ones(2), np.array([0, 3], dtype=np.int32), geometry(), np.zeros((1, 9)),
+            backend=backend,
+        )  # fmt: skip
 
 
 def test_behind_the_sample_is_nan(backend) -> None:

@@ -68,7 +68,9 @@ def test_plain_panels_can_be_read_by_any_code(tmp_path) -> None:
         angle = np.arccos(lab[..., 2] / np.linalg.norm(lab, axis=-1))
         two_theta[s0 : s0 + ns, f0 : f0 + nf] = angle
         assert d_lsd >= 0.0
-    expected, _ = flat.replace(panel_corrections=flat.corrections[:, 2:] * [1, 1, 1, 1, 0]).maps()
+    expected, _ = flat.replace(
+        panel_corrections=flat.corrections[:, 2:] * [1, 1, 1, 1, 0, 1, 1]
+    ).maps()
     got = apply_transforms(two_theta, flat.image_transform)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)  # arccos of nearly 1 loses bits
 

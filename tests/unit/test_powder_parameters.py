@@ -50,7 +50,7 @@ def test_the_chain_rule_is_the_central_difference(refine) -> None:
     rng = np.random.default_rng(1)
     fast, slow = rng.uniform(0.0, 400.0, 30), rng.uniform(0.0, 300.0, 30)
     panel = np.full(30, -1, dtype=np.int32)
-    none = np.zeros((0, 7))
+    none = np.zeros((0, 9))
     full = ring_jacobian(fast, slow, panel, p.geometry(p.start), none)[2]
     chain = p.chain(p.start, full)
     assert chain.shape == (30, len(p))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from refimpl.powder.config import PowderConfig
     from refimpl.powder.result import PowderResult
 
-__all__ = ["app", "calibrate", "map_angles"]
+__all__ = ["app", "calibrate", "map_angles", "settled"]
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -91,24 +92,7 @@ def calibrate(
         "--json", help="Print the content of result.json.")] = False,
 ) -> int:  # fmt: skip
     """Calibrate a detector from one image of a calibrant, with no starting guess needed."""
-    from refimpl.powder.config import config_from, read_config
-
-    settings = parse.settings(set_ or [])
-    settings |= _given(
-        calibrant=calibrant,
-        lattice_parameter_angstrom=lattice_parameter_angstrom,
-        wavelength_angstrom=parse.wavelength_angstrom(wavelength_angstrom, energy_kev),
-        pixel_size_mm=parse.pixel_size_mm(pixel_size_um),
-        refine=parse.names(refine),
-        eta_bin_deg=eta_bin_deg,
-        solver=solver,
-        image_transform=tuple(image_transform) if image_transform else None,
-    )
-    config = config_from(settings) if params is None else read_config(params, settings)
-    reading = _given(
-        dark=dark, dataset=dataset, frames=parse.frames(frames), bad_values=bad_value,
-        gap_values=gap_value, mask=mask,
-    )  # fmt: skip
+    config, reading = settled(locals())  # the options, as they stand above
     parse.output_file(save_plots_hdf)
     with parse.output_folder(out):
         result = _run(image, config, reading, geometry, threads)
@@ -121,6 +105,39 @@ def calibrate(
     if not result.converged:
         raise ConvergenceError(f"not converged: {result.reason}; what there is stands in {out}")
     return 0
+
+
+def settled(options: Mapping[str, Any]) -> tuple[PowderConfig, dict[str, Any]]:
+    """Return the configuration and the reading options that the options of ``calibrate`` say.
+
+    Parameters
+    ----------
+    options
+        The arguments of :func:`calibrate` by name; those of other commands are left alone.
+    """
+    from refimpl.powder.config import config_from, read_config
+
+    settings = parse.settings(options["set_"] or [])
+    transform = options["image_transform"]
+    settings |= _given(
+        calibrant=options["calibrant"],
+        lattice_parameter_angstrom=options["lattice_parameter_angstrom"],
+        wavelength_angstrom=parse.wavelength_angstrom(
+            options["wavelength_angstrom"], options["energy_kev"]
+        ),
+        pixel_size_mm=parse.pixel_size_mm(options["pixel_size_um"]),
+        refine=parse.names(options["refine"]),
+        eta_bin_deg=options["eta_bin_deg"],
+        solver=options["solver"],
+        image_transform=tuple(transform) if transform else None,
+    )
+    params = options["params"]
+    config = config_from(settings) if params is None else read_config(params, settings)
+    reading = _given(
+        dark=options["dark"], dataset=options["dataset"], frames=parse.frames(options["frames"]),
+        bad_values=options["bad_value"], gap_values=options["gap_value"], mask=options["mask"],
+    )  # fmt: skip
+    return config, reading
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -9,18 +9,18 @@ here. Source: AutoCalibrate manual version 10 and its programs at commit 41fd5d0
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.orientation import model_from_file, transformed_shape
+from refimpl.detector.panel_grid import PanelGrid
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import I64, PIXEL_CENTRE
 from refimpl.units import DEG, UM
 
-__all__ = ["midas_from_tilted_flat", "panel_boxes", "tilted_flat_from_midas"]
+__all__ = ["midas_from_tilted_flat", "panel_boxes", "panel_grid", "tilted_flat_from_midas"]
 
 
 def tilted_flat_from_midas(
@@ -102,7 +102,20 @@ def panel_boxes(params: Mapping[str, Any]) -> I64 | None:
     """(p, 4) fast0, slow0, fast1, slow1 of the panels, half open [px]; None without a grid.
 
     Panel ``iY * NPanelsZ + iZ`` is in column iY from the left and row iZ from below, in the image
-    after ImTransOpt.
+    after ImTransOpt. Whether they fit an image is another question:
+    :meth:`~refimpl.detector.panel_grid.PanelGrid.check` of :func:`panel_grid`.
+
+    Raises
+    ------
+    GeometryError
+        Sizes or gaps do not fit the number of panels.
+    """
+    grid = panel_grid(params)
+    return None if grid is None else grid.boxes()
+
+
+def panel_grid(params: Mapping[str, Any]) -> PanelGrid | None:
+    """Grid that the keys NPanelsY ... PanelGapsZ describe; None without one.
 
     Raises
     ------
@@ -112,20 +125,21 @@ def panel_boxes(params: Mapping[str, Any]) -> I64 | None:
     across, up = int(params.get("NPanelsY") or 0), int(params.get("NPanelsZ") or 0)
     if across * up <= 1:
         return None
-    y, z = _starts(params, "Y", across), _starts(params, "Z", up)
-    size_y, size_z = int(params["PanelSizeY"]), int(params["PanelSizeZ"])
-    return np.array([(f, s, f + size_y, s + size_z) for f in y for s in z], dtype=np.int64)
+    size_y, gaps_y = _size_and_gaps(params, "Y", across)
+    size_z, gaps_z = _size_and_gaps(params, "Z", up)
+    return PanelGrid(across, up, size_y, size_z, gaps_y, gaps_z)
 
 
-def _starts(params: Mapping[str, Any], axis: str, count: int) -> list[int]:
+def _size_and_gaps(params: Mapping[str, Any], axis: str, count: int) -> tuple[int, tuple[int, ...]]:
     size = int(params.get(f"PanelSize{axis}") or 0)
-    gaps = [int(v) for v in np.atleast_1d(params.get(f"PanelGaps{axis}") or ())]
+    given = params.get(f"PanelGaps{axis}")
+    gaps = tuple(int(v) for v in np.atleast_1d(() if given is None else given))
     if size <= 0 or len(gaps) != count - 1:
         raise GeometryError(
             f"NPanels{axis} {count}: expected a PanelSize{axis} above 0 and {count - 1} "
             f"PanelGaps{axis}, got {size} and {len(gaps)}"
         )
-    return [int(v) for v in np.cumsum([0, *(size + gap for gap in gaps)])]
+    return size, gaps
 
 
 def midas_from_tilted_flat(model: TiltedFlat) -> dict[str, Any]:
@@ -162,17 +176,17 @@ def _grid(boxes: I64 | None) -> dict[str, Any]:
     """Keys of the panel grid that gives the boxes."""
     if boxes is None:
         return {}
-    sizes = {tuple(int(v) for v in (b[2] - b[0], b[3] - b[1])) for b in boxes}
-    y, z = (sorted({int(v) for v in boxes[:, axis]}) for axis in (0, 1))
-    size = next(iter(sizes))
-    keys: dict[str, Any] = {}
-    for axis, starts, extent in (("Y", y, size[0]), ("Z", z, size[1])):
-        keys[f"NPanels{axis}"] = len(starts)
-        keys[f"PanelSize{axis}"] = extent
-        keys[f"PanelGaps{axis}"] = tuple(b - a - extent for a, b in pairwise(starts))
-    again = panel_boxes(keys)
-    if len(sizes) != 1 or again is None or not np.array_equal(again, boxes):
+    try:
+        grid = PanelGrid.from_boxes(boxes)
+    except GeometryError as error:
         raise GeometryError(
             "the panels are not a grid of equal ones in the order MIDAS numbers them"
-        )
-    return keys
+        ) from error
+    return {
+        "NPanelsY": grid.n_fast,
+        "NPanelsZ": grid.n_slow,
+        "PanelSizeY": grid.size_fast_px,
+        "PanelSizeZ": grid.size_slow_px,
+        "PanelGapsY": grid.gaps_fast_px,
+        "PanelGapsZ": grid.gaps_slow_px,
+    }

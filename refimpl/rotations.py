@@ -9,7 +9,7 @@ import numpy as np
 
 from refimpl.frames import F64
 
-__all__ = ["expmap", "midas_tilt", "rx", "ry", "rz"]
+__all__ = ["expmap", "midas_tilt", "rx", "ry", "rz", "tilts_of_matrix"]
 
 
 def rx(angle: float) -> F64:
@@ -33,6 +33,16 @@ def rz(angle: float) -> F64:
 def midas_tilt(tx: float, ty: float, tz: float) -> F64:
     """Tilt of a MIDAS detector, T = Rx(tx) Ry(ty) Rz(tz), in the MIDAS frame (X beam, Z up)."""
     return rx(tx) @ (ry(ty) @ rz(tz))
+
+
+def tilts_of_matrix(matrix: F64) -> tuple[float, float, float]:
+    """(tx, ty, tz) [rad] of a rotation, the inverse of :func:`midas_tilt`.
+
+    ty is in [-pi/2, pi/2]; the poles of ty are not a detector that the beam can hit.
+    """
+    t = np.asarray(matrix, dtype=np.float64)
+    ty = float(np.arctan2(t[0, 2], np.hypot(t[0, 0], t[0, 1])))
+    return float(np.arctan2(-t[1, 2], t[2, 2])), ty, float(np.arctan2(-t[0, 1], t[0, 0]))
 
 
 def expmap(vector: F64) -> F64:

@@ -16,18 +16,9 @@ from refimpl.detector.orientation import DIHEDRAL, model_from_file, transformed_
 from refimpl.detector.panel import Panel
 from refimpl.errors import GeometryError
 from refimpl.frames import F64, midas_from_lab
+from refimpl.rotations import tilts_of_matrix
 
-__all__ = ["panel_of_tilted_flat", "require_plain", "tilted_flat_from_panel", "tilts_of_matrix"]
-
-
-def tilts_of_matrix(matrix: F64) -> tuple[float, float, float]:
-    """(tx, ty, tz) [rad] of a rotation, the inverse of :func:`refimpl.rotations.midas_tilt`.
-
-    ty is in [-pi/2, pi/2]; the poles of ty are not a detector that the beam can hit.
-    """
-    t = np.asarray(matrix, dtype=np.float64)
-    ty = float(np.arctan2(t[0, 2], np.hypot(t[0, 0], t[0, 1])))
-    return float(np.arctan2(-t[1, 2], t[2, 2])), ty, float(np.arctan2(-t[0, 1], t[0, 0]))
+__all__ = ["panel_of_tilted_flat", "require_plain", "tilted_flat_from_panel"]
 
 
 def tilted_flat_from_panel(

@@ -13,9 +13,8 @@ from refimpl.interop.plane import (
     panel_of_tilted_flat,
     require_plain,
     tilted_flat_from_panel,
-    tilts_of_matrix,
 )
-from refimpl.rotations import midas_tilt
+from refimpl.rotations import midas_tilt, tilts_of_matrix
 
 
 def test_upright_panel_by_hand():

@@ -21,7 +21,7 @@ import numpy as np
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import I64
 
-__all__ = ["NAMED_GRIDS", "PanelGrid", "named_grid", "named_grids", "published_order"]
+__all__ = ["NAMED_GRIDS", "PanelGrid", "named_grid", "named_grids"]
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,6 @@ class PanelGrid:
         if self.transposed().shape == (n_slow, n_fast):
             return "exchanging Y and Z in every panel key (or ImTransOpt 3) would fit"
         return ""
-
-
-def published_order(boxes: I64) -> I64:
-    """(p,) indices that put boxes in the published order: by column, then upwards."""
-    table = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
-    return np.lexsort((table[:, 1], table[:, 0])).astype(np.int64)
 
 
 def _regular(n_fast: int, n_slow: int, size: tuple[int, int], gap: tuple[int, int]) -> PanelGrid:

@@ -8,6 +8,7 @@ its manual 10. Values stay in the units of the files (um, deg, px, strain).
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -77,8 +78,8 @@ def read_panel_shifts(path: str | Path) -> PanelShifts:
     Raises
     ------
     FormatError
-        Missing file, a line with fewer than three or more than six numbers, an identifier that
-        is no whole number or stands twice.
+        Missing file, a line with fewer than three or more than six finite numbers, an identifier
+        that is no whole number from 0 or stands twice.
     """
     file = Path(path)
     rows: list[list[float]] = []
@@ -94,8 +95,10 @@ def read_panel_shifts(path: str | Path) -> PanelShifts:
                 path=file,
                 line=number,
             )
-        if row[0] != int(row[0]) or row[0] in seen:
-            problem = "stands twice" if row[0] in seen else "is no whole number"
+        if not all(map(math.isfinite, row)):
+            raise FormatError(f"not finite numbers: {text!r}", path=file, line=number)
+        if row[0] != int(row[0]) or row[0] < 0 or row[0] in seen:
+            problem = "stands twice" if row[0] in seen else "is no whole number from 0"
             raise FormatError(f"panel ID {row[0]:g} {problem}", path=file, line=number)
         seen.add(row[0])
         rows.append(row + [0.0] * (6 - len(row)))

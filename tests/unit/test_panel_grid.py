@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refimpl.detector.panel_boxes import published_order
 from refimpl.detector.panel_grid import (
     NAMED_GRIDS,
     PanelGrid,
     named_grid,
     named_grids,
-    published_order,
 )
 from refimpl.errors import ConfigError, GeometryError
 

@@ -38,6 +38,7 @@ from refimpl.units import DEG, UM
 __all__ = [
     "PublishedRun",
     "calibrate_published",
+    "check_frame",
     "fit_published_points",
     "from_published_vector",
     "published_vector",
@@ -215,7 +216,7 @@ def calibrate_published(
         No bin gives a point.
     """
     options = PublishedOptions() if options is None else options
-    _check_frame(image, mask, start, rings)
+    check_frame(image, mask, start, rings)
     detector, best, best_mean = start, None, np.inf
     history: list[float] = []
     for _ in range(options.n_iterations):
@@ -244,9 +245,16 @@ def calibrate_published(
     )
 
 
-def _check_frame(
+def check_frame(
     image: F64, mask: NDArray[np.bool_] | None, start: TiltedFlat, rings: PublishedRings
 ) -> None:
+    """Refuse what cannot be calibrated with.
+
+    Raises
+    ------
+    ConfigError
+        Image, mask and geometry have different shapes, or there are no rings.
+    """
     shapes = {"image": np.shape(image), "geometry": start.shape}
     if mask is not None:
         shapes["mask"] = np.shape(mask)

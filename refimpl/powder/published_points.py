@@ -6,7 +6,7 @@ fitted radius of a bin at the bin's central azimuth, about the beam centre in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,11 @@ class PublishedPoints:
 
     def __len__(self) -> int:
         return len(self.ring)
+
+    def select(self, keep: NDArray[np.bool_]) -> PublishedPoints:
+        """Copy with some points only."""
+        columns = ("ring", "two_theta_rad", "eta_rad", "radius_mm", "fast_px", "slow_px")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
 
 
 def ring_pairs(windows: RingWindows, separation_mm: float) -> list[tuple[int, ...]]:
@@ -213,8 +218,14 @@ def _fit_group(
 
 
 def _joined(pixels: BinPixels, group: tuple[int, ...]) -> BinPixels:
-    """Bins of one window, or of two neighbours joined by azimuth, as bins of window 0."""
+    """Bins of one window, or of two neighbours joined by azimuth, as bins of window 0.
+
+    A joined bin is left out if either part is: one masked pixel, or one corner at the edge, in
+    the union of their pixels drops both, as published.
+    """
     mine = np.flatnonzero(np.isin(pixels.window, group))
+    eta_bins, parts = np.unique(pixels.eta_bin[mine], return_counts=True)
+    mine = mine[np.isin(pixels.eta_bin[mine], eta_bins[parts == len(group)])]
     order = mine[np.argsort(pixels.eta_bin[mine], kind="stable")]
     eta_bins, first = np.unique(pixels.eta_bin[order], return_index=True)
     sizes = np.diff(pixels.offset)

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.corrections import corrected_position
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.tilted_flat import CORRECTION_FIELDS, ring_coordinates
-from refimpl.frames import F64, I64
-from refimpl.io.midas_outputs import CorrTable, MeanValues, PanelShifts
+from refimpl.frames import F64, I64, PIXEL_CENTRE
+from refimpl.io.midas_outputs import CorrTable, MeanValues
 from refimpl.objective.pseudo_strain import pseudo_strain, published_strain
 from refimpl.powder.published import published_vector
-from refimpl.powder.published_panels import PublishedPanelRun, panel_means
+from refimpl.powder.published_panel_run import PublishedPanelRun, panel_means
 from refimpl.units import DEG, UM
 
 if TYPE_CHECKING:
     from refimpl.powder.result import PowderResult
 
-__all__ = ["PanelFigures", "mean_of", "mean_shifts"]
+__all__ = ["PanelFigures", "mean_of"]
 
 _D_FAST = CORRECTION_FIELDS.index("d_fast_px")
 _D_LSD = CORRECTION_FIELDS.index("d_lsd_mm")
@@ -139,19 +140,10 @@ class PanelFigures:
             std_strain=self.std_strain,
         )
 
-    def panel_shifts(self) -> PanelShifts | None:
-        """Rows of panelshifts.txt; None on a single surface."""
-        moves = self.detector.corrections[:, _D_FAST:]
-        if not len(moves):
-            return None
-        return PanelShifts(
-            panel_id=np.arange(len(moves)),
-            d_y_px=moves[:, 0].copy(),
-            d_z_px=moves[:, 1].copy(),
-            d_theta_deg=moves[:, 2] / DEG,
-            d_lsd_um=moves[:, 3] / UM,
-            d_p2=moves[:, 4].copy(),
-        )
+    @property
+    def moves(self) -> F64:
+        """(p, 7) corrections of the panels, by ``PANEL_FIELDS``."""
+        return self.detector.corrections[:, _D_FAST:]
 
     def corr_table(self) -> CorrTable:
         """Table of points: at the result, at the start, and the corrected positions."""
@@ -183,14 +175,11 @@ class PanelFigures:
 
     def _moved(self) -> tuple[F64, F64]:
         """Positions after rotation and shift of the panels, counted from pixel centres."""
-        table = np.vstack([self.detector.corrections, np.zeros((1, len(CORRECTION_FIELDS)))])
-        centre_fast, centre_slow, d_fast, d_slow, angle = table[self.panel][:, :5].T
-        x, y = self.fast_px - centre_fast, self.slow_px - centre_slow
-        cos, sin = np.cos(angle), np.sin(angle)
-        return (
-            centre_fast + x * cos - y * sin + d_fast - 0.5,
-            centre_slow + x * sin + y * cos + d_slow - 0.5,
-        )
+        fast, slow = self.fast_px, self.slow_px
+        if self.detector.panel_boxes is not None:
+            boxes = np.asarray(self.detector.panel_boxes)[self.panel].T
+            fast, slow = corrected_position(fast, slow, boxes, self.moves[self.panel].T)
+        return fast - PIXEL_CENTRE, slow - PIXEL_CENTRE
 
 
 def mean_of(values: Sequence[MeanValues]) -> MeanValues:
@@ -209,10 +198,3 @@ def mean_of(values: Sequence[MeanValues]) -> MeanValues:
         mean_strain=mean([v.mean_strain for v in values]),
         std_strain=mean([v.std_strain for v in values]),
     )
-
-
-def mean_shifts(values: Sequence[PanelShifts]) -> PanelShifts:
-    """Mean corrections over the files of a run."""
-    fields = ("d_y_px", "d_z_px", "d_theta_deg", "d_lsd_um", "d_p2")
-    columns = (np.mean([getattr(v, name) for v in values], axis=0) for name in fields)
-    return PanelShifts(values[0].panel_id, *columns)

@@ -102,8 +102,8 @@ def test_three_programs_in_one_gauge(real_data: RealData) -> None:
     out = 0.5 * (BOXES[:, :2] + BOXES[:, 2:]) - (775.3, 871.4)
     radial = [np.sum(v * out, axis=1) / np.hypot(*out.T) for v in (unchanged, first, second)]
     correlation = np.corrcoef(radial)
-    # Measured: 0.926, 0.897 and 0.962, and less before (0.84 at most for the first two); a wrong
-    # sign or a panel numbered otherwise gives about 0
+    # Measured: 0.926, 0.897 and 0.962; 0.72 and 0.74 for the first two with the common modes in.
+    # A wrong sign or a panel numbered otherwise gives about 0
     assert correlation[0, 1] > 0.92
     assert correlation[0, 2] > 0.89
     assert correlation[1, 2] > 0.96

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from refimpl.dispatch import twin
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
 
-__all__ = ["CHUNK", "FitResult", "Normal", "accumulate_normal", "levenberg_marquardt"]
+__all__ = ["CHUNK", "UNDETERMINED", "FitResult", "Linearised", "Normal", "accumulate_normal"]
+__all__ += ["levenberg_marquardt", "weakest"]
 
 CHUNK = 256
 """Rows that are summed one after another; chunk sums are added in order."""
@@ -66,9 +68,40 @@ def accumulate_normal(residual: F64, jacobian: F64, weight: F64) -> tuple[float,
     return float(total[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
 
 
+class Linearised(Protocol):
+    """What a problem hands to the fitter at one point, however it stores its normal matrix."""
+
+    @property
+    def cost(self) -> float:
+        """Weighted sum of squared residuals."""
+
+    @property
+    def gradient(self) -> F64:
+        """(k,) J^T W r, for ``r(x + d) = r + J d``."""
+
+    @property
+    def n(self) -> int:
+        """Number of residuals that carry weight."""
+
+    def curvature(self) -> F64:
+        """(k,) diagonal of J^T W J."""
+
+    def weak(self, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float]:
+        """Free parameters that are not determined, and the condition number of the rest."""
+
+    def step(self, x: F64, damping: float, use: NDArray[np.bool_]) -> F64:
+        """(k,) damped step from x (k,) in the parameters `use`, 0 in the others."""
+
+    def covariance(self, use: NDArray[np.bool_]) -> F64:
+        """(k, k) inverse of the normal matrix over `use`, 0 elsewhere."""
+
+
+L = TypeVar("L", bound=Linearised)
+
+
 @dataclass(frozen=True)
 class Normal:
-    """What a problem hands to the fitter at one point.
+    """A dense normal matrix.
 
     Attributes
     ----------
@@ -84,6 +117,35 @@ class Normal:
     gradient: F64
     hessian: F64
     n: int
+
+    def curvature(self) -> F64:
+        """(k,) diagonal of the normal matrix."""
+        return np.diag(self.hessian)
+
+    def weak(self, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float]:
+        """Free parameters that are not determined, and the condition number of the rest."""
+        return weakest(self.hessian, free)
+
+    def step(self, x: F64, damping: float, use: NDArray[np.bool_]) -> F64:
+        """(k,) damped step in the parameters `use`; it does not depend on x."""
+        at = np.flatnonzero(use)
+        step = np.zeros(len(use))
+        if len(at):
+            scale = np.sqrt(np.diag(self.hessian)[at])
+            m = self.hessian[np.ix_(at, at)] / np.outer(scale, scale)
+            m[np.diag_indices_from(m)] += damping
+            step[at] = np.linalg.solve(m, -self.gradient[at] / scale) / scale
+        return step
+
+    def covariance(self, use: NDArray[np.bool_]) -> F64:
+        """(k, k) inverse of the normal matrix over `use`, 0 elsewhere."""
+        out = np.zeros_like(self.hessian)
+        at = np.flatnonzero(use)
+        if len(at):
+            scale = np.sqrt(np.diag(self.hessian)[at])
+            m = self.hessian[np.ix_(at, at)] / np.outer(scale, scale)
+            out[np.ix_(at, at)] = np.linalg.inv(m) / np.outer(scale, scale)
+        return out
 
 
 @dataclass(frozen=True)
@@ -148,8 +210,16 @@ class FitResult:
         return out
 
 
-def _weak(hessian: F64, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float]:
-    """Free parameters that are not determined, and the condition number of the rest."""
+def weakest(hessian: F64, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float]:
+    """Free parameters that are not determined, and the condition number of the rest.
+
+    Parameters
+    ----------
+    hessian
+        (k, k) normal matrix.
+    free
+        (k,) parameters to look at.
+    """
     weak = np.zeros(len(free), dtype=bool)
     scale = np.sqrt(np.maximum(np.diag(hessian), 0.0))
     weak |= free & ~(scale > 0.0)
@@ -167,19 +237,8 @@ def _weak(hessian: F64, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], flo
         weak[use[int(np.argmax(np.abs(vectors[:, 0])))]] = True
 
 
-def _step(normal: Normal, damping: float, free: NDArray[np.bool_]) -> F64:
-    use = np.flatnonzero(free)
-    step = np.zeros(len(free))
-    if len(use):
-        scale = np.sqrt(np.diag(normal.hessian)[use])
-        m = normal.hessian[np.ix_(use, use)] / np.outer(scale, scale)
-        m[np.diag_indices_from(m)] += damping
-        step[use] = np.linalg.solve(m, -normal.gradient[use] / scale) / scale
-    return step
-
-
 def levenberg_marquardt(
-    problem: Callable[[F64], Normal],
+    problem: Callable[[F64], L],
     x0: F64,
     names: Sequence[str],
     *,
@@ -193,8 +252,8 @@ def levenberg_marquardt(
     Parameters
     ----------
     problem
-        Called with (k,) parameters; returns a :class:`Normal`. A cost that is not finite makes
-        the step be refused.
+        Called with (k,) parameters; returns a :class:`Normal`, or another :class:`Linearised`.
+        A cost that is not finite makes the step be refused.
     x0, names
         (k,) start values and names.
     lower, upper
@@ -223,10 +282,10 @@ def levenberg_marquardt(
     reason = f"stopped after {max_evaluations} evaluations"
     while evaluations < max_evaluations:
         free = _free(now, x, lower, upper)
-        weak, _ = _weak(now.hessian, free)
-        step = _step(now, damping, free & ~weak)
+        weak, _ = now.weak(free)
+        step = now.step(x, damping, free & ~weak)
         trial = np.minimum(np.maximum(x + step, lower), upper)
-        moved = np.abs(trial - x) * np.sqrt(np.maximum(np.diag(now.hessian), 0.0))
+        moved = np.abs(trial - x) * np.sqrt(np.maximum(now.curvature(), 0.0))
         small = bool(np.all(moved < tolerance))
         new = problem(trial)
         evaluations += 1
@@ -244,11 +303,11 @@ def levenberg_marquardt(
                 reason = "no step lowers the cost"
                 break
     free = _free(now, x, lower, upper)
-    weak, condition = _weak(now.hessian, free)
+    weak, condition = now.weak(free)
     return FitResult(
         names=tuple(names),
         x=x,
-        covariance=_covariance(now.hessian, free & ~weak),
+        covariance=now.covariance(free & ~weak),
         n=now.n,
         cost=now.cost,
         cost_before=before,
@@ -263,17 +322,7 @@ def levenberg_marquardt(
     )
 
 
-def _free(normal: Normal, x: F64, lower: F64, upper: F64) -> NDArray[np.bool_]:
+def _free(normal: Linearised, x: F64, lower: F64, upper: F64) -> NDArray[np.bool_]:
     """Parameters that no bound holds: on a bound and pushed outwards is held."""
     held = ((x <= lower) & (normal.gradient > 0.0)) | ((x >= upper) & (normal.gradient < 0.0))
     return ~(held | (lower == upper))
-
-
-def _covariance(hessian: F64, free: NDArray[np.bool_]) -> F64:
-    out = np.zeros_like(hessian)
-    use = np.flatnonzero(free)
-    if len(use):
-        scale = np.sqrt(np.diag(hessian)[use])
-        m = hessian[np.ix_(use, use)] / np.outer(scale, scale)
-        out[np.ix_(use, use)] = np.linalg.inv(m) / np.outer(scale, scale)
-    return out

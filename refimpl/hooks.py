@@ -16,6 +16,7 @@ __all__ = ["DEFAULTS", "call", "names", "register", "resolve"]
 
 DEFAULTS: dict[str, str] = {
     "powder.quantity": "refimpl.report.view:Quantity",
+    "powder.panel_view": "refimpl.report.view:PanelView",
     "powder.view": "refimpl.report.view:PowderView",
     "powder.figures": "refimpl.report.powder:figures",
     "powder.plot": "refimpl.report.powder:overview",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.report.panel_view import FIELDS
 from refimpl.report.view import Quantity
 from refimpl.units import MICROSTRAIN
 
@@ -30,8 +31,14 @@ _SUFFIXES = ("_mm", "_px", "_rad", "_deg", "_um", "_angstrom")
 
 
 def parameter(name: object) -> tuple[str, str]:
-    """Name for readers and name without its unit: ``lsd_mm`` -> (``distance Lsd``, ``lsd``)."""
+    """Name for readers and name without its unit: ``lsd_mm`` -> (``distance Lsd``, ``lsd``).
+
+    A parameter of one panel is called as published: ``3.d_fast_px`` -> ``panel 3 dY``.
+    """
     text = str(name)
+    panel, _, kind = text.partition(".")
+    if panel.isdigit() and kind in FIELDS:
+        return f"panel {panel} {FIELDS[kind].name}", text
     stem = next((text.removesuffix(end) for end in _SUFFIXES if text.endswith(end)), text)
     stem = {"Lsd": "lsd"}.get(stem, stem)
     return LABELS.get(stem, stem), stem

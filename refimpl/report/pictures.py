@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,8 +17,12 @@ from refimpl.report.rings import label_positions, ring_curve, sectors, spread
 from refimpl.report.view import PowderView
 from refimpl.units import MICROSTRAIN
 
-__all__ = ["cake_figure", "draw_overlay", "draw_residual_map", "radial_profile"]
-__all__ += ["residual_map", "ring_overlay", "strain_limit"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["cake_figure", "draw_gaps", "draw_overlay", "draw_residual_map", "frame_detector"]
+__all__ += ["picture_size", "place", "radial_profile", "residual_map", "ring_overlay"]
+__all__ += ["scatter_strain", "strain_limit"]
 
 _CLOSE_UPS = (("top", 0.0), ("right", 90.0), ("bottom", 180.0), ("left", -90.0))
 _HALF_PX = 20  # half the side of a close-up: wide enough for one ring, pixels still visible
@@ -27,7 +31,7 @@ _WIDTH_IN = 9.6
 _LEFT, _BELOW, _ABOVE, _SPACE = 0.72, 0.58, 0.48, 0.32
 
 
-def _picture_size(view: PowderView, width_in: float, height_in: float) -> tuple[float, float]:
+def picture_size(view: PowderView, width_in: float, height_in: float) -> tuple[float, float]:
     """Largest (width, height) [in] of the detector in true proportions within a box."""
     tall = view.model.shape[0] * view.model.pixel_size_mm[1]
     wide = view.model.shape[1] * view.model.pixel_size_mm[0]
@@ -35,7 +39,7 @@ def _picture_size(view: PowderView, width_in: float, height_in: float) -> tuple[
     return wide * scale, tall * scale
 
 
-def _place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Axes at a place given in inches."""
     w, h = figure.get_size_inches()
     return figure.add_axes((left / w, bottom / h, width / w, height / h))
@@ -46,17 +50,17 @@ def ring_overlay(view: PowderView) -> Figure:
     with style.styled():
         small = 1.55
         strip = 2 * small + 0.15
-        wide, tall = _picture_size(view, _WIDTH_IN - _LEFT - _SPACE - strip - 0.1, 6.2)
+        wide, tall = picture_size(view, _WIDTH_IN - _LEFT - _SPACE - strip - 0.1, 6.2)
         tall_in = max(tall, 2 * small + 0.45)
         figure = style.new_figure(_LEFT + wide + _SPACE + strip + 0.1, tall_in + _BELOW + _ABOVE)
-        ax = _place(figure, _LEFT, _BELOW + tall_in - tall, wide, tall)
+        ax = place(figure, _LEFT, _BELOW + tall_in - tall, wide, tall)
         draw_overlay(ax, view)
         style.title(ax, "Predicted rings on the image")
         for index, (name, eta_deg) in enumerate(_CLOSE_UPS):
             left = _LEFT + wide + _SPACE + (small + 0.15) * (index % 2)
             bottom = _BELOW + tall_in - small - 0.22 - (small + 0.45) * (index // 2)
             spot = _close_up(view, eta_deg)
-            _draw_close_up(_place(figure, left, bottom, small, small), view, spot, name)
+            _draw_close_up(place(figure, left, bottom, small, small), view, spot, name)
             if spot is not None:
                 ax.add_patch(_square(spot))
         _key(figure, _LEFT + wide + _SPACE, _BELOW + tall_in - 2 * small - 1.05)
@@ -104,7 +108,7 @@ def draw_overlay(ax: Axes, view: PowderView, label_space: float = 0.035) -> None
         )
     bf, bs = view.model.beam_centre_px
     ax.plot(bf, bs, marker="+", ms=11, mew=1.6, color=style.BLUE, zorder=5, clip_on=True)
-    _frame(ax, view)
+    frame_detector(ax, view)
 
 
 def _show_image(ax: Axes, image: F64) -> None:
@@ -115,7 +119,7 @@ def _show_image(ax: Axes, image: F64) -> None:
     ax.imshow(shown, cmap=style.PICTURE, vmin=0, vmax=1, extent=extent, origin="lower")
 
 
-def _frame(ax: Axes, view: PowderView) -> None:
+def frame_detector(ax: Axes, view: PowderView) -> None:
     """Axes of the whole detector, square pixels, both edges drawn."""
     n_slow, n_fast = view.model.shape
     ax.set(xlim=(0, n_fast), ylim=(0, n_slow), xlabel="fast (px)", ylabel="slow (px)")
@@ -206,14 +210,14 @@ def strain_limit(strain: F64) -> float:
 def residual_map(view: PowderView) -> Figure:
     """Points on the detector, coloured by signed strain."""
     with style.styled():
-        wide, tall = _picture_size(view, _WIDTH_IN - _LEFT - 1.5, 7.2)
+        wide, tall = picture_size(view, _WIDTH_IN - _LEFT - 1.5, 7.2)
         figure = style.new_figure(_LEFT + wide + 1.5, tall + _BELOW + _ABOVE)
-        ax = _place(figure, _LEFT, _BELOW, wide, tall)
+        ax = place(figure, _LEFT, _BELOW, wide, tall)
         points = draw_residual_map(ax, view)
         style.title(ax, "Residual at every point of the detector")
         if points is not None:
             box = (_LEFT + wide + 0.25, _BELOW + 0.15 * tall, 0.2, 0.7 * tall)
-            bar = figure.colorbar(points, cax=_place(figure, *box), extend="both")
+            bar = figure.colorbar(points, cax=place(figure, *box), extend="both")
             bar.set_label("strain (µε)", labelpad=2.0)
             bar.outline.set_linewidth(0.6)
             for y, text in ((1.09, "ring too small"), (-0.09, "ring too large")):
@@ -225,11 +229,7 @@ def residual_map(view: PowderView) -> Figure:
 
 def draw_residual_map(ax: Axes, view: PowderView) -> PathCollection | None:
     """Draw gaps, panels and points; return the coloured points, None if there are none."""
-    small, factor = style.pool_maxima(view.image, 500)
-    shown = np.ma.masked_where(~np.isfinite(small), np.zeros_like(small))
-    extent = (0, small.shape[1] * factor, 0, small.shape[0] * factor)
-    ax.imshow(shown, cmap=style.PICTURE, vmin=0, vmax=1, extent=extent, origin="lower")
-    _frame(ax, view)
+    draw_gaps(ax, view)
     out = view.left_out
     if len(out):
         away = (out["fast_px"], out["slow_px"])
@@ -240,10 +240,25 @@ def draw_residual_map(ax: Axes, view: PowderView) -> PathCollection | None:
         style.empty(ax, "no points were used")
         return None
     strain = used["strain"].to_numpy(dtype=float)
-    limit = strain_limit(strain)
+    return scatter_strain(ax, used, strain, strain_limit(strain))
+
+
+def draw_gaps(ax: Axes, view: PowderView) -> None:
+    """Draw what is masked, in the frame of the whole detector."""
+    small, factor = style.pool_maxima(view.image, 500)
+    shown = np.ma.masked_where(~np.isfinite(small), np.zeros_like(small))
+    extent = (0, small.shape[1] * factor, 0, small.shape[0] * factor)
+    ax.imshow(shown, cmap=style.PICTURE, vmin=0, vmax=1, extent=extent, origin="lower")
+    frame_detector(ax, view)
+
+
+def scatter_strain(
+    ax: Axes, points: pd.DataFrame, strain: F64, limit: float, share: float = 1.0
+) -> PathCollection:
+    """Draw (n,) points coloured by strain, from -limit to limit [µε]; `share` scales their area."""
     # About 3000 points fill the rings without hiding one another.
-    size = float(np.clip(30000.0 / len(used), 3.0, 24.0))
-    x, y = used["fast_px"].to_numpy(dtype=float), used["slow_px"].to_numpy(dtype=float)
+    size = share * float(np.clip(30000.0 / len(points), 3.0, 24.0))
+    x, y = points["fast_px"].to_numpy(dtype=float), points["slow_px"].to_numpy(dtype=float)
     return ax.scatter(
         *(x, y, size, strain / MICROSTRAIN),
         cmap=style.DIVERGING,

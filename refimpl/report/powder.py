@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from refimpl.io.atomic import atomic_path, make_folder, write_text
 from refimpl.report import figures as draw
-from refimpl.report import page, sections, style
+from refimpl.report import page, panel_sections, sections, style
 from refimpl.report.pictures import draw_overlay, draw_residual_map
 from refimpl.report.plots import draw_histogram, draw_strain
-from refimpl.report.view import PowderView, Quantity
+from refimpl.report.view import PanelView, PowderView, Quantity
 
-__all__ = ["PowderView", "Quantity", "figures", "overview", "write_report"]
+__all__ = ["PanelView", "PowderView", "Quantity", "figures", "overview", "write_report"]
 
 
 class _Entry(NamedTuple):
@@ -85,20 +85,74 @@ _FIGURES = {
     ),
 }
 
+_PANEL_FIGURES = {
+    "panel_shifts": _Entry(
+        draw.panel_shifts,
+        "Map of the panels with an arrow for the shift of each",
+        "Where each panel stands against its place in the ideal grid. Neighbours that move "
+        "together point to the frame they are mounted on. Where the circle reaches the arrow's "
+        "tail, the shift may as well be zero.",
+    ),
+    "panel_fields": _Entry(
+        draw.panel_fields,
+        "Small maps of the panels, one for every refined number",
+        "Numbers of one sign on one side of the detector, or rings of one colour around the beam, "
+        "are no panel errors: there the model of the whole detector lacks a tilt or a distortion.",
+    ),
+    "panel_residuals": _Entry(
+        draw.panel_residuals,
+        "Two maps of the detector with every fitted point coloured by its signed strain, at the "
+        "best single surface and with panels",
+        "Left, panels that stand apart show as patches of one colour. Right, they should be gone; "
+        "a patch that remains is a panel that needs another degree of freedom, or is held.",
+    ),
+    "panel_strain": _Entry(
+        draw.panel_strain,
+        "Mean absolute strain of every panel at the best single surface and with panels",
+        "A panel that did not gain was in place, or is held. One that stays above the others is "
+        "not flat, or its points are bad.",
+    ),
+    "panel_coverage": _Entry(
+        draw.panel_coverage,
+        "Points per panel on the detector's layout, and by azimuth",
+        "Few points, or a narrow range of azimuth, determine a shift along the radius only: look "
+        "there first when a panel's error bars are long.",
+    ),
+    "panel_correlations": _Entry(
+        draw.panel_correlations,
+        "Correlations of all refined parameters in blocks by kind, and of the global ones",
+        "Strong colour in the first column means that panels together imitate a global parameter: "
+        "there the gauge and the priors decide, not the data.",
+    ),
+}
+
 _RESIDUALS = (
     *("residual_map", "strain_against_two_theta", "residual_against_eta"),
     "residual_histogram",
 )
 
 
+_ALL = _FIGURES | _PANEL_FIGURES
+
+
 def figures(view: PowderView) -> dict[str, Figure]:
     """Every figure that the view has data for, by name, in the order of the page."""
+    panels = view.panels
     skipped = {
         "cake": view.cake is None,
         "radial_profile": view.radial is None,
         "correlations": view.correlations is None or len(view.correlations[1]) < 2,
     }
-    return {name: e.draw(view) for name, e in _FIGURES.items() if not skipped.get(name, False)}
+    if panels is None:
+        skipped |= dict.fromkeys(_PANEL_FIGURES, True)
+    else:
+        shifted = {"d_fast_px", "d_slow_px"} & set(panels.shown)
+        skipped["panel_shifts"] = not shifted
+        skipped["panel_fields"] = not panels.shown
+        skipped["panel_residuals"] = "strain_before" not in view.points or view.used.empty
+        skipped["panel_correlations"] = len(panels.correlation_names) < 2
+        skipped["correlations"] |= not skipped["panel_correlations"]  # it has them all
+    return {name: e.draw(view) for name, e in _ALL.items() if not skipped.get(name, False)}
 
 
 def overview(view: PowderView) -> Figure:
@@ -157,7 +211,7 @@ def write_report(view: PowderView, folder: str | os.PathLike[str]) -> Path:
         with atomic_path(pictures / f"{name}.png") as temporary:
             temporary.write_bytes(data)
         size = np.asarray(figure.get_size_inches()) * 96.0  # a CSS pixel is 1/96 inch
-        entry = _FIGURES[name]
+        entry = _ALL[name]
         inline[name] = page.figure(name, data, (size[0], size[1]), entry.alt, entry.caption)
     return write_text(target / "report.html", _page(view, inline))
 
@@ -175,6 +229,7 @@ def _page(view: PowderView, inline: dict[str, str]) -> str:
         ("truth", "Found against true", sections.truth_table(view)),
         ("image", "Image", shown("ring_overlay", "cake", "radial_profile")),
         ("residuals", "Residuals", shown(*_RESIDUALS)),
+        ("panels", "Panels", _panel_part(view, shown)),
         ("parameters", "Parameters", parameters + given + shown("correlations")),
         ("rings", "Rings", sections.ring_table(view)),
         ("reproduce", "How to reproduce", _reproduce(view)),
@@ -183,6 +238,7 @@ def _page(view: PowderView, inline: dict[str, str]) -> str:
     body = (
         f'{sections.top(view)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
         + sections.key_numbers(view)
+        + panel_sections.tiles(view)
         + sections.warning_box(view)
         + "".join(page.section(name, head, body) for name, head, body in parts)
         + "</main>\n"
@@ -191,6 +247,20 @@ def _page(view: PowderView, inline: dict[str, str]) -> str:
     made = f"refimpl {version}" if version else "refimpl"
     body += f"<footer>Made by {page.text(made)}. Angles in degrees, strain in µε (10⁻⁶).</footer>\n"
     return page.document(f"{view.title} – powder calibration", body)
+
+
+def _panel_part(view: PowderView, shown: Callable[..., str]) -> str:
+    """Figures and tables of the panels, or nothing."""
+    if view.panels is None:
+        return ""
+    return (
+        shown("panel_shifts", "panel_fields", "panel_residuals", "panel_strain", "panel_coverage")
+        + panel_sections.panel_table(view)
+        + panel_sections.held_table(view)
+        + panel_sections.constraints(view)
+        + shown("panel_correlations")
+        + panel_sections.pair_table(view)
+    )
 
 
 def _reproduce(view: PowderView) -> str:

@@ -24,7 +24,7 @@ __all__ = ["check_list", "key_numbers", "parameter_table", "provenance", "reprod
 __all__ += ["free_rows", "timing_table", "top", "truth_table", "warning_box"]
 
 _KNOWN = frozenset(("n", "mean_all", "median", "clip_mean", "clip_rule"))
-_KNOWN |= {"cross_validated", "converged"}
+_KNOWN |= {"cross_validated", "cross_validated_single", "converged"}
 _WORDS = {"good": "good", "look": "look here", "bad": "bad"}
 _STATUS = {"refined": "good", "at bound": "look", "not determined": "look"}
 

@@ -35,8 +35,8 @@ __all__ = [
         "PICTURE",
         "POINT",
     ),
-    *("SKY", "VERMILLION", "empty", "new_figure", "note", "png", "pool_maxima", "stretch"),
-    *("styled", "title"),
+    *("SEQUENTIAL", "SKY", "VERMILLION", "empty", "new_figure", "note", "png", "pool_maxima"),
+    *("stretch", "styled", "title"),
 ]
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness:
@@ -52,6 +52,10 @@ DPI = 125
 DIVERGING: Colormap = LinearSegmentedColormap.from_list(
     "refimpl_diverging",
     ["#053061", "#2166ac", "#5fa2d0", "#bcc0c4", "#e08766", "#b2182b", "#67001f"],
+).with_extremes(bad="#ffffff")
+# Light to middle blue: lightness alone orders it, and dark text and arrows are read on all of it.
+SEQUENTIAL: Colormap = LinearSegmentedColormap.from_list(
+    "refimpl_sequential", ["#f2f6fa", "#b9d9ee", "#6fb4de", "#3f92c8"]
 ).with_extremes(bad="#ffffff")
 PICTURE: Colormap = LinearSegmentedColormap.from_list(
     "refimpl_picture", ["#ffffff", "#101418"]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.report.numbers import count, microstrain, parameter, with_uncertainty
+from refimpl.report.panel_view import PanelView
 from refimpl.report.view import PowderView
 
 __all__ = ["Check", "Level", "checks", "headline", "sentence"]
@@ -21,6 +23,7 @@ SYSTEMATIC = 1.5  # spread of strain over its own error; 1 if only the peaks' no
 COVERAGE = (0.75, 0.4)  # share of 10-degree sectors with points: good, hardly usable
 CORRELATED = 0.95
 LEFT_OUT = 0.20
+STAND_OUT = (3.0, 1.0)  # of its uncertainty, and in px
 RING_OFFSET = 0.5  # mean strain of one ring over the mean |strain| of all
 
 
@@ -38,7 +41,7 @@ def checks(view: PowderView) -> list[Check]:
     if view.used.empty:
         return [Check("bad", "Points", "no points were used: there is nothing to trust here")]
     order = {"bad": 0, "look": 1, "good": 2}
-    found = [*_fit(view), *_parameters(view), *_points(view)]
+    found = [*_fit(view), *_parameters(view), *_points(view), *_panels(view)]
     return sorted(found, key=lambda check: order[check.level])
 
 
@@ -126,6 +129,68 @@ def _points(view: PowderView) -> Iterator[Check]:
         yield Check("look", "Rings that stand off", text)
 
 
+def _panels(view: PowderView) -> Iterator[Check]:
+    """What the panels gained, which of them stand out, which the data do not determine."""
+    panels = view.panels
+    if panels is None:
+        return
+    single, held_out = (_number(view, f"cross_validated{end}") for end in ("_single", ""))
+    if single > 0.0 and np.isfinite(held_out):
+        gained = held_out < single
+        text = (
+            f"held-out strain {microstrain(single)} at the best single surface, "
+            f"{microstrain(held_out)} with panels"
+        )
+        text += "" if gained else ": they do not earn their place, fit a single surface"
+        yield Check("good" if gained else "look", "Panels, held-out points", text)
+    before, after = panel_gain(view)
+    if np.isfinite(before):
+        text = (
+            f"mean |strain| of the fitted points {microstrain(before)} before, "
+            f"{microstrain(after)} after; a fit with more parameters always lowers it"
+        )
+        yield Check("good" if after < before else "look", "Panels, fitted points", text)
+    far = stand_out(panels)
+    if far:
+        words = (
+            f"panel {i} by {with_uncertainty(panels.shift_px[i], panels.shift_sigma_px[i])} px"
+            for i in far[:3]
+        )
+        more = f"; {len(far) - 3} more" if len(far) > 3 else ""
+        yield Check("look", "Panels that stand out", f"{', '.join(words)}{more}")
+    lost, part = np.flatnonzero(panels.lost), int(np.any(panels.held, axis=1).sum())
+    if part:
+        text = f"{part} of {len(panels)} are held in part"
+        if len(lost):
+            text = f"{len(lost)} of {len(panels)} are held: {_numbers(lost)}"
+            text += f"; {part - len(lost)} more in part" if part > len(lost) else ""
+        yield Check("look", "Panels not determined", text)
+
+
+def panel_gain(view: PowderView) -> tuple[float, float]:
+    """Mean |strain| of the used points at the best single surface, and now; NaN if unknown."""
+    if "strain_before" not in view.points:
+        return float("nan"), float("nan")
+    both = np.abs(view.used[["strain_before", "strain"]].to_numpy(dtype=float))
+    both = both[np.isfinite(both).all(axis=1)]
+    if not len(both):
+        return float("nan"), float("nan")
+    return float(both[:, 0].mean()), float(both[:, 1].mean())
+
+
+def stand_out(panels: PanelView) -> list[int]:
+    """Panels shifted by more than :data:`STAND_OUT`, farthest first."""
+    size, sigma = panels.shift_px, panels.shift_sigma_px
+    far = (size > STAND_OUT[1]) & (size > STAND_OUT[0] * sigma) & ~panels.shift_held
+    return [int(i) for i in np.argsort(-size, kind="stable") if far[i]]
+
+
+def _numbers(index: NDArray[np.int64]) -> str:
+    """Numbers in words, the first eight of many."""
+    words = [str(int(i)) for i in index[:8]]
+    return _list(words) if len(index) <= 8 else f"{', '.join(words)} and {len(index) - 8} more"
+
+
 def headline(view: PowderView) -> tuple[Level, str]:
     """Level and the few words that sum up the checks."""
     levels = [check.level for check in checks(view)]
@@ -155,10 +220,23 @@ def sentence(view: PowderView) -> str:
     )
     held = _number(view, "cross_validated")
     text += f"; held-out points to {microstrain(held)}." if np.isfinite(held) else "."
+    text += _panel_words(view)
     for status, words in (("not determined", "Not determined"), ("at bound", "At a bound")):
         names = _names(view, status)
         text += f" {words}: {_list(names)}." if names else ""
     return text
+
+
+def _panel_words(view: PowderView) -> str:
+    """How many panels were refined, and what they gained."""
+    if view.panels is None:
+        return ""
+    free = int(np.count_nonzero(~view.panels.lost))
+    text = f" {free} of {len(view.panels)} panels were refined with it"
+    single, held = (_number(view, f"cross_validated{end}") for end in ("_single", ""))
+    if np.isfinite(single) and np.isfinite(held):
+        text += f"; one surface alone leaves held-out points at {microstrain(single)}"
+    return f"{text}."
 
 
 def sigma_of(view: PowderView, stem: str) -> float | None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
+from refimpl.report.panel_view import PanelView
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from refimpl.detector.model import TiltedFlat
 
-__all__ = ["PARAMETER_COLUMNS", "POINT_COLUMNS", "PowderView", "Quantity"]
+__all__ = ["PARAMETER_COLUMNS", "POINT_COLUMNS", "PanelView", "PowderView", "Quantity"]
 
 POINT_COLUMNS = (
     *("ring", "panel", "fast_px", "slow_px", "eta_rad", "two_theta_rad", "sigma_two_theta_rad"),
@@ -51,7 +52,8 @@ class PowderView:
         (h,), (h,) [rad] and (h, 3) of the predicted rings.
     points
         One row a fitted point, columns :data:`POINT_COLUMNS`: pixels in the model frame with
-        corner origin, angles in rad, signed pseudo-strain ``1 - tan(2θ)/tan(2θ_ring)``.
+        corner origin, angles in rad, signed pseudo-strain ``1 - tan(2θ)/tan(2θ_ring)``. Where
+        there are panels, a column ``strain_before`` holds it at the best single surface.
     parameters
         One row a parameter, columns :data:`PARAMETER_COLUMNS`; status is ``refined``, ``fixed``,
         ``at bound`` or ``not determined``.
@@ -63,8 +65,9 @@ class PowderView:
         strain of each ring. Missing keys are left out of the figures.
     summary
         Known keys, strains as plain numbers: ``n``, ``mean_all``, ``median``, ``clip_mean``,
-        ``clip_rule``, ``cross_validated``, ``converged`` (bool). Any other key is a free row of
-        the table of key numbers: text, a number or a :class:`Quantity`.
+        ``clip_rule``, ``cross_validated``, ``cross_validated_single`` (the same at the best single
+        surface), ``converged`` (bool). Any other key is a free row of the table of key numbers:
+        text, a number or a :class:`Quantity`.
     cake
         (two_theta (m,) [rad], eta (k,) [rad], intensity (k, m)), bin centres, evenly spaced.
     radial
@@ -77,6 +80,8 @@ class PowderView:
         ``version, backend, threads, seed, command, inputs, date, python``, or any other key.
     truth
         Parameter name to its true value, in the unit of ``parameters``; only in simulations.
+    panels
+        Refined panels; None for a single surface.
     """
 
     title: str
@@ -96,6 +101,7 @@ class PowderView:
     warnings: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     truth: Mapping[str, float] | None = None
+    panels: PanelView | None = None
 
     def __post_init__(self) -> None:
         for name, table, wanted in (

@@ -175,12 +175,17 @@ def view(result: PowderResult) -> Any:
     }
     if result.cross_validated is not None:
         numbers["cross_validated"] = result.cross_validated.clip_mean
+    if result.cross_validated_single is not None:
+        numbers["cross_validated_single"] = result.cross_validated_single.clip_mean
     numbers["passes"] = len(result.iterations)
     numbers["rms"] = quantity(result.rms_px, None, "px")
     cake, radial = _pattern(result)
     free = [i for i, s in enumerate(result.fit.fit.sigma) if s > 0.0]
     correlation = result.fit.fit.correlation[np.ix_(free, free)]
     inputs = result.prepared.source.path
+    panels = None
+    if result.panels is not None:
+        panels = hooks.call("powder.panel_view", **vars(result.panels))
     return hooks.call(
         "powder.view",
         title="array" if inputs is None else inputs.name,
@@ -200,6 +205,7 @@ def view(result: PowderResult) -> Any:
         warnings=result.warnings,
         provenance=result.provenance(),
         truth=result.truth,
+        panels=panels,
     )
 
 

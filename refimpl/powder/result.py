@@ -21,6 +21,8 @@ from refimpl.frames import F64
 from refimpl.objective.pseudo_strain import StrainSummary, strain_summary
 from refimpl.powder.config import PowderConfig
 from refimpl.powder.observations import RingPoints
+from refimpl.powder.panel_result import PanelTable
+from refimpl.powder.panel_text import panel_lines
 from refimpl.powder.prepare import Prepared
 from refimpl.powder.refine import GeometryFit, strain_sigma
 from refimpl.units import DEG, MICROSTRAIN
@@ -128,6 +130,13 @@ class PowderResult:
         Azimuthal bins in the full circle.
     timing, cpu_timing
         Seconds by stage.
+    truth
+        Name to true value, in simulations.
+    panels
+        Refined panels; None for a single surface.
+    strain_before, cross_validated_single
+        Where there are panels: (n,) signed strain of every point at the best single surface, and
+        the held-out strain there.
     """
 
     model: TiltedFlat
@@ -155,6 +164,9 @@ class PowderResult:
     timing: Mapping[str, float] = field(default_factory=dict)
     cpu_timing: Mapping[str, float] = field(default_factory=dict)
     truth: Mapping[str, float] | None = None
+    panels: PanelTable | None = None
+    strain_before: F64 | None = None
+    cross_validated_single: StrainSummary | None = None
 
     @classmethod
     def build(
@@ -231,6 +243,7 @@ class PowderResult:
         import pandas as pd
 
         p = self.points
+        before = {} if self.strain_before is None else {"strain_before": self.strain_before}
         return pd.DataFrame(
             {
                 "ring": self.rings.number[p.ring],
@@ -250,6 +263,7 @@ class PowderResult:
                 "coverage": p.coverage,
                 "reduced_chi2": p.chi2,
                 "pixels": p.pixels,
+                **before,
             }
         )
 
@@ -296,7 +310,11 @@ class PowderResult:
         lines.append(f"strain, all points:      {self.summary}")
         if self.cross_validated is not None:
             lines.append(f"strain, cross-validated: {self.cross_validated}")
+        if self.cross_validated_single is not None:
+            lines.append(f"  the same, one surface:  {self.cross_validated_single}")
         lines.append(f"rms {self.rms_px:.4f} px over {np.count_nonzero(self.points.used)} points")
+        if self.panels is not None:
+            lines += panel_lines(self.panels)
         return lines + [f"note: {w}" for w in self.warnings]
 
     def __repr__(self) -> str:

@@ -28,7 +28,9 @@ __all__ = [
     "GAP",
     "corrected_position",
     "fixed_panel",
+    "panel_angles",
     "panel_image",
+    "panel_rotation",
     "remove_modes",
     "same_gauge",
     "shift_map",
@@ -155,7 +157,7 @@ def fixed_panel(model: TiltedFlat, panel: int) -> TiltedFlat:
     if model.panel_corrections is None:
         return model
     moves = np.array(model.panel_corrections)
-    turns = [_panel_rotation(move) for move in moves]
+    turns = [panel_rotation(move) for move in moves]
     angle = float(np.arctan2(turns[panel][1, 2], turns[panel][2, 2]))
     fast_mm, slow_mm = model.pixel_size_mm
     if angle != 0.0 and abs(fast_mm - slow_mm) > 1e-12 * fast_mm:
@@ -174,7 +176,7 @@ def fixed_panel(model: TiltedFlat, panel: int) -> TiltedFlat:
     moves[:, [_FAST, _SLOW]] = shifts - shifts[panel]
     if angle != 0.0:
         for move, turn in zip(moves, turns, strict=True):
-            move[[_THETA, _TILT_FAST, _TILT_SLOW]] = _panel_angles(rx(angle) @ turn)
+            move[[_THETA, _TILT_FAST, _TILT_SLOW]] = panel_angles(rx(angle) @ turn)
         moves[panel, _THETA] = 0.0
     lsd = model.lsd_mm + float(moves[panel, _LSD])
     p = list(model.p)
@@ -197,13 +199,13 @@ def _turned_tilts(
     return tilts_rad if angle == 0.0 else tilts_of_matrix(midas_tilt(*tilts_rad) @ rx(-angle))
 
 
-def _panel_rotation(move: F64) -> F64:
-    """(3, 3) rotation of a panel against the plane: its own angle, then its tilts."""
+def panel_rotation(move: F64) -> F64:
+    """(3, 3) rotation of a panel against the plane, MIDAS frame: its own angle, then its tilts."""
     return midas_tilt(0.0, move[_TILT_FAST], move[_TILT_SLOW]) @ rx(-move[_THETA])
 
 
-def _panel_angles(turn: F64) -> tuple[float, float, float]:
-    """d_theta, tilt_fast, tilt_slow [rad] of :func:`_panel_rotation`."""
+def panel_angles(turn: F64) -> tuple[float, float, float]:
+    """d_theta, tilt_fast, tilt_slow [rad] of :func:`panel_rotation`."""
     return (
         float(np.arctan2(turn[1, 2], turn[1, 1])),
         float(np.arctan2(-turn[2, 0], turn[0, 0])),

@@ -18,7 +18,7 @@ from refimpl.errors import GeometryError
 from refimpl.frames import F64, midas_from_lab
 from refimpl.rotations import tilts_of_matrix
 
-__all__ = ["panel_of_tilted_flat", "require_plain", "tilted_flat_from_panel"]
+__all__ = ["panel_of_tilted_flat", "require_plain", "tilted_flat_from_panel", "upright_codes"]
 
 
 def tilted_flat_from_panel(
@@ -52,7 +52,7 @@ def tilted_flat_from_panel(
     hit = np.array([lsd, 0.0, 0.0]) - origin
     beam_file = np.array([fast @ hit, slow @ hit]) / panel.pixel_size_mm
     n_fast, n_slow = panel.size_px
-    codes = _best_codes(fast, slow) if image_transform is None else tuple(image_transform)
+    codes = upright_codes(fast, slow) if image_transform is None else tuple(image_transform)
     matrix, offset = model_from_file(codes, (n_slow, n_fast))
     beam = matrix @ beam_file + offset
     right, up = matrix @ np.stack([fast, slow])  # axes of the model frame
@@ -73,8 +73,8 @@ def tilted_flat_from_panel(
     )
 
 
-def _best_codes(fast: F64, slow: F64) -> tuple[int, ...]:
-    """Codes whose model axes are nearest to right (-Y) and up (+Z) in the MIDAS frame."""
+def upright_codes(fast: F64, slow: F64) -> tuple[int, ...]:
+    """Image transform whose model axes are nearest to right (-Y) and up (+Z) in the MIDAS frame."""
 
     def fit(codes: tuple[int, ...]) -> float:
         right, up = model_from_file(codes, (1, 1))[0] @ np.stack([fast, slow])

@@ -124,6 +124,15 @@ class Bordered:
             out[at, at] += inverse[i]
         return np.where(np.outer(use, use), 0.5 * (out + out.T), 0.0)
 
+    def variances(self, use: NDArray[np.bool_]) -> F64:
+        """(p, m) variances of the blocks' parameters alone: no (k, k) matrix is made."""
+        schur, solved, _ = self._reduced(use, 0.0)
+        own = use[self.g :].reshape(len(self.blocks), -1)
+        middle = _inverse_symmetric(schur)
+        inverse = np.linalg.inv(self._damped(own, 0.0))
+        shared = np.einsum("pmk,kl,pml->pm", solved, middle, solved, optimize=True)
+        return np.where(own, np.einsum("pii->pi", inverse) + shared, 0.0)
+
     def _damped(self, own: NDArray[np.bool_], damping: float) -> F64:
         """(p, m, m) blocks; the row of a held parameter is that of the identity."""
         both = own[:, :, None] & own[:, None, :]

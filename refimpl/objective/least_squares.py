@@ -246,6 +246,7 @@ def levenberg_marquardt(
     upper: F64 | None = None,
     tolerance: float = 1e-7,
     max_evaluations: int = 200,
+    covariance: bool = True,
 ) -> FitResult:
     """Minimise a weighted sum of squares.
 
@@ -262,6 +263,9 @@ def levenberg_marquardt(
         Stop when every parameter moves by less than this part of its standard uncertainty.
     max_evaluations
         Calls of `problem`.
+    covariance
+        Whether it is wanted; with thousands of parameters it costs more than the fit. Without it
+        the result's is all 0.
 
     Raises
     ------
@@ -307,7 +311,7 @@ def levenberg_marquardt(
     return FitResult(
         names=tuple(names),
         x=x,
-        covariance=now.covariance(free & ~weak),
+        covariance=now.covariance(free & ~weak) if covariance else np.zeros((k, k)),
         n=now.n,
         cost=now.cost,
         cost_before=before,

@@ -1,175 +1,108 @@
-"""What the engines take from a checked parameter file: start, rings, options, corrections."""
+"""What a refinement of panels frees, how far, and what it knows beforehand."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refimpl.crystal.calibrants import Calibrant, calibrant_from_cell
-from refimpl.detector.corrections import fixed_panel
-from refimpl.detector.model import TiltedFlat
 from refimpl.detector.tilted_flat import PANEL_FIELDS
-from refimpl.errors import RefimplError
-from refimpl.imaging.published_bins import RingWindows, ring_windows
-from refimpl.interop.midas import tilted_flat_from_midas
-from refimpl.io.midas_params import MidasParams
-from refimpl.io.panel_files import read_corrections
-from refimpl.powder.panel_params import number_of, refuse
-from refimpl.powder.published_options import PublishedOptions
-from refimpl.powder.published_panel_options import PanelOptions
-from refimpl.powder.published_points import PublishedRings, published_rings, ring_pairs
+from refimpl.errors import ConfigError
+from refimpl.frames import F64
 
-__all__ = [
-    "PublishedSetup",
-    "calibrant_of",
-    "continued",
-    "published_setup",
-    "start_geometry",
-]
+__all__ = ["DEFAULT_PRIORS", "PANEL_GROUPS", "PanelSetup"]
 
+PANEL_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "shift": ("d_fast_px", "d_slow_px"),
+    "rotation": ("d_theta_rad",),
+    "height": ("d_lsd_mm",),
+    "tilt": ("tilt_fast_rad", "tilt_slow_rad"),
+    "p2": ("d_p2",),
+}
+"""Names of groups and the fields that they free."""
 
-def start_geometry(
-    params: MidasParams, shape: tuple[int, int], *, published_padding: bool = False
-) -> TiltedFlat:
-    """Geometry to begin at, with the boxes of the panels.
-
-    Parameters
-    ----------
-    params
-        Checked.
-    shape
-        (n_slow, n_fast) of the image as stored.
-    published_padding
-        Take BC to count from the square frame that the published program pads; it then has
-        no panels, whose boxes would count from there too.
-    """
-    start = tilted_flat_from_midas(params, shape, published_padding=published_padding)
-    if start.panel_boxes is None:
-        return start
-    return start.replace(panel_corrections=np.zeros((len(start.panel_boxes), len(PANEL_FIELDS))))
+DEFAULT_PRIORS: Mapping[str, float] = {
+    "shift": 0.5, "rotation": 2e-3, "height": 0.3, "tilt": 3e-3, "p2": 1e-4,
+}  # fmt: skip
+"""Standard deviation of each group before anything is measured [px, rad, mm, rad, 1]: modules are
+mounted to some tenths of a millimetre and a tenth of a degree. Height and tilt are those of the
+24 modules of the HEXRD composite of a Pilatus 2M (0.4-0.6 mm and 2-3 mrad rms)."""
 
 
-def continued(params: MidasParams, start: TiltedFlat) -> tuple[TiltedFlat, Path | None]:
-    """Start with the corrections of an earlier run, if its PanelShiftsFile is there.
-
-    The manual promises this; the program of that version did not do it. The panel of FixPanelID
-    is brought to zero, the others and the global parameters following it exactly.
-
-    Returns
-    -------
-    start, path
-        The path is None where there was nothing to read.
-
-    Raises
-    ------
-    FormatError
-        It is not such a file, or one of another detector.
-    """
-    name = params["PanelShiftsFile"]
-    if name is None or start.panel_boxes is None or not Path(str(name)).exists():
-        return start, None
-    path = Path(str(name))
-    moves = read_corrections(path, len(start.panel_boxes))
-    moved = start.replace(panel_corrections=moves)
-    return fixed_panel(moved, int(number_of(params, "FixPanelID"))), path
-
-
-def calibrant_of(params: MidasParams) -> Calibrant:
-    """Crystal of SpaceGroup and LatticeConstant.
-
-    Raises
-    ------
-    ConfigError
-        The cell does not fit the space group.
-    """
-    cell: Any = params["LatticeConstant"]
-    try:
-        return calibrant_from_cell("calibrant", int(number_of(params, "SpaceGroup")), cell)
-    except RefimplError as error:
-        refuse(params, "LatticeConstant", str(error))
-
-
-@dataclass(frozen=True, eq=False)
-class PublishedSetup:
-    """What a run of the published engine is given.
+@dataclass(frozen=True)
+class PanelSetup:
+    """Choices of a refinement of panels.
 
     Attributes
     ----------
-    start, rings, options, panels
-        As :func:`~refimpl.powder.published_panels.calibrate_published_panels` takes them.
+    refine
+        Groups, of :data:`PANEL_GROUPS`.
+    priors
+        Group to the standard deviation of its Gaussian prior about 0, in the unit of the group
+        (px, rad, mm, rad, 1); inf for none. Groups not named have :data:`DEFAULT_PRIORS`.
+    learn
+        Whether the widths of the priors are estimated from the panels' own spread.
+    tolerances
+        Group to the half width of a hard search range about the start; not named: none.
+    min_points
+        A panel with fewer used points is held.
     """
 
-    start: TiltedFlat
-    rings: PublishedRings
-    options: PublishedOptions
-    panels: PanelOptions
+    refine: tuple[str, ...] = ("shift", "rotation", "height", "tilt")
+    priors: Mapping[str, float] = field(default_factory=dict)
+    learn: bool = True
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    min_points: int = 5
+
+    def __post_init__(self) -> None:
+        _known("panel_refine", self.refine)
+        for name, table in (("panel_priors", self.priors), ("panel_tolerances", self.tolerances)):
+            _known(name, tuple(table))
+            if missing := [g for g in table if g not in self.refine]:
+                raise ConfigError(f"{name}: {missing[0]!r} is not refined", key=name)
+            if bad := {g: v for g, v in table.items() if not v > 0.0}:
+                raise ConfigError(f"{name}: got {bad}: expected numbers > 0", key=name)
+        if not self.refine:
+            raise ConfigError(
+                f"panel_refine is empty: expected some of {', '.join(PANEL_GROUPS)}",
+                key="panel_refine",
+            )
 
     @property
-    def tolerance_rad(self) -> float:
-        """Published TthetaTol, half the angular width of a ring's window."""
-        d, width = self.start, self.options.width_mm
-        far = np.arctan((d.rho_d_mm + width) / d.lsd_mm)
-        return float(far - np.arctan((d.rho_d_mm - width) / d.lsd_mm))
+    def groups(self) -> tuple[str, ...]:
+        """Refined groups in the order of :data:`PANEL_GROUPS`."""
+        return tuple(g for g in PANEL_GROUPS if g in self.refine)
 
-    def windows(self, detector: TiltedFlat) -> RingWindows:
-        """Windows of the rings at a geometry."""
-        return ring_windows(
-            *(self.rings.number, self.rings.two_theta_rad, detector.lsd_mm, detector.rho_d_mm),
-            *(self.options.width_mm, detector.pixel_size_mm[0], self.options.r_bin_divisions),
-        )
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """(m,) refined fields, in that order."""
+        return tuple(f for g in self.groups for f in PANEL_GROUPS[g])
 
-    def groups(self, detector: TiltedFlat) -> list[tuple[int, ...]]:
-        """Rings that are fitted together at a geometry, by position in :meth:`windows`."""
-        separation = self.options.doublet_separation_px * detector.pixel_size_mm[0]
-        return ring_pairs(self.windows(detector), separation)
+    @property
+    def columns(self) -> NDArray[np.int64]:
+        """(m,) positions of the fields in :data:`~refimpl.detector.tilted_flat.PANEL_FIELDS`."""
+        return np.array([PANEL_FIELDS.index(f) for f in self.fields], dtype=np.int64)
+
+    def spread(self, widths: Mapping[str, float]) -> F64:
+        """(m,) a number a group as one a field."""
+        return np.array([widths[g] for g in self.groups for _ in PANEL_GROUPS[g]])
+
+    def stated(self) -> dict[str, float]:
+        """Group to the prior's width as given or by default."""
+        return {g: float(self.priors.get(g, DEFAULT_PRIORS[g])) for g in self.groups}
+
+    def reach(self) -> F64:
+        """(m,) half width of the search range; inf where there is none."""
+        return self.spread({g: float(self.tolerances.get(g, np.inf)) for g in self.groups})
 
 
-def published_setup(
-    params: MidasParams,
-    shape: tuple[int, int],
-    *,
-    published_padding: bool = False,
-    published_restore: bool = False,
-    **changes: Any,
-) -> PublishedSetup:
-    """Everything that the published engine takes from a parameter file.
-
-    Parameters
-    ----------
-    params
-        Checked.
-    shape
-        (n_slow, n_fast) of the image as stored.
-    published_padding, published_restore
-        Quirks of the published program, off by default.
-    **changes
-        Of :class:`PublishedOptions`.
-
-    Raises
-    ------
-    ConfigError
-        No ring within RhoD, every ring excluded, or a range of a term that this version lacks.
-    """
-    for n in range(5, 15):
-        if f"tolP{n}" in params and number_of(params, f"tolP{n}") > 0.0:
-            refuse(
-                params, f"tolP{n}", f"tolP{n} {params[f'tolP{n}']}: the published program of this "
-                "version refines p0 to p4; leave --published out"
-            )  # fmt: skip
-    start = start_geometry(params, shape, published_padding=published_padding)
-    rings = published_rings(
-        calibrant_of(params), number_of(params, "Wavelength"), start.lsd_mm, start.rho_d_mm
-    )
-    excluded = params["RingsToExclude"]
-    rings = rings.without(tuple(excluded) if isinstance(excluded, tuple) else ())  # type: ignore[arg-type]
-    if not len(rings.number):
-        refuse(params, "RingsToExclude", "RingsToExclude leaves no ring within RhoD")
-    return PublishedSetup(
-        start,
-        rings,
-        PublishedOptions.from_params(params, **changes),
-        PanelOptions.from_params(params, published_restore=published_restore),
-    )
+def _known(name: str, groups: Sequence[str]) -> None:
+    for group in groups:
+        if group not in PANEL_GROUPS:
+            raise ConfigError(
+                f"{name}: unknown {group!r}: expected some of {', '.join(PANEL_GROUPS)}",
+                key=name,
+                got=group,
+            )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,11 @@ from refimpl.objective.simplex import minimise_simplex
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.parameters import Parameters
 
+if TYPE_CHECKING:
+    from refimpl.powder.panels import PanelSolution
+
 __all__ = ["GeometryFit", "fit_geometry", "fit_published", "point_strain", "strain_sigma"]
+__all__ += ["taper", "unexplained"]
 
 CLIP_SIGMA = 5.0
 """Points lose weight about this many of their own standard deviations: all of it at 6/5 of it,
@@ -53,6 +58,8 @@ class GeometryFit:
         (n,) points that the outlier rule left in.
     tau
         Unexplained spread of a full bin [strain].
+    panels
+        What was found of the panels (:mod:`refimpl.powder.panels`); None for a single surface.
     """
 
     fit: FitResult
@@ -61,6 +68,7 @@ class GeometryFit:
     weight: F64
     used: NDArray[np.bool_]
     tau: float
+    panels: PanelSolution | None = None
 
 
 def point_strain(points: RingPoints, rings: Rings, geometry: F64, corrections: F64) -> F64:
@@ -112,8 +120,20 @@ def _linearised(points: RingPoints, rings: Rings, p: Parameters, x: F64) -> tupl
     return 1.0 - radius / (g[0] * tangent), jacobian
 
 
-def _tau(strain: F64, sigma: F64, coverage: F64, keep: F64, free: int) -> float:
-    """Paule-Mandel: the tau for which sum strain^2/(sigma^2 + tau^2/f) = n - k; 0 if none is."""
+def unexplained(strain: F64, sigma: F64, coverage: F64, keep: F64, free: float) -> float:
+    """Spread that the fit errors do not explain, of a full bin (Paule and Mandel).
+
+    Parameters
+    ----------
+    strain, sigma, coverage, keep
+        (n,) strain, its standard uncertainty, seen part of the bin, weight of the outlier rule.
+    free
+        Number of parameters that were fitted to the points.
+
+    Returns
+    -------
+    The tau for which ``sum strain^2/(sigma^2 + tau^2/f) = n - k``; 0 if none is.
+    """
     dof = max(float(np.sum(keep)) - free, 1.0)
     square = keep * strain * strain
 
@@ -203,6 +223,7 @@ def fit_geometry(
     *,
     clip_sigma: float = CLIP_SIGMA,
     solver: str = "lm",
+    emphasis: F64 | None = None,
 ) -> GeometryFit:
     """Fit a geometry to ring points.
 
@@ -218,31 +239,34 @@ def fit_geometry(
         Iterated outlier rule, in units of a point's own standard deviation.
     solver
         ``lm`` or ``simplex``.
+    emphasis
+        (n,) factors on the points' weights; None for none.
 
     Returns
     -------
     GeometryFit
     """
+    boost = np.ones(len(points)) if emphasis is None else emphasis
     sigma, coverage = strain_sigma(points), points.coverage
     x, keep = p.start, points.used.astype(np.float64)
     strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
     # the start may be far off: a robust spread about the median, until the fit has moved
     tau = 1.4826 * float(np.median(np.abs(strain - np.median(strain[points.used]))[points.used]))
     for _ in range(30):
-        weight = keep / (sigma * sigma + tau * tau / coverage)
+        weight = boost * keep / (sigma * sigma + tau * tau / coverage)
         fit = _minimise(_problem(points, rings, p, weight), x, p, solver)
         x = fit.x
         strain = point_strain(points, rings, p.geometry(x), p.model.corrections)
         free = int(np.count_nonzero(fit.sigma))
-        new_tau = _tau(strain, sigma, coverage, keep, free)
+        new_tau = unexplained(strain, sigma, coverage, keep, free)
         spread = np.sqrt(sigma * sigma + new_tau * new_tau / coverage)
-        new_keep = np.where(points.used, _taper(np.abs(strain) / (clip_sigma * spread)), 0.0)
+        new_keep = np.where(points.used, taper(np.abs(strain) / (clip_sigma * spread)), 0.0)
         change = float(np.max(np.abs(new_keep - keep), initial=0.0))
         settled = change < 1e-3 and abs(new_tau - tau) <= 1e-4 * tau
         tau, keep = new_tau, new_keep
         if settled:
             break
-    weight = keep / (sigma * sigma + tau * tau / coverage)
+    weight = boost * keep / (sigma * sigma + tau * tau / coverage)
     clusters = _clusters(points, keep > 0.0, len(p))
     if clusters is not None and tau > float(np.median(sigma[keep > 0.0])):
         covariance = _clustered_covariance(points, rings, p, fit, weight, clusters)
@@ -300,7 +324,7 @@ def _clustered_covariance(
     return out
 
 
-def _taper(distance: F64) -> F64:
+def taper(distance: F64) -> F64:
     """Weight 1 up to 0.8, 0 from 1.2, a smooth half cosine between."""
     part = np.clip((distance - 0.8) / 0.4, 0.0, 1.0)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * part))

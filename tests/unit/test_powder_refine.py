@@ -14,11 +14,11 @@ from refimpl.powder.parameters import parameters
 from refimpl.powder.refine import (
     CLIP_SIGMA,
     _linearised,
-    _taper,
     fit_geometry,
     fit_published,
     point_strain,
     strain_sigma,
+    taper,
 )
 from refimpl.testing.recovery import chi_square_interval
 
@@ -163,10 +163,10 @@ def test_points_marked_unused_never_come_in() -> None:
     np.testing.assert_allclose(fit.fit.x, only.fit.x, rtol=1e-9)
 
 
-def test_the_taper() -> None:
+def test_thetaper() -> None:
     distance = np.array([0.0, 0.8, 0.9, 1.0, 1.1, 1.2, 9.0])
     expected = [1.0, 1.0, 0.5 + np.sqrt(0.125), 0.5, 0.5 - np.sqrt(0.125), 0.0, 0.0]
-    np.testing.assert_allclose(_taper(distance), expected, atol=1e-15)
+    np.testing.assert_allclose(taper(distance), expected, atol=1e-15)
     assert CLIP_SIGMA == 5.0
 
 

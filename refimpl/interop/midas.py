@@ -20,7 +20,13 @@ from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import I64, PIXEL_CENTRE
 from refimpl.units import DEG, UM
 
-__all__ = ["midas_from_tilted_flat", "panel_boxes", "panel_grid", "tilted_flat_from_midas"]
+__all__ = [
+    "midas_from_tilted_flat",
+    "padding_px",
+    "panel_boxes",
+    "panel_grid",
+    "tilted_flat_from_midas",
+]
 
 
 def tilted_flat_from_midas(
@@ -58,7 +64,7 @@ def tilted_flat_from_midas(
     codes = _codes(params.get("ImTransOpt"))
     centre = np.array(params["BC"], dtype=np.float64) + PIXEL_CENTRE
     if published_padding:
-        centre = centre - _padding(codes, stored)
+        centre = centre - padding_px(codes, stored)
     size = float(params["px"]) * UM
     return TiltedFlat(
         shape=transformed_shape(codes, stored),
@@ -90,7 +96,7 @@ def _codes(value: Any) -> tuple[int, ...]:
     return tuple(code for code in codes if code != 0)
 
 
-def _padding(codes: tuple[int, ...], stored: tuple[int, int]) -> np.ndarray[Any, Any]:
+def padding_px(codes: tuple[int, ...], stored: tuple[int, int]) -> np.ndarray[Any, Any]:
     """(fast, slow) of the image's corner in the square frame after the transforms [px]."""
     side = max(stored)
     matrix, offset = model_from_file(codes, (side, side))

@@ -7,7 +7,7 @@ ours; from it come the published table of points, the block of mean values and p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +100,7 @@ class PanelFigures:
         varied = np.zeros(panels, dtype=bool)
         if result.panels is not None:
             active = [name in result.panels.refined for name in CORRECTION_FIELDS[2:]]
-            varied = (~result.panels.held[:, active]).any(axis=1)
+            varied = np.asarray((~result.panels.held[:, active]).any(axis=1))
         figures = published_strain(strain, mult_factor, outlier_iterations)
         return cls(
             *(start, detector, points.fast_px, points.slow_px),
@@ -114,6 +114,10 @@ class PanelFigures:
             std_strain=figures.std_strain,
             order=order,
         )
+
+    def at(self, detector: TiltedFlat) -> PanelFigures:
+        """Copy told by another detector that maps every panel alike (``fixed_panel``)."""
+        return replace(self, detector=detector)
 
     @property
     def counts(self) -> I64:
@@ -147,7 +151,7 @@ class PanelFigures:
 
     def corr_table(self) -> CorrTable:
         """Table of points: at the result, at the start, and the corrected positions."""
-        ends = [self._at(detector) for detector in (self.detector, self.start)]
+        ends = [self._coordinates(detector) for detector in (self.detector, self.start)]
         y_px, z_px = self._moved()
         return CorrTable(
             *ends[0],
@@ -159,7 +163,7 @@ class PanelFigures:
             self.ring,
         )
 
-    def _at(self, detector: TiltedFlat) -> tuple[F64, F64, F64]:
+    def _coordinates(self, detector: TiltedFlat) -> tuple[F64, F64, F64]:
         """Eta [deg], absolute strain and radius [um] at a geometry.
 
         The published radius is the one on the plane at the distance of the panel.

@@ -1,4 +1,4 @@
-"""Twin of accumulate_normal in refimpl/objective/least_squares.py."""
+"""Twins of accumulate_normal and accumulate_blocks in refimpl/objective/least_squares.py."""
 
 import numpy as np
 
@@ -49,3 +49,39 @@ def accumulate_normal(
         for b in range(a):
             t[b, a] = t[a, b]
     return float(t[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
+
+
+cdef void block_sum(
+    const double[::1] r, const double[:, ::1] j, const double[::1] w, Py_ssize_t first,
+    Py_ssize_t last, double* part, double* out
+) noexcept nogil:
+    """Whole matrix of one block's rows, chunk by chunk; ``part`` is room for a chunk's."""
+    cdef Py_ssize_t k1 = j.shape[1] + 1, a, b, start = first
+    for a in range(k1 * k1):
+        out[a] = 0.0
+    while start < last:
+        chunk_sum(r, j, w, start, min(start + CHUNK, last), part)
+        for a in range(k1):
+            for b in range(a + 1):
+                out[a * k1 + b] = out[a * k1 + b] + part[a * k1 + b]
+        start += CHUNK
+    for a in range(k1):
+        for b in range(a):
+            out[b * k1 + a] = out[a * k1 + b]
+
+
+def accumulate_blocks(
+    const double[::1] residual,      # IN (n)
+    const double[:, ::1] jacobian,   # IN (n, k)
+    const double[::1] weight,        # IN (n)
+    const long long[::1] first,      # IN (q)
+    int threads=1,
+):
+    """Return (q - 1, k + 1, k + 1); see the definition."""
+    cdef Py_ssize_t p = max(first.shape[0] - 1, 0), k1 = jacobian.shape[1] + 1, i
+    out = np.zeros((p, k1, k1))
+    work = np.empty((p, k1, k1))
+    cdef double[:, :, ::1] o = out, wk = work
+    for i in prange(p, nogil=True, num_threads=threads if p > 64 else 1, schedule="static"):
+        block_sum(residual, jacobian, weight, first[i], first[i + 1], &wk[i, 0, 0], &o[i, 0, 0])
+    return out

@@ -71,11 +71,10 @@ class Bordered:
         """Parameters that are not determined: first within each block, then in the border."""
         weak = np.zeros(len(free), dtype=bool)
         own = free[self.g :].reshape(len(self.blocks), -1)
-        for i, block in enumerate(self.blocks):
-            if np.any(own[i]):
-                lost, _ = weakest(block, own[i])
-                at = self.g + i * own.shape[1]
-                weak[at : at + own.shape[1]] = lost
+        for i in np.flatnonzero(self._doubtful(own)):
+            lost, _ = weakest(self.blocks[i], own[i])
+            at = self.g + i * own.shape[1]
+            weak[at : at + own.shape[1]] = lost
         use = free & ~weak
         schur, _, _ = self._reduced(use, 0.0)
         g = self.g
@@ -123,6 +122,15 @@ class Bordered:
             at = slice(g + i * m, g + (i + 1) * m)
             out[at, at] += inverse[i]
         return np.where(np.outer(use, use), 0.5 * (out + out.T), 0.0)
+
+    def _doubtful(self, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(p,) blocks that may not determine what they have; all at once, as most do."""
+        blocks = self._damped(own, 0.0)
+        diagonal = np.einsum("pii->pi", blocks)
+        scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        values = np.linalg.eigvalsh(blocks * scale[:, :, None] * scale[:, None, :])
+        poor = values[:, 0] <= 2.0 * UNDETERMINED * values[:, -1]
+        return np.asarray(np.any(own, axis=1) & (poor | np.any(own & ~(diagonal > 0.0), axis=1)))
 
     def variances(self, use: NDArray[np.bool_]) -> F64:
         """(p, m) variances of the blocks' parameters alone: no (k, k) matrix is made."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from refimpl.dispatch import twin
 from refimpl.errors import ConfigError
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 
-__all__ = ["CHUNK", "UNDETERMINED", "FitResult", "Linearised", "Normal", "accumulate_normal"]
-__all__ += ["levenberg_marquardt", "weakest"]
+__all__ = ["CHUNK", "UNDETERMINED", "FitResult", "Linearised", "Normal", "accumulate_blocks"]
+__all__ += ["accumulate_normal", "levenberg_marquardt", "weakest"]
 
 CHUNK = 256
 """Rows that are summed one after another; chunk sums are added in order."""
@@ -53,6 +53,36 @@ def accumulate_normal(residual: F64, jacobian: F64, weight: F64) -> tuple[float,
     Sums run over chunks of :data:`CHUNK` rows, each row after row; the chunk sums are added in
     order. So they do not depend on the number of threads.
     """
+    total = _chunked(residual, jacobian, weight)
+    return float(total[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
+
+
+@twin("arithmetic", residual="f8 n", jacobian="f8 n,k", weight="f8 n", first="i8 q")
+def accumulate_blocks(residual: F64, jacobian: F64, weight: F64, first: I64) -> F64:
+    """Normal matrices of consecutive blocks of rows, as :func:`accumulate_normal` would sum them.
+
+    Parameters
+    ----------
+    residual, jacobian, weight
+        (n,), (n, k), (n,).
+    first
+        (q,) rising from 0 to n at most: block i is the rows ``first[i]`` to ``first[i + 1]``.
+
+    Returns
+    -------
+    (q - 1, k + 1, k + 1) ``[r J]^T W [r J]`` of each block: its first element is the cost, the
+    rest of its first column the gradient.
+    """
+    p, k = max(len(first) - 1, 0), jacobian.shape[1]
+    out = np.zeros((p, k + 1, k + 1))
+    for i in range(p):
+        rows = slice(first[i], first[i + 1])
+        out[i] = _chunked(residual[rows], jacobian[rows], weight[rows])
+    return out
+
+
+def _chunked(residual: F64, jacobian: F64, weight: F64) -> F64:
+    """(k + 1, k + 1) [r J]^T W [r J], chunk sums added in order."""
     n, k = jacobian.shape
     weighted = weight[:, None] * np.hstack([residual[:, None], jacobian])
     right = np.hstack([residual[:, None], jacobian])
@@ -63,9 +93,7 @@ def accumulate_normal(residual: F64, jacobian: F64, weight: F64) -> tuple[float,
         # accumulate adds row after row from 0, where sum() would add pairwise
         start = np.zeros((1, k + 1, k + 1))
         total = total + np.add.accumulate(np.concatenate([start, terms]), axis=0)[-1]
-    lower = np.tril(total)
-    total = lower + np.tril(total, -1).T
-    return float(total[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
+    return np.asarray(np.tril(total) + np.tril(total, -1).T)
 
 
 class Linearised(Protocol):
@@ -247,6 +275,7 @@ def levenberg_marquardt(
     tolerance: float = 1e-7,
     max_evaluations: int = 200,
     covariance: bool = True,
+    damping: float = 1e-3,
 ) -> FitResult:
     """Minimise a weighted sum of squares.
 
@@ -266,6 +295,8 @@ def levenberg_marquardt(
     covariance
         Whether it is wanted; with thousands of parameters it costs more than the fit. Without it
         the result's is all 0.
+    damping
+        Of the first step, relative to the curvature.
 
     Raises
     ------
@@ -282,7 +313,7 @@ def levenberg_marquardt(
     now = problem(x)
     if not np.isfinite(now.cost):
         raise ConfigError("levenberg_marquardt: the cost is not finite at the start values")
-    before, history, damping, evaluations = now.cost, [now.cost], 1e-3, 1
+    before, history, evaluations = now.cost, [now.cost], 1
     reason = f"stopped after {max_evaluations} evaluations"
     while evaluations < max_evaluations:
         free = _free(now, x, lower, upper)

@@ -28,7 +28,7 @@ from refimpl.detector.tilted_flat import JACOBIAN_FIELDS, ring_jacobian
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.objective.bordered import Bordered
-from refimpl.objective.least_squares import FitResult, accumulate_normal, levenberg_marquardt
+from refimpl.objective.least_squares import FitResult, accumulate_blocks, levenberg_marquardt
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.panel_gauge import gauge
 from refimpl.powder.panel_setup import PANEL_GROUPS, PanelSetup
@@ -155,19 +155,11 @@ class _Problem:
         """Arrow-shaped normal equations, priors included."""
         g, m = self.g, len(self.setup.fields)
         strain, jacobian = self.linearised(x)
-        cost, border, gradient = 0.0, np.zeros((g, g)), np.zeros(g)
-        cross, blocks = np.zeros((self.p, g, m)), np.zeros((self.p, m, m))
-        slopes = np.zeros((self.p, m))
-        for i in range(self.p):
-            mine = slice(self.first[i], self.first[i + 1])
-            if mine.start == mine.stop:
-                continue
-            part, down, h = accumulate_normal(strain[mine], jacobian[mine], weight[mine])
-            cost += part
-            gradient += down[:g]
-            slopes[i] = down[g:]
-            border += h[:g, :g]
-            cross[i], blocks[i] = h[:g, g:], h[g:, g:]
+        sums = accumulate_blocks(strain, jacobian, weight, self.first)
+        cost, gradient = float(np.sum(sums[:, 0, 0])), np.sum(sums[:, 1 : 1 + g, 0], axis=0)
+        border = np.sum(sums[:, 1 : 1 + g, 1 : 1 + g], axis=0)
+        cross = sums[:, 1 : 1 + g, 1 + g :].copy()
+        blocks, slopes = sums[:, 1 + g :, 1 + g :].copy(), sums[:, 1 + g :, 0].copy()
         own = x[g:].reshape(self.p, m)
         cost += float(np.sum(precision * own * own))
         np.einsum("pii->pi", blocks)[...] += precision
@@ -316,7 +308,13 @@ class _State:
             return problem.normal(x, weight, precision, rows)
 
         self.fit = levenberg_marquardt(
-            call, start, problem.names, lower=low, upper=high, covariance=full
+            call,
+            start,
+            problem.names,
+            lower=low,
+            upper=high,
+            covariance=full,
+            damping=1e-9,
         )
         self.x = self.fit.x
         normal = call(self.x)

@@ -18,3 +18,10 @@ def _linear_problem(rng: np.random.Generator, n: int) -> Arguments:
         "jacobian": rng.normal(size=(n, 4)) * np.array([1e-6, 1.0, 1e3, 1e6]),
         "weight": rng.uniform(0.0, 2.0, n),
     }
+
+
+@strategy("least_squares.accumulate_blocks", chunk=(256, 65 * 256))
+def _blocks(rng: np.random.Generator, n: int) -> Arguments:
+    # blocks of any size, empty ones among them; more than 64 of them where there is room
+    inner = np.sort(rng.integers(0, n + 1, min(80, n)))
+    return _linear_problem(rng, n) | {"first": np.array([0, *inner, n], dtype=np.int64)}

@@ -20,6 +20,7 @@ from refimpl.detector.panel_grid import named_grid
 from refimpl.interop.hexrd import detector_from_hexrd, read_hexrd
 from refimpl.interop.midas import panel_grid
 from refimpl.interop.panels import tilted_flat_from_panels
+from refimpl.io.images import read
 from refimpl.io.midas_params import read_params
 from refimpl.io.panel_files import (
     read_corrections,
@@ -27,6 +28,7 @@ from refimpl.io.panel_files import (
     write_corrections,
     write_shifts_tif,
 )
+from refimpl.io.panel_grids import resolve_grid
 
 RealData = Callable[[str], Path]
 GRID = named_grid("pilatus2m-half")
@@ -134,3 +136,18 @@ def test_the_published_composite_as_one_model(real_data: RealData) -> None:
     # HEXRD's panels one by one: 1.5 mm high and 25 mrad tilted where its rings say little
     assert np.abs(model.panel_corrections[:, 3]).max() == pytest.approx(1.477, abs=1e-3)
     assert 739.5 < model.lsd_mm < 739.8
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        ("pilatus2m-ceria-hexrd/ceria_50x30_740mm_000005_Pilatus2M.hdf5", "pilatus2m-half"),  # CdTe
+        ("pilatus1m-ceria-cpf/CeO2_Pil207_E30_2Nov2016_001.tif", "pilatus1m"),  # silicon
+    ],
+)
+def test_named_grids_are_what_real_frames_show(real_data: RealData, frame: str, name: str) -> None:
+    image = read(real_data(frame), transforms=(2,))
+    shape = image.data.shape
+    found, description = resolve_grid("auto", shape, usable=~np.asarray(image.mask))
+    np.testing.assert_array_equal(found, resolve_grid(name, shape)[0])
+    assert description == f"auto: {len(found)} panels between fully masked rows and columns"

@@ -88,7 +88,7 @@ def shift_map(boxes: I64, corrections: F64, shape: tuple[int, int]) -> F32:
     (n_slow, n_fast) [px] sqrt((dY + rotDY)^2 + (dZ + rotDZ)^2); -1 in gaps.
     """
     image = np.full(shape, GAP, dtype=np.float32)
-    for box, correction in reversed(list(zip(boxes, corrections, strict=True))):
+    for box, correction in zip(boxes, corrections, strict=True):
         fast, slow = np.arange(box[0], box[2]) + 0.5, (np.arange(box[1], box[3]) + 0.5)[:, None]
         moved = corrected_position(fast, slow, box, correction)
         image[box[1] : box[3], box[0] : box[2]] = np.hypot(moved[0] - fast, moved[1] - slow)
@@ -108,7 +108,7 @@ def panel_image(boxes: I64, values: F64, shape: tuple[int, int]) -> F32:
         (n_slow, n_fast) of the image in the model frame.
     """
     image = np.full(shape, GAP, dtype=np.float32)
-    for box, value in reversed(list(zip(boxes, values, strict=True))):
+    for box, value in zip(boxes, values, strict=True):
         image[box[1] : box[3], box[0] : box[2]] = GAP if np.isnan(value) else value
     return image
 

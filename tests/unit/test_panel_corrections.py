@@ -234,6 +234,14 @@ def test_weights_and_growth() -> None:
     assert turn[0] != 0.0
 
 
+def test_a_detector_turned_as_a_whole_has_no_shifts_and_no_turns() -> None:
+    turn = 1e-3
+    moves = np.zeros((12, 7))
+    moves[:, :2] = turn * modes((300.0, -40.0))[2]
+    moves[:, 2] = turn
+    np.testing.assert_allclose(remove_modes(BOXES, moves), 0.0, atol=1e-13)
+
+
 def test_panels_without_rotation_keep_none() -> None:
     moves = moves_of(9)
     moves[:, 2] = 0.0

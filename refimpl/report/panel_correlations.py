@@ -17,7 +17,7 @@ from refimpl.report.panel_view import PanelView
 from refimpl.report.pictures import place
 from refimpl.report.view import PowderView
 
-__all__ = ["panel_correlations"]
+__all__ = ["panel_correlations", "strongest"]
 
 _WIDTH_IN = 9.6
 
@@ -51,7 +51,7 @@ def _draw_matrix(ax: Axes, matrix: F64) -> AxesImage:
     """Lower triangle of correlations; the diagonal says nothing."""
     k = len(matrix)
     lower = np.where(np.tril(np.ones((k, k), dtype=bool), -1), matrix, np.nan)
-    small, factor = _strongest(lower)
+    small, factor = strongest(lower)
     end = len(small) * factor - 0.5
     picture = ax.imshow(
         np.ma.masked_invalid(small),
@@ -64,7 +64,7 @@ def _draw_matrix(ax: Axes, matrix: F64) -> AxesImage:
     return picture
 
 
-def _strongest(matrix: F64, limit: int = 600) -> tuple[F64, int]:
+def strongest(matrix: F64, limit: int = 600) -> tuple[F64, int]:
     """Shrink a matrix by a whole factor, keeping the strongest value of each block.
 
     There are fewer dots on paper than parameters; without this a single strong pair is lost.
@@ -115,12 +115,11 @@ def _draw_global(
     turn: dict[str, Any] = {"rotation": 45, "ha": "right"} if len(kinds) > 4 else {}
     low.set_xticks(range(len(kinds)), [name for name, _ in kinds], fontsize=8.0, **turn)
     low.set_yticks(range(g), names, fontsize=size)
-    if g <= 8:
-        for i in range(g):
-            for j in range(i):
-                _write(small, j, i, matrix[top[i], top[j]])
-            for j in range(len(kinds)):
-                _write(low, j, i, peak[i, j])
+    for i in range(g):
+        for j in range(i if g <= 8 else 0):
+            _write(small, j, i, matrix[top[i], top[j]], signed=True)
+        for j in range(len(kinds) if g <= 20 else 0):
+            _write(low, j, i, peak[i, j], signed=False)
 
 
 def _short(name: str) -> str:
@@ -131,9 +130,14 @@ def _short(name: str) -> str:
     return text
 
 
-def _write(ax: Axes, x: int, y: int, value: float) -> None:
-    dark = abs(value) > 0.5 and value < 0.0
+def _write(ax: Axes, x: int, y: int, value: float, *, signed: bool) -> None:
+    """Write a correlation in its cell; only the signed scale has colours that are dark."""
+    if not np.isfinite(value):
+        return
     ax.text(
-        x, y, f"{value:.2f}".replace("-", "−"),
-        ha="center", va="center", fontsize=7.0, color="#ffffff" if dark else style.INK,
-    )  # fmt: skip
+        *(x, y, f"{value:.2f}".replace("-", "−")),
+        ha="center",
+        va="center",
+        fontsize=6.5,
+        color="#ffffff" if signed and abs(value) > 0.5 else style.INK,
+    )

@@ -183,8 +183,8 @@ def panel_coverage(view: PowderView) -> Figure:
     with style.styled():
         wide, tall = picture_size(view, 3.9, 4.6)
         height = max(tall, 3.4)
-        figure = style.new_figure(_WIDTH_IN, height + _BELOW + _ABOVE + 0.55)
-        base = _BELOW + 0.55
+        figure = style.new_figure(_WIDTH_IN, height + _BELOW + _ABOVE + 0.65)
+        base = _BELOW + 0.65
         ax = place(figure, _LEFT, base + height - tall, wide, tall)
         frame_detector(ax, view)
         style.title(ax, "Points per panel")

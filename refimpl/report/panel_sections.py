@@ -33,14 +33,12 @@ def tiles(view: PowderView) -> str:
     both = f"{microstrain(single).removesuffix(' µε')} → {microstrain(held)}"
     before, after = verdict.panel_gain(view)
     fitted = f"{microstrain(before).removesuffix(' µε')} → {microstrain(after)}"
-    points = panels.points
-    few = f"fewest {count(points.min(initial=0))}" if len(points) else ""
     return page.tiles(
         [
             ("Panels refined", f"{len(free)} of {len(panels)}", _kinds(panels)),
             ("Shift in the plane (px)", shift, largest),
             ("Held-out |strain|", both, "single surface → panels"),
-            ("Mean |strain|, fitted points", fitted, f"single surface → panels; {few} a panel"),
+            ("Mean |strain|, fitted points", fitted, "single surface → panels"),
         ]
     )
 

@@ -17,7 +17,15 @@ from refimpl.report.pictures import draw_overlay, draw_residual_map
 from refimpl.report.plots import draw_histogram, draw_strain
 from refimpl.report.view import PanelView, PowderView, Quantity
 
-__all__ = ["PanelView", "PowderView", "Quantity", "figures", "overview", "write_report"]
+__all__ = [
+    "PanelView",
+    "PowderView",
+    "Quantity",
+    "figure_names",
+    "figures",
+    "overview",
+    "write_report",
+]
 
 
 class _Entry(NamedTuple):
@@ -135,8 +143,8 @@ _RESIDUALS = (
 _ALL = _FIGURES | _PANEL_FIGURES
 
 
-def figures(view: PowderView) -> dict[str, Figure]:
-    """Every figure that the view has data for, by name, in the order of the page."""
+def figure_names(view: PowderView) -> list[str]:
+    """Names of the figures that the view has data for, in the order of the page."""
     panels = view.panels
     skipped = {
         "cake": view.cake is None,
@@ -146,13 +154,17 @@ def figures(view: PowderView) -> dict[str, Figure]:
     if panels is None:
         skipped |= dict.fromkeys(_PANEL_FIGURES, True)
     else:
-        shifted = {"d_fast_px", "d_slow_px"} & set(panels.shown)
-        skipped["panel_shifts"] = not shifted
+        skipped["panel_shifts"] = not {"d_fast_px", "d_slow_px"} & set(panels.shown)
         skipped["panel_fields"] = not panels.shown
         skipped["panel_residuals"] = "strain_before" not in view.points or view.used.empty
         skipped["panel_correlations"] = len(panels.correlation_names) < 2
         skipped["correlations"] |= not skipped["panel_correlations"]  # it has them all
-    return {name: e.draw(view) for name, e in _ALL.items() if not skipped.get(name, False)}
+    return [name for name in _ALL if not skipped.get(name, False)]
+
+
+def figures(view: PowderView) -> dict[str, Figure]:
+    """Every figure that the view has data for, by name, in the order of the page."""
+    return {name: _ALL[name].draw(view) for name in figure_names(view)}
 
 
 def overview(view: PowderView) -> Figure:

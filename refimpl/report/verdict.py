@@ -97,11 +97,10 @@ def strong_pairs(view: PowderView) -> list[tuple[str, str, float]]:
     if view.correlations is None:
         return []
     matrix, names = np.asarray(view.correlations[0], dtype=float), view.correlations[1]
+    strong = np.abs(np.tril(np.nan_to_num(matrix), -1)) > CORRELATED
     pairs = [
         (parameter(names[i])[0], parameter(names[j])[0], float(matrix[i, j]))
-        for i in range(len(names))
-        for j in range(i)
-        if np.isfinite(matrix[i, j]) and abs(matrix[i, j]) > CORRELATED
+        for i, j in zip(*np.nonzero(strong), strict=True)
     ]
     return sorted(pairs, key=lambda pair: -abs(pair[2]))
 

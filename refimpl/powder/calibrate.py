@@ -1,8 +1,8 @@
 """The calibration itself: image in, geometry with uncertainties out, by one documented call.
 
-Passes of extraction and fit follow each other until the parameters stand still: the peaks are
-always sought where the last geometry says they are, on true arcs. There is a cap on the passes
-and an exit where they no longer gain anything; the published loop has neither.
+Passes of extraction and fit follow each other until the parameters stand still
+(:mod:`refimpl.powder.passes`): first those of one surface, then, where asked for, those of the
+surface with all of its panels.
 """
 
 from __future__ import annotations
@@ -21,43 +21,27 @@ from refimpl.crystal.calibrants import calibrant
 from refimpl.crystal.rings import Rings, rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.dispatch import current_backend, resolve_threads
-from refimpl.errors import ConfigError, ConvergenceError, NoRingsError
-from refimpl.frames import F64, I64
+from refimpl.errors import ConfigError, NoRingsError
 from refimpl.io.image import Image
-from refimpl.objective.pseudo_strain import strain_summary
-from refimpl.powder.automatic import WIDEST_ANGLE, automatic_start, doubts, polarisation
+from refimpl.powder.automatic import WIDEST_ANGLE, automatic_start, doubts
 from refimpl.powder.config import PowderConfig, config_from
 from refimpl.powder.grow import N_ETA, Grown, RingsAt, reach, ring_widths
-from refimpl.powder.observations import (
-    RingPoints,
-    RingProfiles,
-    estimate_relative_noise,
-    observe,
-)
+from refimpl.powder.observations import RingPoints, RingProfiles, estimate_relative_noise
 from refimpl.powder.orient import find_transform
+from refimpl.powder.panel_passes import add_panels, fit_surface, halves, panel_setup, with_panels
 from refimpl.powder.parameters import Parameters, parameters
+from refimpl.powder.passes import Lines, Passes, run_passes
 from refimpl.powder.prepare import Prepared, prepare, read_source
-from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published
-from refimpl.powder.result import Iteration, PowderResult
-from refimpl.powder.windows import ring_groups
+from refimpl.powder.refine import GeometryFit
+from refimpl.powder.result import PowderResult
 
 __all__ = ["automatic_start", "calibrate"]
-
-SETTLE = 2
-"""Passes in which the widths of the rings, hence the windows, and the noise still change."""
-
-STANDS_STILL = 0.02
-"""The passes have converged when no parameter moves by more than this part of its uncertainty."""
 
 FINEST_DEG, WIDEST_DEG = 2.0, 10.0
 """Range of the azimuthal bin where none is asked for [degrees]."""
 
 WEAK_CENTRE = 0.05
 """Wanted uncertainty of a peak's centre, in its widths."""
-
-PATIENCE = 6
-"""Passes after which moves of a tenth of the uncertainty count as standing still (pixels at the
-edge of a window may come and go for ever), and passes without gain after which there is no hope."""
 
 Progress = Callable[[str, float], None]
 
@@ -98,7 +82,7 @@ def calibrate(
     **settings
         Any setting of :class:`refimpl.powder.config.PowderConfig` by name, among them
         ``wavelength_angstrom`` and ``pixel_size_mm`` (both needed), ``calibrant``,
-        ``lattice_parameter_angstrom``, ``refine``, ``eta_bin_deg``.
+        ``lattice_parameter_angstrom``, ``refine``, ``eta_bin_deg``, ``panels_grid``.
 
     Returns
     -------
@@ -141,7 +125,7 @@ def calibrate(
         notes.append(found_way.sentence())
         start = geometry.replace(image_transform=found_way.transform)
         settled = config_from({"image_transform": found_way.transform}, base=settled)
-    prepared = prepare(source, settled)
+    prepared = prepare(source, settled, None if start is None else start.panel_boxes)
     clock.stop("reading")
     tell("finding rings", 0.05)
     try:
@@ -152,7 +136,7 @@ def calibrate(
         raise NoRingsError(str(exc), path=source.path) from exc
     notes += doubts(grown, settled)
     clock.stop("automatic start")
-    result = _refined(prepared, settled, grown, found, everything, threads, tell, clock)
+    result = _refined(prepared, settled, grown, found, everything, start, threads, tell, clock)
     return replace(result, warnings=(*notes, *result.warnings))
 
 
@@ -177,6 +161,13 @@ def _check_names(config: PowderConfig) -> None:
     """Refuse what could only be found wrong after minutes of work."""
     probe = TiltedFlat((10, 10), config.detector.pixel_size_mm, 1.0, (5.0, 5.0), p=config.start.p)
     parameters(probe, config.calibrate.refine, config.calibrate.tolerances)
+    setup = panel_setup(config)
+    if setup is not None and config.calibrate.solver != "lm":
+        raise ConfigError(
+            f"solver {config.calibrate.solver!r} with panels: expected 'lm'; the published "
+            "Nelder-Mead with panels is refimpl powder panels --published",
+            key="solver",
+        )
     if config.calibrate.objective == "published" and config.calibrate.solver != "simplex":
         raise ConfigError(
             "objective 'published' is an L1 sum: it needs solver 'simplex'", key="solver"
@@ -189,88 +180,56 @@ def _refined(
     grown: Grown,
     found: Rings,
     everything: Rings,
+    start: TiltedFlat | None,
     threads: int | None,
     tell: Progress,
     clock: _Clock,
 ) -> PowderResult:
-    """Passes of extraction and fit until the parameters stand still."""
-    frame, c = prepared.frame, config.calibrate
-    n_eta = _eta_bins(c.eta_bin_deg, grown)
+    """Passes until the parameters stand still: of one surface, then with its panels."""
+    n_eta = _eta_bins(config.calibrate.eta_bin_deg, grown)
     model = grown.model
-    if config.detector.rho_d_mm is not None:
-        model = model.replace(rho_d_mm=config.detector.rho_d_mm)
-    else:
-        model = model.replace(rho_d_mm=model.farthest_corner_mm())
+    rho_d = config.detector.rho_d_mm
+    model = model.replace(rho_d_mm=model.farthest_corner_mm() if rho_d is None else rho_d)
     found = RingsAt(everything)(reach(model))
-    fwhm = ring_widths(grown.points, len(found), np.full(len(found), np.median(grown.fwhm_rad)))
-    free = parameters(model, c.refine, c.tolerances)
-    excluded = np.isin(found.number, config.calibrant.exclude_rings)
-    iterations: list[Iteration] = []
-    best: tuple[float, GeometryFit, RingPoints, int] | None = None
-    lasting: I64 | None = None
-    profiles = RingProfiles.of(grown.points, found)
-    converged, reason = False, f"stopped after {c.max_iterations} passes"
+    free = parameters(model, config.calibrate.refine, config.calibrate.tolerances)
+    lines = Lines(
+        ring_widths(grown.points, len(found), np.full(len(found), np.median(grown.fwhm_rad))),
+        RingProfiles.of(grown.points, found),
+        np.isin(found.number, config.calibrant.exclude_rings),
+    )
+    frame = prepared.frame
     frame = replace(frame, relative_noise=estimate_relative_noise(frame, grown.points))
-    for turn in range(1, c.max_iterations + 1):
-        tell(f"pass {turn}", min(0.1 + 0.15 * turn, 0.9))
-        half = np.maximum(c.window_fwhm * fwhm, 4.0 * min(model.pixel_size_mm) / model.lsd_mm)
-        groups = ring_groups(found.two_theta_rad, fwhm, half, ~excluded)
-        points = observe(
-            frame, model, found, groups, n_eta,
-            polarisation=polarisation(config), least_coverage=c.least_coverage,
-            least_snr=c.least_snr, profiles=profiles, threads=threads,
+
+    def stage(name: str, turn: int) -> None:
+        clock.stop(name)
+        if name == "geometry":
+            tell(f"pass {turn}", min(0.1 + 0.15 * turn, 0.9))
+
+    def surface(points: RingPoints, free: Parameters, last: GeometryFit | None) -> GeometryFit:
+        return fit_surface(points, found, free, config)
+
+    least = len(free) + 3
+    passes = run_passes(
+        frame, config, found, free, lines, surface, n_eta=n_eta, least_points=least, stage=stage,
+        threads=threads,
+    )  # fmt: skip
+    single: Passes | None = None
+    setup = panel_setup(config)
+    if setup is not None:
+        single = passes
+        passes = with_panels(
+            single, prepared, config, found, free, setup, start, n_eta=n_eta, stage=stage,
+            threads=threads,
         )  # fmt: skip
-        points = points.with_used(points.used & ~excluded[points.ring])
-        if turn >= SETTLE:
-            # a point at the edge of a rule may come and go with every pass: once gone it stays out
-            lasting = points.key if lasting is None else np.intersect1d(lasting, points.key)
-            points = points.with_used(points.used & np.isin(points.key, lasting))
-        clock.stop("peaks")
-        if np.count_nonzero(points.used) < len(free) + 3:
-            raise ConvergenceError(
-                f"only {np.count_nonzero(points.used)} ring points for {len(free)} parameters: "
-                "the rings are too weak or too few"
-            )
-        fit = _fit(points, found, free, config)
-        if turn <= SETTLE:  # then the windows stand still, so that the passes can
-            kept = points.with_used(fit.used)
-            profiles = RingProfiles.of(kept, found)
-            fwhm = ring_widths(kept, len(found), fwhm)
-            frame = replace(frame, relative_noise=estimate_relative_noise(frame, kept))
-        new = fit.parameters.at(fit.fit.x)
-        summary = strain_summary(fit.strain[points.used])
-        iterations.append(Iteration.of(turn, fit, points, found, summary))
-        clock.stop("geometry")
-        bad = _bad_rings(fit, points, len(found), c.ring_multiplier)
-        moved = _moved(free, model, fit)
-        if best is None or summary.clip_mean <= best[0] * (1.0 + 1e-3):
-            best = (summary.clip_mean, fit, points, turn)
-        model, free = new, free.moved_to(new)
-        if turn > 1 and np.any(bad & ~excluded):
-            excluded = excluded | bad
-            best = None  # figures before and after a ring is left out do not compare
-            continue
-        still = STANDS_STILL if turn < PATIENCE else 5.0 * STANDS_STILL
-        if moved < still or (
-            c.stopping_strain is not None and summary.mean_all < c.stopping_strain
-        ):
-            converged, reason = (
-                True,
-                "parameters stand still" if moved < still else "stopping strain",
-            )
-            break
-        if turn - best[3] >= PATIENCE:
-            reason = "no progress: the best pass is kept"
-            break
-    assert best is not None
-    _, fit, points, _ = best
     result = PowderResult.build(
-        config=config, prepared=replace(prepared, frame=frame), rings=found, points=points, fit=fit,
-        iterations=tuple(iterations), converged=converged, reason=reason,
-        excluded=excluded, n_eta=n_eta,
-        halves=_cross_validated(points, found, fit.parameters, config),
+        config=config, prepared=replace(prepared, frame=passes.frame), rings=found,
+        points=passes.points, fit=passes.fit, iterations=passes.iterations,
+        converged=passes.converged, reason=passes.reason, excluded=passes.lines.excluded,
+        n_eta=n_eta, halves=halves(passes, found, config, setup),
         backend=current_backend(), threads=resolve_threads(threads),
     )  # fmt: skip
+    if single is not None:
+        result = add_panels(result, single, passes, halves(single, found, config, None))
     clock.stop("statistics")
     tell("done", 1.0)
     return replace(result, timing=dict(clock.wall), cpu_timing=dict(clock.cpu), command=_command())
@@ -292,60 +251,3 @@ def _eta_bins(eta_bin_deg: float | None, grown: Grown) -> int:
 
 def _command() -> str:
     return " ".join(sys.argv)
-
-
-def _fit(points: RingPoints, found: Rings, free: Parameters, config: PowderConfig) -> GeometryFit:
-    c = config.calibrate
-    if c.objective == "published":
-        return fit_published(points, found, free)
-    return fit_geometry(points, found, free, clip_sigma=c.clip_sigma, solver=c.solver)
-
-
-def _moved(free: Parameters, model: TiltedFlat, fit: GeometryFit) -> float:
-    """Largest move of a parameter in this pass, in standard uncertainties."""
-    before = free.moved_to(model).start
-    sigma = fit.fit.sigma
-    moved = np.abs(fit.fit.x - before)[sigma > 0.0] / sigma[sigma > 0.0]
-    return float(np.max(moved)) if len(moved) else 0.0
-
-
-def _bad_rings(
-    fit: GeometryFit, points: RingPoints, n_rings: int, multiplier: float
-) -> NDArray[np.bool_]:
-    """Rings whose mean |strain| over its expected spread is far above the median ring's."""
-    bad = np.zeros(n_rings, dtype=bool)
-    seen = np.unique(points.ring[points.used])
-    if multiplier <= 0.0 or len(seen) < 4:
-        return bad
-    spread = np.abs(fit.strain) * np.sqrt(np.maximum(fit.weight, 0.0))
-    mean = np.array(
-        [
-            np.mean(spread[fit.used & (points.ring == k)])
-            if np.any(fit.used & (points.ring == k))
-            else np.inf
-            for k in seen
-        ]
-    )
-    bad[seen] = mean > multiplier * np.median(mean)
-    return bad
-
-
-def _cross_validated(
-    points: RingPoints, found: Rings, free: Parameters, config: PowderConfig
-) -> F64:
-    """Strain of every used point at a geometry fitted to the other half of the azimuthal bins."""
-    from refimpl.powder.refine import point_strain
-
-    out = np.full(len(points), np.nan)
-    for half in (0, 1):
-        mine = points.used & (points.eta_bin % 2 == half)
-        if np.count_nonzero(mine) <= len(free) or np.count_nonzero(points.used & ~mine) == 0:
-            return out
-        other = points.with_used(mine)
-        fit = _fit(other, found, free, config)
-        strain = point_strain(
-            points, found, fit.parameters.geometry(fit.fit.x), free.model.corrections
-        )
-        score = points.used & ~mine
-        out[score] = strain[score]
-    return out

@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -144,6 +144,17 @@ class CalibrateTable(_Table):
     window_fwhm: float = Field(
         default=5.0, ge=2.0, description="Half width of a window in ring widths."
     )
+    doublet_separation_px: float = Field(
+        default=0.0, ge=0.0,
+        description="DoubletSeparation: neighbours nearer than this are fitted together [px]; 0: "
+        "those nearer than five ring widths.",
+    )  # fmt: skip
+    normalize_ring_weights: bool = Field(
+        default=False, description="NormalizeRingWeights: every ring weighs the same."
+    )
+    weight_by_radius: bool = Field(
+        default=False, description="WeightByRadius: points weigh in proportion to their radius."
+    )
     seed: int = Field(
         default=0, ge=0, description="Nothing here is random; recorded with the result."
     )
@@ -154,6 +165,40 @@ class CalibrateTable(_Table):
         if bad := [k for k, v in value.items() if not v > 0.0]:
             raise ValueError(f"{', '.join(bad)}: expected numbers > 0")
         return value
+
+
+class PanelsTable(_Table):
+    """Panels that are refined one by one."""
+
+    panels_grid: str = Field(
+        default="none",
+        description="none: one surface. auto: from the gaps. start: those of the start geometry. "
+        "Else a named grid (pilatus2m, pilatus2m-half, eiger16m, ...) or a description file.",
+    )
+    panel_refine: tuple[str, ...] = Field(
+        default=("shift", "rotation", "height", "tilt"),
+        description="What to refine of every panel: shift, rotation, height, tilt, p2.",
+    )
+    panel_priors: dict[str, Annotated[float, Field(gt=0.0, allow_inf_nan=True)]] = Field(
+        default_factory=dict,
+        description="Standard deviation about 0 before anything is measured, by the same names "
+        "(px, rad, mm, rad, 1; inf: none); else shift 0.5, rotation 2e-3, height 0.3, tilt 3e-3, p2 1e-4.",
+    )
+    panel_learn_priors: bool = Field(
+        default=True, description="Estimate these widths from the spread of the panels themselves."
+    )
+    panel_tolerances: dict[str, float] = Field(
+        default_factory=dict,
+        description="Half width of a hard search range by the same names; not named: none.",
+    )
+    min_indices: int = Field(
+        default=5, ge=1, description="MinIndicesForFit: a panel with fewer ring points is held."
+    )
+    fix_panel: int | None = Field(
+        default=None, ge=0,
+        description="FixPanelID: write the result so that this panel has no correction; the fit "
+        "does not depend on it.",
+    )  # fmt: skip
 
 
 class PowderConfig(_Table):
@@ -167,6 +212,7 @@ class PowderConfig(_Table):
     detector: DetectorTable
     start: StartTable = StartTable()
     calibrate: CalibrateTable = CalibrateTable()
+    panels: PanelsTable = PanelsTable()
 
 
 _TABLES: dict[str, type[_Table]] = {
@@ -175,6 +221,7 @@ _TABLES: dict[str, type[_Table]] = {
     "detector": DetectorTable,
     "start": StartTable,
     "calibrate": CalibrateTable,
+    "panels": PanelsTable,
 }
 
 
@@ -321,6 +368,8 @@ def config_toml(config: PowderConfig) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refimpl.detector.panel_boxes import check_boxes
 from refimpl.errors import ConfigError
+from refimpl.frames import I64
 from refimpl.imaging.panel_map import panel_grid
 from refimpl.io import images
 from refimpl.io.image import Image, check_usable
+from refimpl.io.panel_grids import resolve_grid
 from refimpl.io.transforms import apply_transforms
 from refimpl.powder.config import PowderConfig
 from refimpl.powder.observations import Frame
@@ -79,7 +82,7 @@ def read_source(
     )
 
 
-def prepare(source: Image, config: PowderConfig) -> Prepared:
+def prepare(source: Image, config: PowderConfig, start_boxes: I64 | None = None) -> Prepared:
     """Check, transform, scale, and find the panels.
 
     Parameters
@@ -88,11 +91,15 @@ def prepare(source: Image, config: PowderConfig) -> Prepared:
         As read, in the file's pixel order, without transforms.
     config
         For the transform, the panels and the noise.
+    start_boxes
+        (p, 4) panels of the start geometry, for ``panels_grid = "start"``.
 
     Raises
     ------
     FormatError
         No ring can be found in such an image.
+    ConfigError, GeometryError
+        The panel grid is unknown or does not fit the image.
     """
     check_usable(source)
     codes = config.detector.image_transform
@@ -104,11 +111,7 @@ def prepare(source: Image, config: PowderConfig) -> Prepared:
     if not np.issubdtype(source.data.dtype, np.integer) and 0.0 < bright < LEAST_COUNT_SCALE:
         scale = 10.0 * LEAST_COUNT_SCALE / bright
         counts = counts * scale
-    if config.detector.panels == "auto":
-        boxes, panel_map = panel_grid(usable)
-    else:
-        boxes = np.array([[0, 0, counts.shape[1], counts.shape[0]]], dtype=np.int64)
-        panel_map = np.zeros(counts.shape, dtype=np.int16)
+    boxes, panel_map = _panels(usable, config, start_boxes)
     frame = Frame(
         counts=counts,
         usable=np.ascontiguousarray(usable, dtype=np.uint8),
@@ -119,3 +122,28 @@ def prepare(source: Image, config: PowderConfig) -> Prepared:
         variance_floor=config.detector.variance_floor * scale * scale,
     )
     return Prepared(frame, source, scale)
+
+
+def _panels(
+    usable: NDArray[np.bool_], config: PowderConfig, start_boxes: I64 | None
+) -> tuple[I64, NDArray[np.int16]]:
+    """Boxes of the panels, and the panel of each pixel; what is refined, or what bins may mix."""
+    grid, shape = config.panels.panels_grid, (usable.shape[0], usable.shape[1])
+    if grid == "none" and config.detector.panels == "auto":
+        return panel_grid(usable)
+    if grid == "none":
+        boxes = np.array([[0, 0, shape[1], shape[0]]], dtype=np.int64)
+    elif grid == "start":
+        if start_boxes is None:
+            raise ConfigError(
+                "panels_grid 'start': the start geometry has no panels", key="panels_grid"
+            )
+        boxes = start_boxes
+        check_boxes(boxes, shape)
+    else:
+        codes = config.detector.image_transform
+        boxes, _ = resolve_grid(grid, shape, usable=usable, image_transform=codes)
+    panel_map = np.full(shape, -1, dtype=np.int16)
+    for index, (f0, s0, f1, s1) in enumerate(boxes):
+        panel_map[s0:s1, f0:f1] = index
+    return boxes, panel_map

@@ -44,7 +44,12 @@ class RingGroups:
 
 
 def ring_groups(
-    two_theta_rad: F64, fwhm_rad: F64, half_width_rad: F64, use: NDArray[np.bool_] | None = None
+    two_theta_rad: F64,
+    fwhm_rad: F64,
+    half_width_rad: F64,
+    use: NDArray[np.bool_] | None = None,
+    *,
+    pair_rad: float = 0.0,
 ) -> RingGroups:
     """Group neighbouring rings and give each group its window.
 
@@ -57,6 +62,8 @@ def ring_groups(
         (h,) width, and wanted half width of the window, of each ring.
     use
         (h,) bool; groups without a used ring are left out. Default: all.
+    pair_rad
+        Neighbours nearer than this share a fit however narrow they are (DoubletSeparation).
 
     Returns
     -------
@@ -72,7 +79,7 @@ def ring_groups(
     groups: list[tuple[int, int]] = []
     i = 0
     while i < n:
-        paired = i + 1 < n and gap[i] < PAIR_FWHM * width[i]
+        paired = i + 1 < n and gap[i] < max(PAIR_FWHM * width[i], pair_rad)
         # a third ring close by goes with its nearer neighbour
         if paired and i + 2 < n and gap[i + 1] < gap[i]:
             paired = False

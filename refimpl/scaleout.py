@@ -50,7 +50,14 @@ __all__ = [
 ENGINES = ("auto", "serial", "threads", "parsl")
 """Engines by name; any other is the path of a Parsl configuration."""
 
-_STOP: ContextVar[threading.Event | None] = ContextVar("refimpl_stop", default=None)
+
+class _Stop:
+    """Whether a run is to stop: a bare flag, which a signal handler may set at any moment."""
+
+    asked = False
+
+
+_STOP: ContextVar[_Stop | None] = ContextVar("refimpl_stop", default=None)
 
 Submit = Callable[..., "Future[dict[str, Any]]"]
 
@@ -137,7 +144,7 @@ def checkpoint() -> None:
         The run is being stopped.
     """
     stop = _STOP.get()
-    if stop is not None and stop.is_set():
+    if stop is not None and stop.asked:
         raise KeyboardInterrupt
 
 
@@ -248,23 +255,25 @@ def _work(
 
     `near`: the workers are threads of this process, which see when to stop.
     """
-    ready: queue.SimpleQueue[tuple[Block, Future[dict[str, Any]]] | None] = queue.SimpleQueue()
-    stop, backend, out = threading.Event(), current_backend(), 0
+    ready: queue.SimpleQueue[tuple[Block, Future[dict[str, Any]]]] = queue.SimpleQueue()
+    stop, backend, out = _Stop(), current_backend(), 0
 
     def halt() -> None:
-        stop.set()
-        ready.put(None)  # wakes the wait below
+        stop.asked = True
 
     def hand_out(block: Block) -> None:
         future = submit(_attempt, function, block.argument, backend, stop if near else None)
         future.add_done_callback(lambda done: ready.put((block, done)))
 
     def take_in() -> int:
-        if (item := ready.get()) is None:
+        try:
+            # a signal that comes just before the wait does not end it: look up now and then
+            block, future = ready.get(timeout=0.2)
+        except queue.Empty:
             return 0
-        block, record = item[0], _record(item[1])
+        record = _record(future)
         if record["status"] == "interrupted":
-            stop.set()
+            stop.asked = True
         if record["status"] != "waiting":
             record = {"key": block.key, "fingerprint": block.fingerprint, **record}
             book.append(record)
@@ -278,14 +287,14 @@ def _work(
                 out += 1
                 while not ready.empty():
                     out -= take_in()
-                if stop.is_set():
+                if stop.asked:
                     break
-            while out and (near or not stop.is_set()):
+            while out and (near or not stop.asked):
                 out -= take_in()  # after a stop: what runs ends at its checkpoint, or whole
         except BaseException:
-            stop.set()  # what waits must not begin while the engine is closed
+            stop.asked = True  # what waits must not begin while the engine is closed
             raise
-    return not stop.is_set()
+    return not stop.asked
 
 
 @contextmanager
@@ -312,10 +321,10 @@ def _first_interrupt(act: Callable[[], None]) -> Iterator[None]:
 
 
 def _attempt(
-    function: Callable[[Any], Any], argument: Any, backend: str, stop: threading.Event | None
+    function: Callable[[Any], Any], argument: Any, backend: str, stop: _Stop | None
 ) -> dict[str, Any]:
     """Do one block where it is; whatever comes of it is a record."""
-    if stop is not None and stop.is_set():
+    if stop is not None and stop.asked:
         return {"status": "waiting"}
     began, token = time.perf_counter(), _STOP.set(stop)
     try:
@@ -325,7 +334,7 @@ def _attempt(
     except KeyboardInterrupt:
         record = {"status": "interrupted"}
         if stop is not None:
-            stop.set()  # at once: the others need not wait for the main thread
+            stop.asked = True  # at once: the others need not wait for the main thread
     except (Exception, SystemExit) as exc:  # of a block we know nothing; the others go on
         record = _failure(exc)
     finally:
@@ -354,7 +363,7 @@ def _outcome(record: Mapping[str, Any], *, kept: bool = False) -> Outcome:
 
 
 def _engine(name: str | Path, workers: int) -> AbstractContextManager[tuple[str, Submit, bool]]:
-    """Engine by name, not yet started: in words, its submit, whether it works in this process."""
+    """Engine by name, to be started: in words, its submit, whether it works in this process."""
     chosen = str(name)
     if chosen == "auto":
         chosen = "parsl" if importlib.util.find_spec("parsl") else "threads"
@@ -402,8 +411,8 @@ def _parsl_threads(workers: int) -> Iterator[tuple[str, Submit, bool]]:
             yield f"Parsl, {workers} thread{'s' * (workers > 1)}", submit, True
 
 
-@contextmanager
-def _parsl_file(path: Path) -> Iterator[tuple[str, Submit, bool]]:
+def _parsl_file(path: Path) -> AbstractContextManager[tuple[str, Submit, bool]]:
+    """Engine of a user's configuration, read at once: what is wrong in it is said at once."""
     from parsl.config import Config
 
     if not path.is_file():
@@ -418,9 +427,14 @@ def _parsl_file(path: Path) -> Iterator[tuple[str, Submit, bool]]:
             f"the Parsl configuration must assign a parsl.config.Config to 'config' (got "
             f"{type(config).__name__})", path=path, key="config",
         )  # fmt: skip
-    labels = ", ".join(executor.label for executor in config.executors)
-    with _kernel(config) as submit:
-        yield f"Parsl, {labels} ({path.name})", submit, False
+
+    @contextmanager
+    def engine() -> Iterator[tuple[str, Submit, bool]]:
+        labels = ", ".join(executor.label for executor in config.executors)
+        with _kernel(config) as submit:
+            yield f"Parsl, {labels} ({path.name})", submit, False
+
+    return engine()
 
 
 @contextmanager
@@ -428,7 +442,11 @@ def _kernel(config: Any) -> Iterator[Submit]:
     """Parsl of our own, beside any that the caller has loaded; gone at the end."""
     from parsl.dataflow.dflow import DataFlowKernel
 
-    kernel = DataFlowKernel(config)
+    try:
+        kernel = DataFlowKernel(config)
+    except Exception as exc:  # of whatever the configuration starts: a queue, a port, a program
+        line = " ".join(f"{type(exc).__name__}: {exc}".split())
+        raise ConfigError(f"Parsl cannot start what the configuration says: {line}") from exc
 
     def submit(call: Callable[..., dict[str, Any]], *arguments: Any) -> Future[dict[str, Any]]:
         return kernel.submit(

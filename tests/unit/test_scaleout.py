@@ -441,6 +441,16 @@ def test_a_wrong_parsl_configuration(text, message, ledger, tmp_path) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
         run_blocks(square, blocks(1), ledger=ledger, engine=file)
+    assert not ledger.exists()
+
+
+def test_a_configuration_that_cannot_start(ledger, tmp_path) -> None:
+    (tmp_path / "runs").write_text("a file where Parsl needs a folder")
+    file = tmp_path / "site.py"
+    file.write_text(CONFIGURATION.format(str(tmp_path / "runs")))
+    message = r"Parsl cannot start what the configuration says: NotADirectoryError: "
+    with pytest.raises(ConfigError, match=message):
+        run_blocks(square, blocks(1), ledger=ledger, engine=file)
 
 
 @pytest.mark.parametrize("engine", ["parsl", "site.py"])

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refimpl.interop.midas import padding_px
+from refimpl.io.midas_keys import KEYS
 from refimpl.io.midas_params import MidasParams
 from refimpl.powder.panel_params import number_of, panel_grid_of
 
-__all__ = ["KEY_TABLE", "KeyRow", "notes"]
+__all__ = ["KEY_TABLE", "KeyRow", "markdown_table", "notes"]
 
 SAME = "as ours"
 
@@ -269,3 +270,30 @@ def _padding_note(params: MidasParams, shape: tuple[int, int]) -> list[str]:
         f"BC counts from the image itself; the published program pads it to a square before "
         f"ImTransOpt, and its BC is larger by {y} {z} px"
     ]
+
+
+def markdown_table() -> str:
+    """Rows of :data:`KEY_TABLE` as a table for the documentation, a heading for each section."""
+    lines: list[str] = []
+    section = ""
+    for row in KEY_TABLE:
+        if row.section != section:
+            section = row.section
+            lines += ["", f"## {section}", "", "| Key | Default | Our engine | `--published` | Test |"]
+            lines.append("| :-- | :-- | :-- | :-- | :-- |")
+        cells = (f"`{row.key}`", _default(row.key), row.ours, row.published, f"`{row.test}`")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _default(name: str) -> str:
+    key = KEYS[name]
+    if key.default_key is not None:
+        return f"`{key.default_key}`"
+    return "none" if key.default is None or key.default == () else f"{_plain(key.default)}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(str(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

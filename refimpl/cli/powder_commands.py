@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refimpl.cli import parse
+from refimpl.cli import parse, powder_batch
 from refimpl.cli.powder_integrate import integrate
+from refimpl.cli.powder_panels import EXAMPLES as PANEL_EXAMPLES
+from refimpl.cli.powder_panels import panels
 from refimpl.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -200,6 +202,10 @@ def map_angles(
 
 
 app.command(short_help="Integrate an image by 2-theta and azimuth.")(integrate)
+app.command(epilog=PANEL_EXAMPLES, short_help="Calibrate panel by panel, the published call.")(
+    panels
+)
+powder_batch.register(app, calibrate, settled)
 
 
 @app.command(

@@ -27,6 +27,7 @@ __all__ = [
     "apply_transforms",
     "check_usable",
     "from_array",
+    "has_image_name",
     "open_source",
     "read",
     "undo_transforms",
@@ -195,6 +196,16 @@ def open_source(
     return openers[kind](path)
 
 
+def has_image_name(path: Path) -> bool:
+    """Whether the name alone says that this is an image of a known format."""
+    return _suffix(path) in _RAW_SUFFIXES | _SUFFIXES.keys()
+
+
+def _suffix(path: Path) -> str:
+    """Last suffix of a name, that of a compression left out."""
+    return Path(path.name.lower().removesuffix(".gz").removesuffix(".bz2")).suffix
+
+
 def _kind(path: Path, data_type: int | None) -> str:
     from refimpl.io.zarr_images import is_zarr_folder
 
@@ -204,8 +215,7 @@ def _kind(path: Path, data_type: int | None) -> str:
         raise FormatError("this folder is no Zarr tree; an image file is needed", path=path)
     if data_type is not None:
         return _OF_DATA_TYPE.get(data_type, "raw")
-    name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
-    suffix = Path(name).suffix
+    suffix = _suffix(path)
     if suffix in _RAW_SUFFIXES:
         return "raw"
     if suffix in _SUFFIXES:

@@ -182,7 +182,8 @@ class PanelsTable(_Table):
     panel_priors: dict[str, Annotated[float, Field(gt=0.0, allow_inf_nan=True)]] = Field(
         default_factory=dict,
         description="Standard deviation about 0 before anything is measured, by the same names "
-        "(px, rad, mm, rad, 1; inf: none); else shift 0.5, rotation 2e-3, height 0.3, tilt 3e-3, p2 1e-4.",
+        "(px, rad, mm, rad, 1; inf: none); else shift 0.5, rotation 2e-3, height 0.3, tilt 3e-3, "
+        "p2 1e-4.",
     )
     panel_learn_priors: bool = Field(
         default=True, description="Estimate these widths from the spread of the panels themselves."

@@ -9,7 +9,11 @@ one frame determines badly from wandering:
   are estimated from the panels' own spread, :math:`s^2 = (\nu s_0^2 + \sum_i E[x_i^2]) / (\nu+p)`
   (expectation-maximisation, :math:`\nu` = 4 pseudo-observations of the stated width; Dempster,
   Laird and Rubin 1977; Harville 1977);
-* what a panel's points say less about than its prior does is held and named.
+* what a panel's points say next to nothing about is held and named.
+
+Where the model does not suffice, the points of a ring on a panel err together, and count as fewer
+than they are: their weights are divided by the design effect, the mean square of the normalised
+residuals' sums over that of independent ones (Kish, Survey Sampling, 1965, 5.4; at least 1).
 
 Source of the model: AutoCalibrate manual version 10, section 7; tilts, priors and gauge are ours.
 """
@@ -74,6 +78,8 @@ class PanelSolution:
         A sentence a constraint.
     points
         (p,) points that carry weight.
+    design_effect
+        What the weights were divided by.
     names, covariance
         (k,), (k, k) of all parameters: the global ones, then ``3.d_fast_px`` panel by panel.
     """
@@ -86,6 +92,7 @@ class PanelSolution:
     widths: dict[str, float]
     gauge: tuple[str, ...]
     points: I64
+    design_effect: float
     names: tuple[str, ...]
     covariance: F64
 
@@ -254,8 +261,10 @@ class _State:
         if tau is None:
             middle = np.median(strain[points.used]) if np.any(points.used) else 0.0
             tau = 1.4826 * float(np.median(np.abs(strain - middle)[points.used]))
-        self.tau = tau
+        self.tau, self.design = tau, 1.0
         self.x = x
+        ring = problem.points.ring
+        self.group = problem.points.panel * (int(ring.max(initial=0)) + 1) + ring
         self.counts = _counts(problem, self.keep)
         held = np.zeros(problem.free.shape, dtype=bool) if before is None else before.held
         held = held | (self.counts < max(problem.setup.min_points, 1))[:, None]
@@ -266,7 +275,7 @@ class _State:
 
     def weight(self) -> F64:
         spread = self.sigma * self.sigma + self.tau * self.tau / self.coverage
-        return np.asarray(self.keep * self.boost / spread)
+        return np.asarray(self.keep * self.boost / (spread * self.design))
 
     def precision(self) -> F64:
         """(m,) of the priors."""
@@ -285,11 +294,11 @@ class _State:
 
     def _settle(self) -> None:
         for _ in range(OUTER):
-            before = np.array([self.tau, *self.widths.values()])
+            before = np.array([self.tau, self.design, *self.widths.values()])
             kept = self.keep
             self._minimise(full=False)
             self._reweight()
-            after = np.array([self.tau, *self.widths.values()])
+            after = np.array([self.tau, self.design, *self.widths.values()])
             change = np.max(np.abs(after - before) / np.maximum(before, 1e-300))
             if change < SETTLED and np.max(np.abs(self.keep - kept), initial=0.0) < 1e-4:
                 return
@@ -333,6 +342,8 @@ class _State:
         spread = np.sqrt(self.sigma**2 + self.tau**2 / self.coverage)
         distance = np.abs(strain) / (self.clip_sigma * spread)
         self.keep = np.where(problem.points.used, taper(distance), 0.0)
+        together = np.bincount(self.group, self.keep * strain / spread)
+        self.design = max(float(np.sum(together**2) / max(np.sum(self.keep**2), 1.0)), 1.0)
         if problem.setup.learn:
             self.widths = self._learnt()
 
@@ -381,7 +392,8 @@ class _State:
         solution = PanelSolution(
             corrections=table[:, 2:], sigma=sigma, setup=problem.setup, held=~problem.free,
             reasons=self._reasons(), widths=self.widths, gauge=self.gauge,
-            points=_counts(problem, weight), names=fit.names, covariance=fit.covariance,
+            points=_counts(problem, weight), design_effect=self.design, names=fit.names,
+            covariance=fit.covariance,
         )  # fmt: skip
         own = tuple(name for name in fit.undetermined if name in problem.globals.names)
         bound = tuple(name for name in fit.at_bound if name in problem.globals.names)

@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl import hooks
-from refimpl.frames import PIXEL_CENTRE
+from refimpl.detector.model import TiltedFlat
+from refimpl.errors import GeometryError
+from refimpl.frames import F64, PIXEL_CENTRE
+from refimpl.interop.midas import midas_from_tilted_flat
 from refimpl.io.atomic import make_folder, write_json, write_text
 from refimpl.io.geometry_json import write_geometry
 from refimpl.io.midas_outputs import MeanValues, mean_values_text
 from refimpl.io.midas_params import write_refined
 from refimpl.objective.pseudo_strain import StrainSummary
 from refimpl.powder.config import config_toml
+from refimpl.powder.panel_outputs import panel_dict, published_model, save_panels
 from refimpl.units import DEG, UM
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ def save(result: PowderResult, folder: Path, *, report: bool = True) -> Path:
         folder / "points.csv", result.point_table().to_csv(index=False, float_format="%.10g")
     )
     write_refined(folder / "refined_MIDAS_params.txt", midas_parameters(result))
+    save_panels(result, folder)
     write_text(folder / "calibrant_screen_out.csv", _screen(result))
     write_text(folder / "autocal.log", _log(result))
     if report:
@@ -88,6 +94,8 @@ def result_dict(result: PowderResult) -> dict[str, Any]:
         "strain": _summary(result.summary),
         "strain_cross_validated": _summary(result.cross_validated),
         "rms_px": result.rms_px,
+        "panels": None if result.panels is None else panel_dict(result.panels),
+        "strain_one_surface_cross_validated": _summary(result.cross_validated_single),
         "rings": result.ring_table().to_dict(orient="records"),
         "excluded_rings": list(result.excluded_rings),
         "iterations": [
@@ -109,7 +117,7 @@ def result_dict(result: PowderResult) -> dict[str, Any]:
 
 def midas_parameters(result: PowderResult) -> dict[str, Any]:
     """Parameters under the published keys and units (um, px from pixel centres, degrees)."""
-    m = result.model
+    m = published_model(result)
     values: dict[str, Any] = {
         "Lsd": m.lsd_mm / UM,
         "BC": (m.beam_centre_px[0] - PIXEL_CENTRE, m.beam_centre_px[1] - PIXEL_CENTRE),
@@ -126,7 +134,19 @@ def midas_parameters(result: PowderResult) -> dict[str, Any]:
     }
     last = 15 if any(m.p[5:]) else 5 if m.p[4] else 4
     values |= {f"p{i}": m.p[i] for i in range(last)}
+    if result.panels is not None:
+        values |= _grid(m)
     return values
+
+
+def _grid(model: TiltedFlat) -> dict[str, Any]:
+    """Keys of the panels; none where they are no grid that the published program could have."""
+    try:
+        keys = midas_from_tilted_flat(model)
+    except GeometryError:
+        return {}
+    panels = {key: value for key, value in keys.items() if "Panel" in key}
+    return panels | {"PanelShiftsFile": "panelshifts.txt"}
 
 
 def _screen(result: PowderResult) -> str:
@@ -224,13 +244,13 @@ def _iteration(result: PowderResult, index: int) -> dict[str, Any]:
 
 def _pattern(result: PowderResult) -> tuple[Any, Any]:
     """Cake (1 degree x 1000 bins) and radial profile, for looking at."""
-    frame, model = result.prepared.frame, result.model.replace(panel_boxes=None)
-    two_theta, eta = model.maps()
+    frame = result.prepared.frame
     use = frame.usable != 0
-    low, high = float(np.min(two_theta[use])), float(np.max(two_theta[use]))
+    two_theta, eta = _angles(result, use)
+    low, high = float(np.min(two_theta)), float(np.max(two_theta))
     m, k = 1000, 360
-    column = np.minimum(((two_theta[use] - low) / (high - low) * m).astype(np.int64), m - 1)
-    row = np.floor((eta[use] + np.pi) / (2.0 * np.pi) * k).astype(np.int64) % k
+    column = np.minimum(((two_theta - low) / (high - low) * m).astype(np.int64), m - 1)
+    row = np.floor((eta + np.pi) / (2.0 * np.pi) * k).astype(np.int64) % k
     counts = frame.counts[use] / result.prepared.scale
     total = np.bincount(row * m + column, weights=counts, minlength=k * m).reshape(k, m)
     pixels = np.bincount(row * m + column, minlength=k * m).reshape(k, m)
@@ -240,3 +260,13 @@ def _pattern(result: PowderResult) -> tuple[Any, Any]:
         cake = np.where(pixels > 0, total / pixels, np.nan)
         radial = np.where(pixels.sum(0) > 0, total.sum(0) / pixels.sum(0), np.nan)
     return (axis, azimuth, cake), (axis, radial)
+
+
+def _angles(result: PowderResult, use: NDArray[np.bool_]) -> tuple[F64, F64]:
+    """2-theta and eta [rad] of the pixels in use, each on its own panel where they are refined."""
+    if result.model.panel_corrections is None:
+        two_theta, eta = result.model.replace(panel_boxes=None).maps()
+        return two_theta[use], eta[use]
+    slow, fast = (index.astype(np.float64) + PIXEL_CENTRE for index in np.nonzero(use))
+    panel = result.prepared.frame.panel_map[use].astype(np.int32)
+    return result.model.two_theta_eta(fast, slow, panel)

@@ -60,9 +60,9 @@ def panel_lines(table: PanelTable) -> list[str]:
     lines += [_field_line(table, j) for j in range(7) if _FIELDS[j][0] in table.refined]
     lines += _strain_line(table)
     lines += [_cut(f"  gauge: {sentence}") for sentence in table.gauge]
-    lines += [_cut(f"  held: {sentence}") for sentence in table.reasons[:_REASONS]]
+    lines += [_cut(f"  {sentence}") for sentence in table.reasons[:_REASONS]]
     if len(table.reasons) > _REASONS:
-        lines.append(f"  held: {len(table.reasons) - _REASONS} more")
+        lines.append(f"  {len(table.reasons) - _REASONS} more are held")
     return lines
 
 
@@ -153,7 +153,14 @@ def _field_line(table: PanelTable, j: int) -> str:
         f"{_with_sigma(float(value[worst]), float(sigma[worst]))} (panel {free[worst]}), "
         f"median error {float(np.median(sigma)):.2g}"
     )
-    return _cut(line + (f", prior {table.priors[key] * scale:.3g}" if key in table.priors else ""))
+    return _cut(
+        line
+        + (
+            f", prior {table.priors[key] * scale:.3g}"
+            if math.isfinite(table.priors.get(key, math.inf))
+            else ""
+        )
+    )
 
 
 def _with_sigma(value: float, sigma: float) -> str:

@@ -134,8 +134,9 @@ def _write(ax: Axes, x: int, y: int, value: float, *, signed: bool) -> None:
     """Write a correlation in its cell; only the signed scale has colours that are dark."""
     if not np.isfinite(value):
         return
+    text = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
     ax.text(
-        *(x, y, f"{value:.2f}".replace("-", "−")),
+        *(x, y, text),
         ha="center",
         va="center",
         fontsize=6.5,

@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl.report import page, verdict
 from refimpl.report.numbers import NOTHING, count, microstrain, parameter, with_uncertainty
-from refimpl.report.panel_view import FIELDS, PanelView
+from refimpl.report.panel_view import FIELDS, SURE, PanelView
 from refimpl.report.view import PowderView
 from refimpl.units import MICROSTRAIN
 
@@ -54,23 +54,34 @@ def panel_table(view: PowderView) -> str:
         return ""
     shown = panels.shown
     place = "iY, iZ" if panels.grid is not None else "centre (px)"
-    head = ["panel", place, *(FIELDS[name].label for name in shown), "points"]
+    polar = {"d_fast_px", "d_slow_px"} <= set(shown)
+    head = ["panel", place, *(FIELDS[name].label for name in shown)]
+    head += ["outwards (px)", "points"] if polar else ["points"]
     head += ["|strain| before (µε)", "after (µε)", ""]
     text = "In brackets: standard uncertainty in the last digits; grey: below 2σ. "
+    text += "Outwards: away from the beam, the part of a shift that rings determine best. "
     text += "dLsd is above 0 where a panel stands farther from the sample"
     return page.table(
         head,
-        list(_panel_rows(panels, shown)),
+        list(_panel_rows(view, panels, shown)),
         caption=text,
-        numeric="nk" + "n" * (len(shown) + 3) + ".",
+        numeric="nk" + "n" * (len(head) - 3) + ".",
     )
 
 
-def _panel_rows(panels: PanelView, shown: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+def _panel_rows(
+    view: PowderView, panels: PanelView, shown: tuple[str, ...]
+) -> Iterator[tuple[object, ...]]:
     columns = [
         (*panels.values(name), panels.sure(name), panels.held_in(name), name in panels.refined)
         for name in shown
     ]
+    shifts = {"d_fast_px", "d_slow_px"}
+    if shifts <= set(shown):
+        out, error = panels.polar_shift(view.model.beam_centre_px)[:2]
+        refined, held = bool(shifts & set(panels.refined)), panels.shift_held
+        sure = ~held & (np.abs(out) >= SURE * error)
+        columns.append((out, error, sure, held, refined))
     far = set(verdict.stand_out(panels))
     some = np.any(panels.held, axis=1)
     for i in range(len(panels)):
@@ -119,14 +130,14 @@ def constraints(view: PowderView) -> str:
     if panels.priors:
         priors = []
         for name in FIELDS:
-            if name in panels.priors:
+            if np.isfinite(panels.priors.get(name, np.inf)):
                 field = FIELDS[name]
                 width = f"0 ± {panels.priors[name] * field.scale:.3g}"
                 priors.append((field.name, width, field.unit, field.words))
         out += page.table(
             ("parameter", "prior", "unit", ""),
             priors,
-            caption="Priors: what was taken to be likely before the data were seen",
+            caption="Priors about 0: they hold back what the data determine poorly",
             numeric=".n..",
         )
     return out

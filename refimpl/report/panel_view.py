@@ -185,23 +185,56 @@ class PanelView:
                 out[i, 0, 1] = out[i, 1, 0] = both
         return out
 
+    def _along(self, direction: F64) -> tuple[F64, F64]:
+        """(p,) component of the shift along (p, 2) unit vectors, and its uncertainty [px]."""
+        value = np.einsum("pi,pi->p", direction, self.corrections[:, :2])
+        variance = np.einsum("pi,pij,pj->p", direction, self.shift_covariance, direction)
+        return value, np.sqrt(np.maximum(variance, 0.0))
+
     @property
     def shift_sigma_px(self) -> F64:
         """(p,) standard uncertainty of the shift's length, by its direction."""
         size = self.shift_px
         along = np.where(size[:, None] > 0.0, self.corrections[:, :2], 1.0)
-        along = along / np.linalg.norm(along, axis=1)[:, None]
-        variance = np.einsum("pi,pij,pj->p", along, self.shift_covariance, along)
-        return np.sqrt(np.maximum(variance, 0.0))
+        return self._along(along / np.linalg.norm(along, axis=1)[:, None])[1]
+
+    def polar_shift(self, beam_px: tuple[float, float]) -> tuple[F64, F64, F64, F64]:
+        """Shift away from the beam and around it, each with its standard uncertainty.
+
+        Rings of a calibrant determine the first far better than the second.
+
+        Parameters
+        ----------
+        beam_px
+            Beam centre (fast, slow).
+
+        Returns
+        -------
+        Four (p,) arrays [px]: outwards, its uncertainty, around (from slow towards fast, as eta
+        runs), its uncertainty.
+        """
+        out = self.centres - np.asarray(beam_px, dtype=np.float64)
+        length = np.linalg.norm(out, axis=1)[:, None]
+        out = np.where(length > 0.0, out / np.where(length > 0.0, length, 1.0), [0.0, 1.0])
+        around = np.stack([out[:, 1], -out[:, 0]], axis=1)
+        return (*self._along(out), *self._along(around))
 
     @property
     def shift_sure(self) -> NDArray[np.bool_]:
-        """(p,) whether the shift's length is at least :data:`SURE` of its uncertainties."""
+        """(p,) whether no shift at all lies outside :data:`SURE` standard deviations of it.
+
+        The ellipse of so many deviations about the shift then leaves out zero: the Mahalanobis
+        distance, over the axes along which the shift was refined.
+        """
         if not {"d_fast_px", "d_slow_px"} & set(self.refined):
             return np.ones(len(self), dtype=bool)
-        sigma = self.shift_sigma_px
-        known = np.isfinite(sigma) & (sigma > 0.0)
-        return known & ~self.shift_held & (self.shift_px >= SURE * np.where(known, sigma, 0.0))
+        # What is not known has no variance here, and so is never sure.
+        finite = np.where(np.isfinite(self.shift_covariance), self.shift_covariance, 0.0)
+        variance, axes = np.linalg.eigh(finite)
+        along = np.einsum("pji,pj->pi", axes, self.corrections[:, :2])
+        free = variance > 0.0
+        squares = np.where(free, along**2 / np.where(free, variance, 1.0), 0.0)
+        return ~self.shift_held & (squares.sum(axis=1) >= SURE**2)
 
     @property
     def shift_held(self) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.report.numbers import count, microstrain, parameter, with_uncertainty
-from refimpl.report.panel_view import PanelView
+from refimpl.report.panel_view import FIELDS, PanelView
 from refimpl.report.view import PowderView
 
 __all__ = ["Check", "Level", "checks", "headline", "sentence"]
@@ -157,13 +157,22 @@ def _panels(view: PowderView) -> Iterator[Check]:
         )
         more = f"; {len(far) - 3} more" if len(far) > 3 else ""
         yield Check("look", "Panels that stand out", f"{', '.join(words)}{more}")
-    lost, part = np.flatnonzero(panels.lost), int(np.any(panels.held, axis=1).sum())
-    if part:
-        text = f"{part} of {len(panels)} are held in part"
-        if len(lost):
-            text = f"{len(lost)} of {len(panels)} are held: {_numbers(lost)}"
-            text += f"; {part - len(lost)} more in part" if part > len(lost) else ""
-        yield Check("look", "Panels not determined", text)
+    held = _held_words(panels)
+    if held:
+        yield Check("look", "Panels not determined", held)
+
+
+def _held_words(panels: PanelView) -> str:
+    """Which panels are held wholly, and which numbers of the others; empty if none is."""
+    lost, words = panels.lost, []
+    if lost.any():
+        which = _numbers(np.flatnonzero(lost))
+        words.append(f"{np.count_nonzero(lost)} of {len(panels)} panels ({which})")
+    for name in panels.refined:
+        number = np.count_nonzero(panels.held_in(name) & ~lost)
+        if number:
+            words.append(f"{FIELDS[name].name} on {number}{' others' if lost.any() else ''}")
+    return f"held: {'; '.join(words)}" if words else ""
 
 
 def panel_gain(view: PowderView) -> tuple[float, float]:

@@ -283,18 +283,22 @@ def test_what_is_below_two_sigma_looks_like_it(views):
     panels = view.panels
     with style.styled():
         figure = draw.panel_fields(view)
-    ax = figure.axes[0]
+    assert [ax.get_title(loc="left") for ax in figure.axes[::2]] == [
+        "Outwards", "Around", "dTheta", "dLsd",
+    ]  # fmt: skip
+    ax = figure.axes[4]
     coloured = next(c for c in ax.collections if c.get_array() is not None)
     area = np.array([np.prod(np.ptp(path.vertices, axis=0)) for path in coloured.get_paths()])
-    free = ~panels.held_in("d_fast_px")
+    free = ~panels.held_in("d_theta_rad")
     boxes = panels.boxes[free]
     share = area / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    sure = panels.sure("d_fast_px")[free]
-    value, sigma = panels.values("d_fast_px")
+    sure = panels.sure("d_theta_rad")[free]
+    value, sigma = panels.values("d_theta_rad")
     np.testing.assert_array_equal(sure, np.abs(value / np.where(free, sigma, 1.0))[free] >= 2.0)
     assert 0 < sure.sum() < free.sum()
     np.testing.assert_allclose(share[sure], 1.0)
     assert (share[~sure] < 0.3).all()
+    np.testing.assert_allclose(coloured.get_array(), value[free])
     grey, dark = arrows(_shifts(view))
     assert grey.N == int((~panels.shift_sure & ~panels.shift_held).sum()) > 0
     assert grey.get_facecolor()[0, 0] > dark.get_facecolor()[0, 0]
@@ -458,7 +462,9 @@ def test_the_page_tells_of_the_panels(views, tmp_path):
 
 def test_numbers_below_two_sigma_are_grey_in_the_table(views):
     view = views["pilatus"]
-    rows = panel_sections.panel_table(view).split("<tr>")[2:]
+    table = panel_sections.panel_table(view)
+    assert "outwards (px)" in table
+    rows = table.split("<tr>")[2:]
     sure = view.panels.sure("d_fast_px")
     for i in (10, 28):
         cell = re.findall(r"<td[^>]*>(.*?)</td>", rows[i])[2]
@@ -473,7 +479,12 @@ def test_checks_of_panels(views):
     found = {c.title: c for c in verdict.checks(view)}
     assert found["Panels, held-out points"].level == "good"
     assert "118.0 µε" in found["Panels, held-out points"].text
-    assert found["Panels not determined"].text == "2 of 48 are held: 0 and 7"
+    assert found["Panels not determined"].text == "held: 2 of 48 panels (0 and 7)"
+    more = view.panels.held.copy()
+    more[[3, 5, 9], 3] = True
+    part = dataclasses.replace(view, panels=dataclasses.replace(view.panels, held=more))
+    text = next(c.text for c in verdict.checks(part) if c.title == "Panels not determined")
+    assert text == "held: 2 of 48 panels (0 and 7); dLsd on 3 others"
     assert "Panels that stand out" not in found
     before, after = verdict.panel_gain(view)
     assert f"{before * 1e6:.1f} µε before, {after * 1e6:.1f} µε after" in (
@@ -514,6 +525,37 @@ def test_the_length_of_a_shift_has_the_error_of_its_direction():
     # u = (0.6, 0.8): 0.36 * 0.01 + 0.64 * 0.04 + 2 * 0.48 * 0.5 * 0.02
     assert view.shift_sigma_px[0] ** 2 == pytest.approx(0.0388, rel=1e-12)
     assert view.shift_sure.tolist() == [True, False, False, False]
+
+
+def test_a_shift_is_sure_where_its_ellipse_leaves_out_zero():
+    view = make("four").panels
+    corrections, sigma = np.zeros((4, 7)), np.full((4, 7), 0.1)
+    # Well known outwards (here fast minus slow), hardly at all around: r = 0.99.
+    corrections[:, :2] = [(0.1, -0.1), (0.1, 0.1), (0.3, 0.1), (0.0, 0.0)]
+    names = [f"{i}.{f}" for i in range(4) for f in SHIFTS]
+    matrix = np.kron(np.eye(4), [[1.0, 0.99], [0.99, 1.0]])
+    view = dataclasses.replace(
+        view, corrections=corrections, sigma=sigma, held=np.zeros((4, 7), dtype=bool),
+        correlation_names=names, correlation=matrix,
+    )  # fmt: skip
+    # Deviations along (1, -1) / sqrt 2: 0.01, along (1, 1) / sqrt 2: 0.141.
+    assert view.shift_sure.tolist() == [True, False, True, False]
+    assert not view.sure("d_fast_px")[0]
+
+
+def test_shifts_are_seen_from_the_beam():
+    view = make("four").panels
+    corrections, sigma = np.zeros((4, 7)), np.zeros((4, 7))
+    corrections[:, :2], sigma[:, :2] = (0.3, 0.4), (0.01, 0.02)
+    view = dataclasses.replace(view, corrections=corrections, sigma=sigma, correlation_names=(),
+                               correlation=np.zeros((0, 0)))  # fmt: skip
+    fast, slow = view.centres[2]
+    out, out_sigma, around, around_sigma = view.polar_shift((fast - 30.0, slow))
+    # Panel 2 lies at eta = 90 deg from there: outwards is fast, growing eta is slow downwards.
+    found = [x[2] for x in (out, out_sigma, around, around_sigma)]
+    np.testing.assert_allclose(found, [0.3, 0.01, -0.4, 0.02], rtol=1e-12)
+    # The middle of a panel is the beam: any direction will do, none is NaN.
+    assert np.isfinite(view.polar_shift((fast, slow))).all()
 
 
 @pytest.mark.parametrize(
@@ -604,7 +646,7 @@ def test_the_map_of_the_summary_lies_as_the_detector(views):
     assert words[0].startswith("held ")
     assert words[1].endswith(f"47: {panels.points[47]}")
     assert rows[0].index("held") < rows[0].index("+")
-    assert "  held: panel 7: 3 points on one ring, 20 are needed" in lines
+    assert "  panel 7: 3 points on one ring, 20 are needed" in lines
 
 
 def test_many_panels_show_the_length_of_their_shift(views):
@@ -647,7 +689,7 @@ def test_long_sentences_are_cut_and_many_are_counted(views):
     reasons = tuple(f"panel {i}: " + "few points, " * 10 for i in range(12))
     lines = panel_lines(PanelTable(**{**own(panels), "reasons": reasons}))
     assert max(map(len, lines)) < 100
-    assert lines[-1] == "  held: 4 more"
+    assert lines[-1] == "  4 more are held"
     assert lines[-2].endswith("...")
 
 
@@ -663,3 +705,19 @@ def test_a_table_that_refined_nothing_is_written(views):
     )  # fmt: skip
     assert lines[0] == "panels: 4 of 4 refined (nothing)"
     assert len(lines) == 6
+
+
+def test_the_pattern_of_the_report_takes_each_pixel_on_its_panel(small_result):
+    boxes = np.asarray(small_result.prepared.frame.boxes)
+    moves = np.zeros((len(boxes), 7))
+    moved = dataclasses.replace(
+        small_result,
+        model=small_result.model.replace(panel_boxes=boxes, panel_corrections=moves),
+        panels=table_of(boxes, small_result.model.shape),
+    )
+    plain, same = small_result.view(), moved.view()
+    np.testing.assert_array_equal(same.radial[1], plain.radial[1])
+    moves = moves.copy()
+    moves[:, :2] = 3.0  # px, more than a bin of the profile
+    away = dataclasses.replace(moved, model=moved.model.replace(panel_corrections=moves)).view()
+    assert np.nanmax(np.abs(away.radial[1] - plain.radial[1])) > 1.0  # counts

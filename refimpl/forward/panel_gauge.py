@@ -79,8 +79,9 @@ def gauge_rows(
         "rotation": {"d_fast_px": -arm[:, 1], "d_slow_px": arm[:, 0], "d_theta_rad": spread},
         "expansion": {"d_fast_px": arm[:, 0], "d_slow_px": arm[:, 1]},
         "sum of d_lsd_mm": {"d_lsd_mm": on},
-        "tilt along fast": {"d_lsd_mm": arm[:, 0]} if tilted[0] else {},
-        "tilt along slow": {"d_lsd_mm": arm[:, 1]} if tilted[1] else {},
+        # panels in one line have no heights that rise across it: there their own tilts do it
+        "tilt along fast": {"d_lsd_mm": arm[:, 0]} if tilted[0] else {"tilt_slow_rad": on},
+        "tilt along slow": {"d_lsd_mm": arm[:, 1]} if tilted[1] else {"tilt_fast_rad": on},
     }
     found: dict[str, F64] = {}
     for row, parts in terms.items():

@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
+from refimpl.detector.panel_grid import PanelGrid, named_grid
 from refimpl.detector.tilted_flat import JACOBIAN_FIELDS, PANEL_FIELDS, ring_jacobian
 from refimpl.errors import ConfigError
 from refimpl.forward.arc_information import STEPS, _line_information, _ring_points
 from refimpl.forward.panel_gauge import draw_panel_errors
-from refimpl.forward.scenes import CALIBRANTS, Scene, is_determined, panel_grid
+from refimpl.forward.scenes import CALIBRANTS, Scene, is_determined
 from refimpl.forward.simulated_frame import file_order
 from refimpl.frames import F64, I64
 from refimpl.units import DEG
 
-__all__ = ["BENCHMARK", "GRIDS", "MOST_OF_WIDTH", "SCALING", "TILT_RAD", "WIDTHS", "PanelScene"]
+__all__ = ["BENCHMARK", "MOST_OF_WIDTH", "SCALING", "TILT_RAD", "WIDTHS", "PanelScene"]
 __all__ += ["panel_scene", "panel_scenes", "scaling_scene"]
 
 BENCHMARK = 50
@@ -47,25 +48,12 @@ known. Towards the side no limit can be set: a panel that turns about the beam m
 MOST_HIDDEN = 0.2
 """A draw that hides more than this part of the panels is drawn again."""
 
-Grid = tuple[list[int], list[int], list[int], list[int]]
-"""Sizes and gaps along fast, sizes and gaps along slow [px]."""
-
-GRIDS: dict[str, Grid] = {
-    "300k": ([487], [], [195] * 3, [17] * 2),
-    "300k half": ([243] * 2, [1], [195] * 3, [17] * 2),
-    "1M": ([487] * 2, [7], [195] * 5, [17] * 4),
-    "1M half": ([243] * 4, [1, 7, 1], [195] * 5, [17] * 4),
-    "2M": ([487] * 3, [7] * 2, [195] * 8, [17] * 7),
-    "2M half": ([243] * 6, [1, 7, 1, 7, 1], [195] * 8, [17] * 7),
-}
-"""Modules, or the two crystals of each module of a CdTe detector ("half")."""
-
 SCALING = (6, 24, 96, 384)
 """Numbers of panels of :func:`scaling_scene`."""
 
 _CYCLE = (
-    "300k half", "300k", "1M half", "1M", "1M half", "2M", "1M", "1M half", "1M", "1M half",
-    "300k", "1M half", "1M", "1M half", "300k half", "1M", "2M half", "1M", "1M half", "1M",
+    "300k", "300k-half", "1m-half", "1m", "1m-half", "2m", "1m", "1m-half", "1m", "1m-half",
+    "300k", "1m-half", "1m", "1m-half", "300k-half", "1m", "2m-half", "1m", "1m-half", "1m",
 )  # fmt: skip
 _CORNER_PX = 25
 _PIXEL_MM = 0.172
@@ -79,21 +67,21 @@ class PanelScene(Scene):
     Attributes
     ----------
     grid
-        Sizes and gaps of the panels.
+        The panels; ``-half`` of a name means the two crystals of a CdTe module.
     widths
         Standard deviations that the panel errors were drawn with, by field.
     hidden
         Panels on which too little ring can be seen; the others are in the gauge without them.
     """
 
-    grid: Grid = ([], [], [], [])
+    grid: PanelGrid
     widths: dict[str, float] = field(default_factory=dict)
     hidden: tuple[int, ...] = ()
 
     @property
     def boxes(self) -> I64:
         """(p, 4) panels, model frame."""
-        return panel_grid(*self.grid)
+        return self.grid.boxes()
 
 
 def panel_scenes(n: int = BENCHMARK) -> Iterator[PanelScene]:
@@ -126,7 +114,7 @@ def panel_scene(
     if tilts:
         widths |= {"tilt_fast_rad": TILT_RAD, "tilt_slow_rad": TILT_RAD}
     name = CALIBRANTS[index % 3]
-    grid = GRIDS[_CYCLE[index % len(_CYCLE)]]
+    grid = named_grid("pilatus" + _CYCLE[index % len(_CYCLE)])
     rng = np.random.Generator(np.random.PCG64([_SEED, index]))
     while True:
         drawn = _draw(rng, name, grid)
@@ -149,9 +137,9 @@ def panel_scene(
     )  # fmt: skip
 
 
-def _draw(rng: np.random.Generator, calibrant: str, grid: Grid) -> dict[str, Any]:
+def _draw(rng: np.random.Generator, calibrant: str, grid: PanelGrid) -> dict[str, Any]:
     """One random scene with every panel in place."""
-    boxes = panel_grid(*grid)
+    boxes = grid.boxes()
     n_fast, n_slow = (int(v) for v in boxes[:, 2:].max(axis=0))
     wavelength = float(np.exp(rng.uniform(np.log(0.15), np.log(0.45))))
     off_centre = 0.15 if rng.random() < 0.7 else 0.35
@@ -236,9 +224,11 @@ def scaling_scene(panels: int, *, seed: int = 0) -> PanelScene:
         raise ConfigError(f"scaling_scene: {panels!r} panels: expected one of {SCALING}")
     side = 2 ** SCALING.index(panels)
     n_fast, n_slow, gap = 2 * side, 3 * side, 4
-    grid = ([1200 // n_fast - gap] * n_fast, [gap] * (n_fast - 1),
-            [1800 // n_slow - gap] * n_slow, [gap] * (n_slow - 1))  # fmt: skip
-    boxes = panel_grid(*grid)
+    grid = PanelGrid(
+        n_fast, n_slow, 1200 // n_fast - gap, 1800 // n_slow - gap,
+        (gap,) * (n_fast - 1), (gap,) * (n_slow - 1),
+    )  # fmt: skip
+    boxes = grid.boxes()
     rng = np.random.Generator(np.random.PCG64([_SEED, panels, seed]))
     wavelength = 0.2
     model = TiltedFlat(

@@ -64,8 +64,12 @@ def test_rows_of_fields_that_are_held_are_left_out() -> None:
 
 
 def test_panels_in_one_column_have_no_tilt_across_it() -> None:
-    names, _ = gauge_rows(panel_grid([60], [], [40] * 3, [17] * 2), ("d_lsd_mm",))
+    column = panel_grid([60], [], [40] * 3, [17] * 2)
+    names, _ = gauge_rows(column, ("d_lsd_mm",))
     assert names == ("sum of d_lsd_mm", "tilt along slow")
+    names, rows = gauge_rows(column, ("d_lsd_mm", "tilt_slow_rad"))
+    assert names == ("sum of d_lsd_mm", "tilt along fast", "tilt along slow")
+    np.testing.assert_array_equal(rows[1].reshape(3, 2), [[0, 1]] * 3)  # all of them tilt alike
 
 
 def test_a_panel_that_takes_no_part_is_in_no_row() -> None:

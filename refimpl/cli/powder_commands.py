@@ -34,6 +34,8 @@ Examples:
       --wavelength-angstrom 0.2022 --pixel-size-um 172 -o out
   refimpl powder calibrate ge.h5 --dataset images/ge3/images --energy-kev 80.725 \\
       --pixel-size-um 200 --refine distance,beam_centre,tilt,p0..p5 -o out
+  refimpl powder calibrate ceria.tif --energy-kev 61.3323 --pixel-size-um 172 \\
+      --panels pilatus2m -o out
   refimpl powder calibrate ceria.tif --params out/config.toml --geometry old.poni -o new
 
 Exit: 0 done; 2 bad input, one line says what and where; 4 the fit did not converge (what there is
@@ -58,6 +60,13 @@ def calibrate(
     refine: Annotated[list[str] | None, typer.Option(
         metavar="NAMES", help="What to refine, with commas or repeated: distance, beam_centre, "
                               "tilt (the default three), parallax, p0..p14.")] = None,
+    panels: Annotated[str | None, typer.Option(
+        metavar="GRID", help="Refine every panel of a grid: auto (from the gaps), a detector by "
+                             "name (pilatus2m, pilatus2m-half, eiger16m, ...) or a description "
+                             "file, .toml or .json.")] = None,
+    panel_refine: Annotated[list[str] | None, typer.Option(
+        metavar="NAMES", help="What to refine of every panel: shift, rotation, height, tilt (the "
+                              "default four), p2.")] = None,
     eta_bin_deg: Annotated[float | None, typer.Option(
         metavar="DEG", help="Size of an azimuthal bin; default 2.")] = None,
     solver: Annotated[str | None, typer.Option(
@@ -129,6 +138,8 @@ def settled(options: Mapping[str, Any]) -> tuple[PowderConfig, dict[str, Any]]:
         ),
         pixel_size_mm=parse.pixel_size_mm(options["pixel_size_um"]),
         refine=parse.names(options["refine"]),
+        panels_grid=options["panels"],
+        panel_refine=parse.names(options["panel_refine"]),
         eta_bin_deg=options["eta_bin_deg"],
         solver=options["solver"],
         image_transform=tuple(transform) if transform else None,

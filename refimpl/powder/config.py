@@ -195,6 +195,9 @@ class PanelsTable(_Table):
     min_indices: int = Field(
         default=5, ge=1, description="MinIndicesForFit: a panel with fewer ring points is held."
     )
+    allow_masked_panels: bool = Field(
+        default=False, description="Hold panels that are masked from end to end; false: refuse."
+    )
     fix_panel: int | None = Field(
         default=None, ge=0,
         description="FixPanelID: write the result so that this panel has no correction; the fit "

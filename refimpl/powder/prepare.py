@@ -143,7 +143,30 @@ def _panels(
     else:
         codes = config.detector.image_transform
         boxes, _ = resolve_grid(grid, shape, usable=usable, image_transform=codes)
+    _check_panels(boxes, usable, config)
     panel_map = np.full(shape, -1, dtype=np.int16)
     for index, (f0, s0, f1, s1) in enumerate(boxes):
         panel_map[s0:s1, f0:f1] = index
     return boxes, panel_map
+
+
+def _check_panels(boxes: I64, usable: NDArray[np.bool_], config: PowderConfig) -> None:
+    """Refuse panels that cannot be what was meant."""
+    panels = config.panels
+    if panels.panels_grid == "none":
+        return
+    if panels.fix_panel is not None and panels.fix_panel >= len(boxes):
+        raise ConfigError(
+            f"fix_panel (FixPanelID) {panels.fix_panel}: there are {len(boxes)} panels, "
+            f"expected 0 to {len(boxes) - 1}",
+            key="fix_panel",
+        )
+    dark = [i for i, (f0, s0, f1, s1) in enumerate(boxes) if not np.any(usable[s0:s1, f0:f1])]
+    if dark and not panels.allow_masked_panels:
+        f0, s0, f1, s1 = boxes[dark[0]]
+        more = f" (and {len(dark) - 1} more)" if len(dark) > 1 else ""
+        raise ConfigError(
+            f"panel {dark[0]}{more} is masked from end to end (fast {f0} to {f1}, slow {s0} to "
+            f"{s1}): unmask it, leave it out by a description file, or set allow_masked_panels",
+            key="panels_grid",
+        )

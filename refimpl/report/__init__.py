@@ -8,8 +8,9 @@ Nothing below this floor imports it: a result reaches it through :mod:`refimpl.h
 
 Modules: ``view`` what a report is made of, ``style`` colours and fonts, ``pictures`` and ``plots``
 the figures (all of them under ``figures``), ``panel_view``, ``panel_map``, ``panels``,
-``panel_plots``, ``panel_correlations`` and ``panel_sections`` the part on panels, ``numbers`` values with uncertainties as text,
-``verdict`` the sentence and the checks at the top, ``page`` HTML, ``powder`` the report itself.
+``panel_fields``, ``panel_plots``, ``panel_correlations`` and ``panel_sections`` the part on panels,
+``numbers`` values with uncertainties as text, ``verdict`` the sentence and the checks at the top,
+``page`` HTML, ``powder`` the report itself.
 Only Matplotlib's object interface with the Agg canvas is used: no display, no pyplot, no state
 that outlives a call.
 """

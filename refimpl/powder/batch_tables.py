@@ -27,6 +27,8 @@ SUMMARY, PANELS = "summary.csv", "panels.csv"
 
 def frame_value(result: PowderResult) -> dict[str, Any]:
     """Part of a result that the tables show, as plain values."""
+    from refimpl.powder.result import SAID_OF_ALL
+
     summary, cross = result.summary, result.cross_validated
     out: dict[str, Any] = {
         "converged": result.converged,
@@ -41,12 +43,12 @@ def frame_value(result: PowderResult) -> dict[str, Any]:
         "median_strain": _plain(summary.median),
         "mean_strain_cross_validated": None if cross is None else _plain(cross.clip_mean),
         "rms_px": _plain(result.rms_px),
+        "notes": [text for text in result.warnings if text not in SAID_OF_ALL],
     }  # fmt: skip
-    panels = getattr(result, "panels", None)
-    if panels is not None:
+    if result.panels is not None:
         out["panels"] = [
             [[_plain(v), _plain(s)] for v, s in zip(values, sigma, strict=True)]
-            for values, sigma in zip(panels.corrections, panels.sigma, strict=True)
+            for values, sigma in zip(result.panels.corrections, result.panels.sigma, strict=True)
         ]
     return out
 
@@ -94,6 +96,7 @@ def _row(frame: BatchFrame, outcome: Outcome | None) -> dict[str, Any]:
         return {**row, "status": "failed", "error": outcome.error}
     value = dict(outcome.value)
     converged, reason = value.pop("converged"), value.pop("reason")
+    notes = " ".join(value.pop("notes"))
     row["status"] = "converged" if converged else "not converged"
     parameters = value.pop("parameters")
     value.pop("panels", None)
@@ -101,7 +104,7 @@ def _row(frame: BatchFrame, outcome: Outcome | None) -> dict[str, Any]:
     for name, unit, number, sigma in parameters:
         suffix = f"_{unit}" if unit else ""
         row |= {f"{name}{suffix}": number, f"sigma_{name}{suffix}": sigma}
-    return {**row, "error": None if converged else reason}
+    return {**row, "notes": notes, "error": None if converged else reason}
 
 
 def _fields(values: Sequence[Sequence[float | None]]) -> Iterator[tuple[str, float | None]]:
@@ -125,6 +128,8 @@ def progress_line(outcome: Outcome, number: int, total: int) -> str:
         f"strain {strain:.1f} µε",
         "done before" if outcome.kept else f"{outcome.seconds:.1f} s",
     ]
+    if value["notes"]:
+        parts.append(f"{len(value['notes'])} note{'s' * (len(value['notes']) > 1)}")
     if not value["converged"]:
         parts.insert(1, f"NOT CONVERGED ({value['reason']})")
     return "  ".join(parts)

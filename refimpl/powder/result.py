@@ -37,6 +37,13 @@ ONE_FRAME = (
     "wavelength is (a relative error of one is an equal and opposite error of the other)."
 )
 
+SAID_OF_ALL = (
+    ONE_FRAME,
+    "Rings do not tell a picture from its mirror image, nor a turn about the beam: the "
+    "image transform and tx are as given.",
+)
+"""Warnings that hold for every calibration from one frame."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -487,9 +494,4 @@ def _warnings(
             f"Points scatter by {fit.tau / MICROSTRAIN:.0f} µε beyond their fit errors: "
             f"{limit}.{shared}"
         )
-    out.append(ONE_FRAME)
-    out.append(
-        "Rings do not tell a picture from its mirror image, nor a turn about the beam: the "
-        "image transform and tx are as given."
-    )
-    return tuple(out)
+    return (*out, *SAID_OF_ALL)

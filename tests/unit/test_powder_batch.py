@@ -290,6 +290,13 @@ def test_a_bad_frame_fails_alone_and_leaves_no_old_result(place) -> None:
     assert not Path("out/f2/result.json").exists()
 
 
+def test_notes_of_a_frame_are_in_its_row(place) -> None:
+    odd = config_from({"exclude_rings": (2,)}, base=CONFIG)
+    result = run("out", "in/f1.tif", config=odd)
+    assert result.rows[0]["notes"] == "Left out: ring 2."
+    assert pd.read_csv("out/summary.csv")["notes"][0] == "Left out: ring 2."
+
+
 def test_no_convergence_is_told_apart(place) -> None:
     hasty = config_from({"max_iterations": 1}, base=CONFIG)
     result = run("out", "in/f1.tif", config=hasty)
@@ -325,7 +332,7 @@ def test_no_frame(place) -> None:
 
 def value(**changes: Any) -> dict[str, Any]:
     known = {
-        "converged": True, "reason": "parameters stand still", "mean_strain": 4.53e-5,
+        "converged": True, "reason": "parameters stand still", "mean_strain": 4.53e-5, "notes": [],
         "parameters": [["Lsd", "mm", 250.00012, 4e-4], ["BC_fast", "px", 128.3001, 1e-3],
                        ["BC_slow", "px", 117.6, 1e-3], ["p0", "", 0.0, None]],
     }  # fmt: skip
@@ -350,6 +357,11 @@ def value(**changes: Any) -> dict[str, Any]:
             "px  strain 45.3 µε  10.0 s",
         ),
         (
+            Outcome("f7", "done", value(notes=["Left out: ring 3.", "On the bound"]), seconds=1.24),
+            "[ 3/12] f7  Lsd 250.0001 mm  centre (128.300, 117.600) px  strain 45.3 µε  1.2 s  2 n"
+            "otes",
+        ),
+        (
             Outcome("f7", "failed", error="f7.tif: all dark"),
             "[ 3/12] f7  failed: f7.tif: all dark",
         ),
@@ -363,7 +375,7 @@ def test_a_line_says_how_a_frame_ended(outcome, line) -> None:
 def test_panels_have_a_table_of_their_own(tmp_path, small_result) -> None:
     fields = {name: getattr(small_result, name) for name in (
         "summary", "cross_validated", "converged", "reason", "iterations", "points", "parameters",
-        "rms_px")}  # fmt: skip
+        "rms_px", "warnings")}  # fmt: skip
     corrections = np.arange(14.0).reshape(2, 7)
     sigma = np.full((2, 7), 0.5)
     sigma[1, 3] = np.nan

@@ -92,7 +92,7 @@ def common_modes(information: PanelInformation, model: TiltedFlat) -> dict[str, 
     Returns
     -------
     name -> (g + p q,): the detector's parameter by 1 and what undoes it on each panel, for every
-    parameter; and ``rotation`` of all panels about the beam, which nothing has to undo.
+    parameter; and ``rotation`` of all panels about the beam, where the tilt turns with them.
     """
     g, q, p = len(information.parameters), len(information.fields), len(information.blocks)
     out = {}
@@ -105,12 +105,17 @@ def common_modes(information: PanelInformation, model: TiltedFlat) -> dict[str, 
             mode[g + i * q : g + (i + 1) * q] = -(inverse @ (cross[k] / size)) / size
         out[name] = mode
     turn = np.zeros((p, q))
-    arm = model.corrections[:, :2] - np.array(model.beam_centre_px)
+    arm = model.corrections[:, :2] + model.corrections[:, 2:4] - np.array(model.beam_centre_px)
     parts = {"d_fast_px": -arm[:, 1], "d_slow_px": arm[:, 0], "d_theta_rad": np.ones(p)}
     if set(parts) <= set(information.fields):
         for name, values in parts.items():
             turn[:, information.fields.index(name)] = values
-        out["rotation"] = np.concatenate([np.zeros(g), turn.ravel()])
+        # on a tilted detector the direction of the tilt turns with it
+        slope = np.einsum("pgq,pq->g", information.cross[:, :g], turn)
+        border = information.border[:g, :g]
+        size = np.sqrt(np.where(np.diag(border) > 0.0, np.diag(border), 1.0))
+        inverse = np.linalg.pinv(border / np.outer(size, size), 1e-12, hermitian=True)
+        out["rotation"] = np.concatenate([-(inverse @ (slope / size)) / size, turn.ravel()])
     return out
 
 

@@ -10,6 +10,7 @@ the points of the calibration itself are not used. Source: spec, section 6.2 ite
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from refimpl.imaging.ring_peaks import fit_ring_peaks
 from refimpl.powder.windows import ring_groups
 from refimpl.units import MICROSTRAIN
 
-__all__ = ["PatchScore", "score_maps"]
+__all__ = ["PatchScore", "Patches", "fit_patches", "score_maps"]
 
 CUT_MAD = 5.0
 LEAST_PIXELS = 20
@@ -104,13 +105,13 @@ def score_maps(
     per_pixel = _pixel_angle(two_theta_rad)
     small = float(np.nanmax(per_pixel)) if pixel_rad is None else pixel_rad
     fwhm = np.full(len(rings), 2.0 * small)
-    kept: tuple[I64, I64, F64, F64] | None = None
+    kept = None
     for _ in range(2):  # the widths of the first turn make the windows of the second
-        kept = _fit(counts, usable, two_theta_rad, eta_rad, rings, fwhm, n_eta, threads)
-        for k in np.unique(kept[0]):
-            fwhm[k] = float(np.median(kept[3][kept[0] == k]))
+        kept = fit_patches(counts, usable, two_theta_rad, eta_rad, rings, fwhm, n_eta, threads)
+        for k in np.unique(kept.ring):
+            fwhm[k] = float(np.median(kept.fwhm_rad[kept.ring == k]))
     assert kept is not None
-    ring, eta_bin, centre, _ = kept
+    ring, eta_bin, centre = kept.ring, kept.eta_bin, kept.centre_rad
     if len(ring) == 0:
         raise FormatError("no part of a ring can be fitted where the map says that rings are")
     delta = centre - rings.two_theta_rad[ring]
@@ -144,7 +145,23 @@ def _at_ring(per_pixel: F64, two_theta: F64, centre: float, small: float) -> flo
     return float(np.median(values)) if len(values) else small
 
 
-def _fit(
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Fitted patches, (n,) each: ring, bin and panel, centre with its uncertainty, width, place."""
+
+    ring: I64
+    eta_bin: I64
+    panel: I64
+    centre_rad: F64
+    sigma_rad: F64
+    fwhm_rad: F64
+    eta_rad: F64
+    pixels: I64
+    chi2: F64
+    height: F64
+
+
+def fit_patches(
     counts: NDArray[np.generic],
     usable: NDArray[np.bool_],
     two_theta: F64,
@@ -152,23 +169,39 @@ def _fit(
     rings: Rings,
     fwhm: F64,
     n_eta: int,
-    threads: int | None,
-) -> tuple[I64, I64, F64, F64]:
-    """Ring, bin, centre and width of each good patch."""
+    threads: int | None = None,
+    panel_map: NDArray[np.integer[Any]] | None = None,
+) -> Patches:
+    """Good patches of every ring: one a bin of azimuth, and a panel where a map of them is given.
+
+    Parameters
+    ----------
+    counts, usable, two_theta, eta, rings, n_eta, threads
+        As of :func:`score_maps`.
+    fwhm
+        (h,) start of the widths [rad]; windows are five of them to either side.
+    panel_map
+        (s, f) panel of each pixel, from 0; -1 is left out. None: no patch minds panels.
+    """
     groups = ring_groups(rings.two_theta_rad, fwhm, 5.0 * fwhm)
-    index = np.flatnonzero(usable & np.isfinite(two_theta))
+    good = usable & np.isfinite(two_theta)
+    index = np.flatnonzero(good if panel_map is None else good & (panel_map >= 0))
     t = two_theta.reshape(-1)[index]
     group = np.searchsorted(groups.windows_rad[:, 0], t, side="right") - 1
     inside = (group >= 0) & (t < groups.windows_rad[np.maximum(group, 0), 1])
     index, t, group = index[inside], t[inside], group[inside]
     turn = (eta.reshape(-1)[index] + np.pi) / (2.0 * np.pi)
     bins = group * n_eta + (np.floor(turn * n_eta).astype(np.int64) % n_eta)
+    panels = 1 if panel_map is None else int(panel_map.max(initial=0)) + 1
+    if panel_map is not None:
+        bins = bins * panels + panel_map.reshape(-1)[index]
     order = np.argsort(bins, kind="stable")
     index, t = index[order], t[order]
     bin_id, first = np.unique(bins[order], return_index=True)
     offsets = np.append(first, len(order))
-    group, eta_bin = np.divmod(bin_id, n_eta)
-    p, sigma, _, _, status = fit_ring_peaks(
+    rest, panel = np.divmod(bin_id, panels)
+    group, eta_bin = np.divmod(rest, n_eta)
+    p, sigma, chi2, _, status = fit_ring_peaks(
         t,
         counts.reshape(-1)[index].astype(np.float64),
         np.ones(len(t)),
@@ -179,12 +212,19 @@ def _fit(
         relative_noise=RELATIVE_NOISE,
         threads=threads,  # type: ignore[call-arg]
     )
-    enough = (status == 0) & (np.diff(offsets) >= LEAST_PIXELS)
+    count = np.diff(offsets)
+    total = np.add.reduceat(eta.reshape(-1)[index], offsets[:-1]) if len(count) else count
+    enough = (status == 0) & (count >= LEAST_PIXELS)
     parts = []
     for member, (centre, height) in enumerate(((0, 1), (6, 7))):
         ring = groups.members[group, member]
         with np.errstate(invalid="ignore"):
             good = enough & (ring >= 0) & (p[:, height] > 4.0 * sigma[:, height])
         k = np.flatnonzero(good)
-        parts.append((ring[k], eta_bin[k], p[k, centre], p[k, 2]))
-    return tuple(np.concatenate(c) for c in zip(*parts, strict=True))  # type: ignore[return-value]
+        parts.append(
+            (
+                ring[k], eta_bin[k], panel[k], p[k, centre], sigma[k, centre], p[k, 2],
+                total[k] / count[k], count[k], chi2[k] / np.maximum(count[k] - 6, 1), p[k, height],
+            )
+        )  # fmt: skip
+    return Patches(*(np.concatenate(c) for c in zip(*parts, strict=True)))

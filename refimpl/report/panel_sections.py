@@ -57,10 +57,9 @@ def panel_table(view: PowderView) -> str:
     polar = {"d_fast_px", "d_slow_px"} <= set(shown)
     head = ["panel", place, *(FIELDS[name].label for name in shown)]
     head += ["outwards (px)", "points"] if polar else ["points"]
-    head += ["|strain| before (µε)", "after (µε)", ""]
+    head += ["|strain| (µε)", ""]
     text = "In brackets: standard uncertainty in the last digits; grey: below 2σ. "
-    text += "Outwards: away from the beam, the part of a shift that rings determine best. "
-    text += "dLsd is above 0 where a panel stands farther from the sample"
+    text += "Outwards: away from the beam. dLsd above 0: farther from the sample"
     return page.table(
         head,
         list(_panel_rows(view, panels, shown)),
@@ -96,7 +95,7 @@ def _panel_rows(
             label = page.badge("look", "held" if panels.lost[i] else "held in part")
         yield (
             *(i, panels.place(i), *cells, count(panels.points[i])),
-            *(_micro(panels.strain_before[i]), _micro(panels.strain[i]), label),
+            *(f"{_micro(panels.strain_before[i])} → {_micro(panels.strain[i])}", label),
         )
 
 

@@ -47,8 +47,8 @@ FIELDS: dict[str, Field] = {
     "d_theta_rad": Field("dTheta", "°", 1.0 / DEG, "turn in the plane"),
     "d_lsd_mm": Field("dLsd", "µm", 1.0 / UM, "height, away from the sample"),
     "d_p2": Field("dP2", "10⁻⁴", 1e4, "radial distortion, added to p2"),
-    "tilt_fast_rad": Field("tilt, fast", "°", 1.0 / DEG, "tilt about the fast axis"),
-    "tilt_slow_rad": Field("tilt, slow", "°", 1.0 / DEG, "tilt about the slow axis"),
+    "tilt_fast_rad": Field("tilt fast", "°", 1.0 / DEG, "tilt about the fast axis"),
+    "tilt_slow_rad": Field("tilt slow", "°", 1.0 / DEG, "tilt about the slow axis"),
 }
 """Columns of the tables of panel parameters, in the order of the detector's PANEL_FIELDS."""
 

@@ -171,7 +171,7 @@ def _held_words(panels: PanelView) -> str:
     for name in panels.refined:
         number = np.count_nonzero(panels.held_in(name) & ~lost)
         if number:
-            words.append(f"{FIELDS[name].name} on {number}{' others' if lost.any() else ''}")
+            words.append(f"{FIELDS[name].name} on {number}{' more' if lost.any() else ''}")
     return f"held: {'; '.join(words)}" if words else ""
 
 

@@ -464,6 +464,9 @@ def test_numbers_below_two_sigma_are_grey_in_the_table(views):
     view = views["pilatus"]
     table = panel_sections.panel_table(view)
     assert "outwards (px)" in table
+    assert (
+        f"{view.panels.strain_before[10] * 1e6:.1f} → {view.panels.strain[10] * 1e6:.1f}<" in table
+    )
     rows = table.split("<tr>")[2:]
     sure = view.panels.sure("d_fast_px")
     for i in (10, 28):
@@ -484,7 +487,7 @@ def test_checks_of_panels(views):
     more[[3, 5, 9], 3] = True
     part = dataclasses.replace(view, panels=dataclasses.replace(view.panels, held=more))
     text = next(c.text for c in verdict.checks(part) if c.title == "Panels not determined")
-    assert text == "held: 2 of 48 panels (0 and 7); dLsd on 3 others"
+    assert text == "held: 2 of 48 panels (0 and 7); dLsd on 3 more"
     assert "Panels that stand out" not in found
     before, after = verdict.panel_gain(view)
     assert f"{before * 1e6:.1f} µε before, {after * 1e6:.1f} µε after" in (

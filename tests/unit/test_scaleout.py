@@ -335,8 +335,9 @@ def test_a_torn_last_line_is_no_entry(cut, ledger) -> None:
     ledger.write_bytes(content[: min(end + cut, content.rindex(b'{"run": "end"') - 2)])
     run = run_blocks(square, blocks(3), ledger=ledger, engine="serial")
     assert [o.kept for o in run.outcomes] == [True, True, False]
+    assert ledger.read_text().count('\n{"run": "start"') == 2  # the torn line spoils no later one
     again = run_blocks(square, blocks(3), ledger=ledger, engine="serial")
-    assert all(o.kept for o in again.outcomes)  # the torn line spoils no later one
+    assert all(o.kept for o in again.outcomes)
 
 
 @pytest.mark.parametrize("content", ["", '{"ledger": "refi'])

@@ -16,7 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.detector.model import TiltedFlat
+from refimpl.detector.panel_grid import PanelGrid
 from refimpl.detector.tilted_flat import GEOMETRY_FIELDS, PANEL_FIELDS
 from refimpl.errors import RefimplError
 from refimpl.forward.information import GEOMETRY
@@ -36,6 +37,7 @@ from refimpl.testing.panel_compare import QUANTITIES, mahalanobis, quantities, t
 from refimpl.testing.panel_scores import PanelRow, Recovered, row_line
 
 __all__ = ["GROUPS", "FoundPanels", "calibrate_panels", "found_of", "judge", "recover_panels"]
+__all__ += ["write_grid"]
 
 GROUPS = {
     "d_fast_px": "shift", "d_slow_px": "shift", "d_theta_rad": "rotation", "d_lsd_mm": "height",
@@ -84,11 +86,9 @@ def calibrate_panels(scene: PanelScene, frame: SimulatedFrame, **settings: Any) 
     """
     from refimpl.powder.calibrate import calibrate
 
-    grid = {name: value for name, value in vars(scene.grid).items()}
     polarisation = scene.arguments.get("polarisation")
     with tempfile.TemporaryDirectory() as folder:
-        description = Path(folder) / "grid.json"
-        description.write_text(json.dumps(grid), encoding="utf-8")
+        description = write_grid(scene.grid, Path(folder) / "grid.json")
         told: dict[str, Any] = {
             "calibrant": scene.calibrant,
             "lattice_parameter_angstrom": scene.lattice_parameter_angstrom,
@@ -100,9 +100,16 @@ def calibrate_panels(scene: PanelScene, frame: SimulatedFrame, **settings: Any) 
             "panel_refine": tuple(dict.fromkeys(GROUPS[name] for name in scene.widths)),
             "panel_priors": {GROUPS[name]: width for name, width in scene.widths.items()},
             "panel_learn_priors": False,
+            "allow_masked_panels": True,
         }
         result = calibrate(frame.image, mask=frame.mask, **{**told, **settings})
     return found_of(result)
+
+
+def write_grid(grid: PanelGrid, path: Path) -> Path:
+    """Write the description file of a grid, as ``panels_grid`` takes it."""
+    path.write_text(json.dumps(asdict(grid)), encoding="utf-8")
+    return path
 
 
 def found_of(result: Any) -> FoundPanels:

@@ -51,6 +51,11 @@ def panels(
                                    "to um, marks in the image not masked, a missing Dark ignored, "
                                    "points of the last pass with the geometry of the best.")
     ] = False,
+    allow_masked_panels: Annotated[bool, typer.Option(
+        "--allow-masked-panels", help="Hold panels that are masked from end to end, instead of "
+                                      "refusing them; --published always does.")] = False,
+    report: Annotated[bool, typer.Option(
+        help="With -o: write figures and the HTML report of our fit.")] = True,
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder for .corr.csv, refined_MIDAS_params.txt and "
                                            "the result of our fit; made if missing.")] = None,
@@ -61,7 +66,9 @@ def panels(
     if (published_chords or published_quirks) and not published:
         name = "--published-chords" if published_chords else "--published-quirks"
         raise ConfigError(f"{name} needs --published", key=name.lstrip("-"))
-    options = _Options(published, published_chords, published_quirks, ncpus, out)
+    options = _Options(
+        published, published_chords, published_quirks, allow_masked_panels, ncpus, report, out
+    )
     with _threads(ncpus):
         return _run(paramfile, options)
 
@@ -73,7 +80,9 @@ class _Options:
     published: bool
     chords: bool
     quirks: bool
+    allow_masked: bool
     threads: int | None
+    report: bool
     out: Path | None
 
 
@@ -106,9 +115,13 @@ def _run(paramfile: Path, options: _Options) -> int:
     files = check_files(params, published_quirks=options.quirks)
     place: Any = nullcontext() if options.out is None else parse.output_folder(options.out)
     with place:
-        targets = output.targets(params, files, options.out)
+        targets = output.targets(params, files, options.out, ours=not options.published)
         job = read_first(
-            params, files, published=options.published, chords=options.chords, quirks=options.quirks
+            *(params, files),
+            published=options.published,
+            chords=options.chords,
+            quirks=options.quirks,
+            allow_masked=options.allow_masked,
         )
         typer.echo(output.heading(job), nl=False)
         fits: list[PanelFigures] = []
@@ -128,17 +141,18 @@ def _run(paramfile: Path, options: _Options) -> int:
         typer.echo(f"Total time elapsed:\t{time.perf_counter() - began:f} s.")
         typer.echo(output.mean_text(fits), nl=False)
         output.write(job, fits, files, targets, typer.echo)
-        _save(results, files, options.out)
+        _save(results, files, options)
     failed = [str(f) for f, r in zip(files, results, strict=False) if not r.converged]
     if failed:
         raise ConvergenceError(f"not converged: {', '.join(failed)}; what there is is written")
     return 0
 
 
-def _save(results: list[PowderResult], files: list[Path], out: Path | None) -> None:
+def _save(results: list[PowderResult], files: list[Path], options: _Options) -> None:
     """Our own result folders: DIR itself, or a folder a file."""
+    out = options.out
     if out is None:
         return
     for result, file in zip(results, files, strict=False):
         folder = out if len(results) == 1 else out / file.stem
-        typer.echo(f"wrote {result.save(folder)}")
+        typer.echo(f"wrote {result.save(folder, report=options.report)}")

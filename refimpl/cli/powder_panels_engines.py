@@ -11,14 +11,15 @@ from refimpl.cli import parse
 from refimpl.detector.corrections import fixed_panel
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.panel_grid import PanelGrid
-from refimpl.io.image import check_usable
 from refimpl.io.midas_params import MidasParams
 from refimpl.objective.pseudo_strain import published_mean_strain
+from refimpl.powder.config import config_from
 from refimpl.powder.panel_figures import PanelFigures
 from refimpl.powder.panel_frames import read_published_frame, read_stored
 from refimpl.powder.panel_keys import notes
 from refimpl.powder.panel_params import check_params, number_of, panel_grid_of
 from refimpl.powder.panel_settings import panel_settings
+from refimpl.powder.prepare import prepare
 from refimpl.powder.published_panel_run import PanelIteration, calibrate_published_panels
 from refimpl.powder.published_panel_text import (
     doublet_lines,
@@ -82,7 +83,13 @@ class PanelJob:
 
 
 def read_first(
-    params: MidasParams, files: list[Path], *, published: bool, chords: bool, quirks: bool
+    params: MidasParams,
+    files: list[Path],
+    *,
+    published: bool,
+    chords: bool,
+    quirks: bool,
+    allow_masked: bool,
 ) -> PanelJob:
     """Read the first file and check everything against it.
 
@@ -107,11 +114,14 @@ def read_first(
         start = setup.start
     else:
         image = read_stored(params, files[0])
-        check_usable(image)
         shape = image.shape
         check_params(params, shape)
         settings = panel_settings(params)
+        if "panels_grid" in settings:
+            settings["allow_masked_panels"] = allow_masked
         start = start_geometry(params, shape)
+        config = config_from(settings | {"image_transform": start.image_transform})
+        prepare(image, config, start.panel_boxes)  # refuses here what it would refuse later
     start, path = continued(params, start)
     return PanelJob(
         params=params,

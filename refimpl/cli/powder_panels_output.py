@@ -48,7 +48,7 @@ class Targets:
     shifts
         PanelShiftsFile, if it is named.
     refined
-        refined_MIDAS_params.txt, with -o.
+        refined_MIDAS_params.txt of all files together, with -o.
     """
 
     corr: tuple[Path, ...]
@@ -56,7 +56,7 @@ class Targets:
     refined: Path | None
 
 
-def targets(params: MidasParams, files: Sequence[Path], out: Path | None) -> Targets:
+def targets(params: MidasParams, files: Sequence[Path], out: Path | None, *, ours: bool) -> Targets:
     """Names of the result files, checked before the work.
 
     Raises
@@ -67,7 +67,10 @@ def targets(params: MidasParams, files: Sequence[Path], out: Path | None) -> Tar
     corr = tuple((f.parent if out is None else out) / f"{f.name}.corr.csv" for f in files)
     name = params["PanelShiftsFile"]
     shifts = None if name is None else Path(str(name))
-    refined = None if out is None else out / "refined_MIDAS_params.txt"
+    # our own result folder holds this file already
+    refined = (
+        None if out is None or (ours and len(files) == 1) else out / "refined_MIDAS_params.txt"
+    )
     for path in (*corr, shifts):
         if path is not None:
             try:
@@ -104,6 +107,10 @@ def file_text(job: PanelJob, figures: PanelFigures) -> str:
     clipped = passes_line(figures.strain, float(factor or 0.0), int(passes or 1))  # type: ignore[arg-type]
     lines += [clipped] if clipped else []
     if job.grid is not None and job.setup is None:  # the published engine said it already
+        lines.append(
+            "From here on as published: pixels count from their centres, and panel "
+            f"{job.fix_panel} (FixPanelID) is where it should be."
+        )
         across, up = job.grid.n_fast, job.grid.n_slow
         lines.append(indices_map(figures.counts, across, up, job.fix_panel))
     lines.append(f"StdStrain {figures.std_strain:.12f}")
@@ -141,6 +148,7 @@ def write(
         return
     moves = np.mean([f.moves for f in fits], axis=0)
     varied = np.any([f.varied for f in fits], axis=0)
+    varied[job.fix_panel] = False  # 0 by convention, whether the fit held it or not
     boxes, shape = job.start.panel_boxes, job.start.shape
     if targets.shifts is not None:
         for written in write_corrections(targets.shifts, moves):

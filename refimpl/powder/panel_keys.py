@@ -279,8 +279,9 @@ def markdown_table() -> str:
     for row in KEY_TABLE:
         if row.section != section:
             section = row.section
-            lines += ["", f"## {section}", "", "| Key | Default | Our engine | `--published` | Test |"]
-            lines.append("| :-- | :-- | :-- | :-- | :-- |")
+            head = ["Key", "Default", "Our engine", "`--published`", "Test"]
+            lines += ["", f"## {section}", "", f"| {' | '.join(head)} |"]
+            lines.append("| :-- " * len(head) + "|")
         cells = (f"`{row.key}`", _default(row.key), row.ours, row.published, f"`{row.test}`")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines).strip() + "\n"

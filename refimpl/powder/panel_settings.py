@@ -165,9 +165,14 @@ def _panels(params: MidasParams) -> dict[str, Any]:
             if on and half_width > 0.0:
                 refine.append(name)
                 tolerances[name] = half_width
-    return {
+    if not refine:
+        return {}
+    settings: dict[str, Any] = {
+        "panels_grid": "start",
         "panel_refine": tuple(refine),
         "panel_tolerances": tolerances,
         "fix_panel": int(number_of(params, "FixPanelID")),
-        "min_indices": int(number_of(params, "MinIndicesForFit")),
     }
+    if "MinIndicesForFit" in params:
+        settings["min_indices"] = max(1, int(number_of(params, "MinIndicesForFit")))
+    return settings

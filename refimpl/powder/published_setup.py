@@ -14,10 +14,10 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.detector.tilted_flat import PANEL_FIELDS
 from refimpl.errors import RefimplError
 from refimpl.imaging.published_bins import RingWindows, ring_windows
-from refimpl.interop.midas import tilted_flat_from_midas
+from refimpl.interop.midas import padding_px, tilted_flat_from_midas
 from refimpl.io.midas_params import MidasParams
 from refimpl.io.panel_files import read_corrections
-from refimpl.powder.panel_params import number_of, refuse
+from refimpl.powder.panel_params import number_of, panel_grid_of, refuse
 from refimpl.powder.published_options import PublishedOptions
 from refimpl.powder.published_panel_options import PanelOptions
 from refimpl.powder.published_points import PublishedRings, published_rings, ring_pairs
@@ -43,9 +43,22 @@ def start_geometry(
     shape
         (n_slow, n_fast) of the image as stored.
     published_padding
-        Take BC to count from the square frame that the published program pads; it then has
-        no panels, whose boxes would count from there too.
+        Take BC to count from the square frame that the published program pads.
+
+    Raises
+    ------
+    ConfigError
+        With `published_padding`, panels, and a transform that turns the padding to the low side:
+        panels begin at pixel 0, so the published ones would lie in the padding.
     """
+    codes: Any = params["ImTransOpt"]
+    if published_padding and panel_grid_of(params) is not None and padding_px(codes, shape).any():
+        refuse(
+            params,
+            "ImTransOpt",
+            f"ImTransOpt {' '.join(map(str, codes))} turns the padding of the published square "
+            "frame to the low side, and the panels would lie in it: leave --published-quirks out",
+        )
     start = tilted_flat_from_midas(params, shape, published_padding=published_padding)
     if start.panel_boxes is None:
         return start

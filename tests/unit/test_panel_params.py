@@ -1,4 +1,4 @@
-"""Every key of the published panel program: it changes what an engine gets, or is refused by name."""
+"""Every key of the published panel program: it changes what an engine gets, or is refused."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.io.midas_keys import KEYS
 from refimpl.io.midas_params import read_params
+from refimpl.powder.config import config_from
 from refimpl.powder.panel_frames import check_files, read_published_frame, read_stored
 from refimpl.powder.panel_keys import KEY_TABLE, markdown_table, notes
 from refimpl.powder.panel_params import check_params, panel_grid_of
@@ -67,6 +68,7 @@ CASES = {
     "Wavelength": ({"Wavelength": "0.21"}, ENGINES),
     "RhoD": ({"RhoD": "35000"}, {"start", *ENGINES}),
     "MaxRingRad": ({"RhoD": None, "MaxRingRad": "35000"}, {"start", *ENGINES}),
+    "Parallax": ({"Parallax": "50"}, {"start"}),
     "MaskFile": ({"MaskFile": "mask.npy"}, IMAGES),
     "GapFile": ({"GapFile": "mask.npy"}, IMAGES),
     "BadPxFile": ({"BadPxFile": "mask.npy"}, IMAGES),
@@ -202,17 +204,20 @@ def test_every_key_has_a_row_and_a_test():
             assert row.key in WITHOUT_EFFECT
 
 
-MANUAL = """FileStem Folder Ext Dark StartNr EndNr Padding HeadSize DataType SkipFrame NrPixels
-NrPixelsY NrPixelsZ px Lsd BC tx ty tz p0 p1 p2 p3 ImTransOpt SpaceGroup LatticeConstant Wavelength
-RhoD BadPxIntensity GapIntensity MaskFile tolTilts tolBC tolLsd tolP tolP0 tolP1 tolP2 tolP3
-tolShifts tolRotation Width EtaBinSize RingsToExclude MultFactor MinIndicesForFit NPanelsY NPanelsZ
-PanelSizeY PanelSizeZ PanelGapsY PanelGapsZ PanelShiftsFile FixPanelID nIterations DoubletSeparation
-NormalizeRingWeights WeightByRadius OutlierIterations DistortionOrder tolP4 PerPanelLsd tolLsdPanel
-PerPanelDistortion tolP2Panel""".split()  # its "Complete Parameter Reference", in order
+MANUAL = (
+    "FileStem Folder Ext Dark StartNr EndNr Padding HeadSize DataType SkipFrame NrPixels NrPixelsY "
+    "NrPixelsZ px Lsd BC tx ty tz p0 p1 p2 p3 ImTransOpt SpaceGroup LatticeConstant Wavelength "
+    "RhoD BadPxIntensity GapIntensity MaskFile tolTilts tolBC tolLsd tolP tolP0 tolP1 tolP2 tolP3 "
+    "tolShifts tolRotation Width EtaBinSize RingsToExclude MultFactor MinIndicesForFit NPanelsY "
+    "NPanelsZ PanelSizeY PanelSizeZ PanelGapsY PanelGapsZ PanelShiftsFile FixPanelID nIterations "
+    "DoubletSeparation NormalizeRingWeights WeightByRadius OutlierIterations DistortionOrder tolP4 "
+    "PerPanelLsd tolLsdPanel PerPanelDistortion tolP2Panel"
+)
+"""The keys of the manual's Complete Parameter Reference, in its order."""
 
 
 def test_the_rows_are_the_manuals_reference_in_its_order():
-    assert [row.key for row in KEY_TABLE if row.in_manual] == MANUAL
+    assert [row.key for row in KEY_TABLE if row.in_manual] == MANUAL.split()
 
 
 def test_the_page_of_the_docs_is_the_table():
@@ -418,7 +423,8 @@ def test_the_settings_of_a_whole_file(tmp_path):
     assert found["panel_tolerances"] == pytest.approx(
         {"shift": 1.0, "rotation": np.radians(2.0), "height": 0.05, "p2": 1e-4}
     )
-    assert (found["fix_panel"], found["min_indices"]) == (2, 7)
+    assert (found["fix_panel"], found["min_indices"], found["panels_grid"]) == (2, 7, "start")
+    config_from(found)  # every name and value is one of ours
     assert min(found["exclude_rings"]) == 6  # 400, 8.48 degrees: 44.7 mm at 300 mm; 222: 38.6 mm
 
 
@@ -429,6 +435,7 @@ def test_a_single_surface_and_open_ranges(tmp_path):
     assert found["tolerances"] == {"beam_centre": 20.0}
     assert "panel_refine" not in found
     assert "exclude_rings" not in found
+    assert "panels_grid" not in panel_settings(parsed(tmp_path, {"tolShifts": "0"}))
     hexagonal = {"SpaceGroup": "167", "LatticeConstant": "4.759091 4.759091 12.991779 90 90 120"}
     assert panel_settings(parsed(tmp_path, hexagonal))["calibrant"] == "Al2O3"
 
@@ -494,11 +501,13 @@ def test_the_manuals_example_parses_and_its_panel_sizes_contradict_the_image(tmp
     assert panel_grid_of(params).shape == (4015, 1187)
     with pytest.raises(ConfigError) as caught:
         check_params(params, (1679, 1475))
-    line = MANUAL_EXAMPLE.splitlines().index("PanelSizeZ 487            # Pixels per panel in Z") + 1
+    line = (
+        MANUAL_EXAMPLE.splitlines().index("PanelSizeZ 487            # Pixels per panel in Z") + 1
+    )
     assert str(caught.value) == (
-        f"{path}:{line}: the grid of 6 x 8 panels of 195 x 487 px (Y x Z, fast x slow) spans 1187 x "
-        "4015 px, the image has 1475 x 1679: PanelSizeY 243 and PanelSizeZ 195 would fit these gaps "
-        "(487 px is a whole module, two halves of 243 and a gap of 1)"
+        f"{path}:{line}: the grid of 6 x 8 panels of 195 x 487 px (Y x Z, fast x slow) spans 1187 "
+        "x 4015 px, the image has 1475 x 1679: PanelSizeY 243 and PanelSizeZ 195 would fit these "
+        "gaps (487 px is a whole module, two halves of 243 and a gap of 1)"
     )
     path.write_text(MANUAL_EXAMPLE.replace("Y 195", "Y 243").replace("Z 487", "Z 195"))
     fits = read_params(path)

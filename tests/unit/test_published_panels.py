@@ -279,7 +279,11 @@ def test_a_weighted_mean_is_right_where_eta_turns_over(powder_rings):
 
     single = PLAIN.replace(panel_boxes=None, panel_corrections=None, tilts_rad=(0.0, 0.0, 0.0))
     found = weighted_points(
-        np.ones(PLAIN.shape), None, single, powder_rings, dataclasses.replace(OPTIONS, eta_bin_deg=6.0)
+        np.ones(PLAIN.shape),
+        None,
+        single,
+        powder_rings,
+        dataclasses.replace(OPTIONS, eta_bin_deg=6.0),
     )
     middle = np.abs(np.degrees(found.eta_rad))
     edge = middle > 176.0

@@ -9,17 +9,19 @@ panels are kept orthogonal to Lsd, ty and tz in the metric of the data,
 :math:`\sum_\mathrm{points} w\, \partial_g\epsilon\, (J x)_\mathrm{panels} = 0`: then the global
 parameters are those that the best single surface would have, however many of the panels' own are
 refined, and do not inherit the weakness of the heights. The same is done for p2 and the dP2.
+
+With several frames the direction g is that of all frames together: all distances by the same
+length, all tilts by the same angle.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refimpl.forward.panel_gauge import gauge_rows
 from refimpl.frames import F64
+from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
-from refimpl.powder.parameters import Parameters
 
 __all__ = ["gauge"]
 
@@ -37,19 +39,15 @@ OUT_OF_PLANE = {
 }
 
 
-def gauge(
-    parameters: Parameters, setup: PanelSetup, free: NDArray[np.bool_], cross: F64
-) -> tuple[F64, tuple[str, ...]]:
+def gauge(problem: PanelProblem, setup: PanelSetup, cross: F64) -> tuple[F64, tuple[str, ...]]:
     """Constraints on the panels of a fit.
 
     Parameters
     ----------
-    parameters
-        Global ones of the fit; a constraint against one that is not refined is left out.
+    problem
+        Of the fit; a constraint against a global parameter that is not refined is left out.
     setup
         What the panels may do.
-    free
-        (p, m) what is refined of it.
     cross
         (p, g, m) normal matrix between global and panel parameters, without priors.
 
@@ -60,9 +58,27 @@ def gauge(
     sentences
         (q,) what each means.
     """
-    boxes = parameters.model.panel_boxes
-    assert boxes is not None
-    fields, p = setup.fields, len(boxes)
+    rows, sentences = _in_plane(problem, setup)
+    fields = setup.fields
+    against = ["lsd_mm"] if "d_lsd_mm" in fields else []
+    against += ["ty_rad", "tz_rad"] if {"d_lsd_mm", "tilt_fast_rad"} & set(fields) else []
+    for name in against:
+        if places := problem.places(name):
+            rows.append(np.sum(cross[:, places, :], axis=1))
+            sentences.append(OUT_OF_PLANE[name])
+    if "d_p2" in fields and (places := problem.places("iso_r2")):
+        row = np.zeros((problem.p, len(fields)))
+        k = fields.index("d_p2")
+        row[:, k] = np.sum(cross[:, places, k], axis=1)
+        rows.append(row)
+        sentences.append(OUT_OF_PLANE["iso_r2"])
+    stacked = np.array(rows).reshape(-1, problem.p, len(fields))
+    return np.where(problem.free, stacked, 0.0), tuple(sentences)
+
+
+def _in_plane(problem: PanelProblem, setup: PanelSetup) -> tuple[list[F64], list[str]]:
+    """Rows (p, m) that need no data, and what they mean."""
+    fields = setup.fields
     in_plane = [f for f in fields if f in ("d_fast_px", "d_slow_px", "d_theta_rad")]
     rows: list[F64] = []
     sentences: list[str] = []
@@ -70,26 +86,15 @@ def gauge(
         "sum of d_fast_px": "beam_fast_px", "sum of d_slow_px": "beam_slow_px",
         "expansion": "lsd_mm", "rotation": None,
     }  # fmt: skip
-    if "d_fast_px" in in_plane:
-        names, flat = gauge_rows(boxes, in_plane)
-        at = [fields.index(f) for f in in_plane]
-        for name, row in zip(names, flat, strict=True):
-            if name in wanted and wanted[name] in (None, *parameters.names):
-                full = np.zeros((p, len(fields)))
-                full[:, at] = row.reshape(p, -1)
-                rows.append(full)
-                sentences.append(IN_PLANE[name])
-    against = ["lsd_mm"] if "d_lsd_mm" in fields else []
-    against += ["ty_rad", "tz_rad"] if {"d_lsd_mm", "tilt_fast_rad"} & set(fields) else []
-    for name in against:
-        if name in parameters.names:
-            rows.append(cross[:, parameters.names.index(name), :])
-            sentences.append(OUT_OF_PLANE[name])
-    if "d_p2" in fields and "iso_r2" in parameters.names:
-        row = np.zeros((p, len(fields)))
-        k = fields.index("d_p2")
-        row[:, k] = cross[:, parameters.names.index("iso_r2"), k]
-        rows.append(row)
-        sentences.append(OUT_OF_PLANE["iso_r2"])
-    stacked = np.array(rows).reshape(-1, p, len(fields))
-    return np.where(free, stacked, 0.0), tuple(sentences)
+    if "d_fast_px" not in in_plane:
+        return rows, sentences
+    names, flat = gauge_rows(problem.boxes, in_plane)
+    at = [fields.index(f) for f in in_plane]
+    for name, row in zip(names, flat, strict=True):
+        owner = wanted.get(name, "")
+        if owner is None or (owner and problem.places(owner)):
+            full = np.zeros((problem.p, len(fields)))
+            full[:, at] = row.reshape(problem.p, -1)
+            rows.append(full)
+            sentences.append(IN_PLANE[name])
+    return rows, sentences

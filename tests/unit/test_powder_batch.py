@@ -372,6 +372,30 @@ def test_a_line_says_how_a_frame_ended(outcome, line) -> None:
     assert progress_line(outcome, 3, 12) == line
 
 
+def test_panels_of_a_description_file(place, small_model) -> None:
+    """The content of a file that the settings name counts: changed, all is done again."""
+    names_ = ("fast0", "slow0", "n_fast", "n_slow")
+    boxes = small_model.panel_boxes.tolist()
+    panels = [
+        dict(zip(names_, (f0, s0, f1 - f0, s1 - s0), strict=True)) for f0, s0, f1, s1 in boxes
+    ]
+    Path("grid.json").write_text(json.dumps({"frame": "model", "panel": panels}))
+    config = config_from(
+        {"panels_grid": "grid.json", "panel_refine": ("shift",)}, base=CONFIG
+    )  # fmt: skip
+    assert run("out", "in/f1.tif", config=config).converged
+    table, before = pd.read_csv("out/panels.csv"), stamps("out")
+    assert list(table["name"]) == ["f1"] * 4
+    # px: panels without errors stay within 5 of their uncertainties
+    assert np.all(np.abs(table["d_fast_px"]) < 5.0 * table["sigma_d_fast_px"])
+    assert np.all(table["sigma_d_fast_px"] > 0.0)
+    run("out", "in/f1.tif", config=config)
+    assert redone(before) == set()
+    Path("grid.json").write_text(json.dumps({"frame": "model", "panel": panels[::-1]}))
+    run("out", "in/f1.tif", config=config)
+    assert redone(before) == {"f1"}
+
+
 def test_panels_have_a_table_of_their_own(tmp_path, small_result) -> None:
     fields = {name: getattr(small_result, name) for name in (
         "summary", "cross_validated", "converged", "reason", "iterations", "points", "parameters",

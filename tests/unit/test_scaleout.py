@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -305,20 +304,22 @@ def test_an_error_in_the_callback_stops_the_run(ledger) -> None:
     assert len(begun) < 10  # what waited was not begun
 
 
-def _killed(path: str) -> None:
-    def work(x: float) -> float:
-        if x == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return x
+KILLED = """
+import os, signal, sys
+from refimpl.scaleout import Block, run_blocks
 
-    run_blocks(work, [Block(str(x), x) for x in range(4)], ledger=path, engine="serial")
+def work(x):
+    if x == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+run_blocks(work, [Block(str(x), x) for x in range(4)], ledger=sys.argv[1], engine="serial")
+"""
 
 
 def test_kill_9_leaves_what_was_done(ledger) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_killed, args=(str(ledger),))
-    process.start()
-    process.join(20.0)
-    assert process.exitcode == -signal.SIGKILL
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(ledger)], timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
     assert written(ledger) == [("0", "done"), ("1", "done")]
     run = run_blocks(float, [Block(str(x), x) for x in range(4)], ledger=ledger, engine="serial")
     assert [o.kept for o in run.outcomes] == [True, True, False, False]

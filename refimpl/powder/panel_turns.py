@@ -137,7 +137,8 @@ class Turns:
 
     def _scales(self) -> F64:
         spreads = [value for w in self.frames for value in (w.tau, w.design)]
-        return np.array([*spreads, *self.widths.values()])
+        finite = [w for w in self.widths.values() if np.isfinite(w)]
+        return np.array([*spreads, *finite])
 
     def _settle(self) -> None:
         for _ in range(OUTER):
@@ -190,7 +191,7 @@ class Turns:
         )
         self.x = self.fit.x
         normal = call(self.x)
-        use = np.concatenate([np.ones(problem.g, dtype=bool), problem.free.ravel()])
+        use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])
         use &= ~np.isin(problem.all_names, (*self.fit.undetermined, *self.fit.at_bound))
         self.variance = normal.variances(use)
 
@@ -202,7 +203,8 @@ class Turns:
     def _reweight(self) -> None:
         """Spreads, outliers, and widths of the priors, after a fit."""
         problem = self.problem
-        spent = float(np.sum(problem.free * (1.0 - self.precision() * self.variance))) + problem.g
+        spent = float(np.sum(problem.free * (1.0 - self.precision() * self.variance)))
+        spent += int(np.count_nonzero(problem.lower < problem.upper))
         kept = [float(np.sum(w.keep)) for w in self.frames]
         for w, n, strain in zip(self.frames, kept, problem.strains(self.x), strict=True):
             part = n / sum(kept) if sum(kept) > 0.0 else 1.0

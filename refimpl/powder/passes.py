@@ -32,7 +32,7 @@ from refimpl.powder.refine import GeometryFit
 from refimpl.powder.result import Iteration
 from refimpl.powder.windows import ring_groups
 
-__all__ = ["Fitter", "Lines", "Passes", "run_passes"]
+__all__ = ["Fitter", "Lines", "Passes", "bad_rings", "extracted", "run_passes", "settled"]
 
 SETTLE = 2
 """Passes in which the widths of the rings, hence the windows, and the noise still change."""
@@ -146,7 +146,7 @@ def run_passes(
     lasting: I64 | None = None
     converged, reason = False, f"stopped after {c.max_iterations} passes"
     for turn in range(1, c.max_iterations + 1):
-        points = _extracted(frame, config, found, model, lines, n_eta, threads)
+        points = extracted(frame, config, found, model, lines, n_eta, threads)
         if turn >= SETTLE:
             # a point at the edge of a rule may come and go with every pass: once gone it stays out
             lasting = points.key if lasting is None else np.intersect1d(lasting, points.key)
@@ -160,11 +160,11 @@ def run_passes(
             )
         new = fit(points, free, last)
         if turn <= SETTLE:  # then the windows stand still, so that the passes can
-            frame, lines = _settled(frame, found, lines, points.with_used(new.used))
+            frame, lines = settled(frame, found, lines, points.with_used(new.used))
         summary = strain_summary(new.strain[points.used])
         iterations.append(Iteration.of(done + turn, new, points, found, summary))
         stage("geometry", turn)
-        bad = _bad_rings(new, points, len(found), c.ring_multiplier)
+        bad = bad_rings(new, points, len(found), c.ring_multiplier)
         moved = _moved(free, model, new)
         if best is None or summary.clip_mean <= best[0] * (1.0 + 1e-3):
             best = (summary.clip_mean, new, points, turn)
@@ -188,7 +188,7 @@ def run_passes(
     return Passes(best[1], best[2], frame, lines, tuple(iterations), converged, reason)
 
 
-def _extracted(
+def extracted(
     frame: Frame,
     config: PowderConfig,
     found: Rings,
@@ -212,7 +212,7 @@ def _extracted(
     return points.with_used(points.used & ~lines.excluded[points.ring])
 
 
-def _settled(frame: Frame, found: Rings, lines: Lines, kept: RingPoints) -> tuple[Frame, Lines]:
+def settled(frame: Frame, found: Rings, lines: Lines, kept: RingPoints) -> tuple[Frame, Lines]:
     """Noise and lines as the points of a pass have them."""
     return (
         replace(frame, relative_noise=estimate_relative_noise(frame, kept)),
@@ -236,7 +236,7 @@ def _moved(free: Parameters, model: TiltedFlat, fit: GeometryFit) -> float:
     return float(np.max(move[unit > 0.0] / unit[unit > 0.0], initial=0.0))
 
 
-def _bad_rings(
+def bad_rings(
     fit: GeometryFit, points: RingPoints, n_rings: int, multiplier: float
 ) -> NDArray[np.bool_]:
     """Rings whose mean |strain| over its expected spread is far above the median ring's."""

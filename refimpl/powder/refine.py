@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from refimpl.powder.panels import PanelSolution
 
 __all__ = ["GeometryFit", "fit_geometry", "fit_published", "point_strain", "strain_sigma"]
-__all__ += ["taper", "unexplained"]
+__all__ += ["clusters_of", "jackknife", "taper", "unexplained"]
 
 CLIP_SIGMA = 5.0
 """Points lose weight about this many of their own standard deviations: all of it at 6/5 of it,
@@ -267,9 +267,10 @@ def fit_geometry(
         if settled:
             break
     weight = boost * keep / (sigma * sigma + tau * tau / coverage)
-    clusters = _clusters(points, keep > 0.0, len(p))
+    clusters = clusters_of(points, keep > 0.0, len(p))
     if clusters is not None and tau > float(np.median(sigma[keep > 0.0])):
-        covariance = _clustered_covariance(points, rings, p, fit, weight, clusters)
+        at_end, jacobian = _linearised(points, rings, p, fit.x)
+        covariance = jackknife(at_end, jacobian, weight, clusters, fit.sigma > 0.0)
         fit = replace(fit, covariance=covariance, clusters=int(clusters.max()) + 1)
     return GeometryFit(fit, p, strain, weight, keep > 0.0, tau)
 
@@ -278,7 +279,7 @@ SECTORS = 24
 """Azimuthal sectors that stand in for panels on a detector that has too few."""
 
 
-def _clusters(points: RingPoints, used: NDArray[np.bool_], n_parameters: int) -> I64 | None:
+def clusters_of(points: RingPoints, used: NDArray[np.bool_], n_parameters: int) -> I64 | None:
     """(n,) group of points that share a systematic error: panels, else sectors; None if too few."""
     sector = np.floor((points.eta_rad + np.pi) / (2.0 * np.pi) * SECTORS).astype(np.int64)
     for label in (points.panel, sector):
@@ -288,8 +289,8 @@ def _clusters(points: RingPoints, used: NDArray[np.bool_], n_parameters: int) ->
     return None
 
 
-def _clustered_covariance(
-    points: RingPoints, rings: Rings, p: Parameters, fit: FitResult, weight: F64, clusters: I64
+def jackknife(
+    strain: F64, jacobian: F64, weight: F64, clusters: I64, used: NDArray[np.bool_]
 ) -> F64:
     r"""Covariance where the points of a panel err together: the jackknife over panels.
 
@@ -302,9 +303,15 @@ def _clustered_covariance(
     they are, though a panel at the edge pulls the fit towards itself: its pulls have 1.4 times the
     variance that they should, these 1.0 (300 sets of 36 displaced panels). Source: Bell and
     McCaffrey, Survey Methodology 28 (2002) 169.
+
+    Parameters
+    ----------
+    strain, jacobian, weight, clusters
+        (n,), (n, k), (n,), (n,) at the solution.
+    used
+        (k,) parameters that were refined and are determined; the others get 0.
     """
-    strain, jacobian = _linearised(points, rings, p, fit.x)
-    free = np.flatnonzero(fit.sigma > 0.0)
+    free = np.flatnonzero(used)
     of_panels = []
     for g in np.unique(clusters[weight > 0.0]):
         mine = clusters == g
@@ -319,7 +326,7 @@ def _clustered_covariance(
     for score, own in of_panels:  # one after another: the same bits whatever the BLAS does
         shift = np.linalg.solve(hessian - own + floor, score)
         covariance += np.outer(shift, shift)
-    out = np.zeros((len(p), len(p)))
+    out = np.zeros((len(used), len(used)))
     out[np.ix_(free, free)] = covariance * ((len(of_panels) - 1) / len(of_panels))
     return out
 

@@ -258,7 +258,7 @@ def weakest(hessian: F64, free: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], f
             return weak, np.inf
         m = hessian[np.ix_(use, use)] / np.outer(scale[use], scale[use])
         values, vectors = np.linalg.eigh(m)
-        condition = float(values[-1] / max(values[0], np.finfo(float).tiny))
+        condition = float(values[-1] / values[0]) if values[0] > 1e-30 * values[-1] else np.inf
         if values[0] > UNDETERMINED * values[-1]:
             return weak, condition
         # hold the parameter that the weakest combination is made of, and look again

@@ -20,6 +20,7 @@ from refimpl.cli import parse
 from refimpl.errors import ConfigError, ConvergenceError
 
 if TYPE_CHECKING:
+    from refimpl.cli.powder_panels_engines import PanelJob
     from refimpl.powder.panel_figures import PanelFigures
     from refimpl.powder.result import PowderResult
 
@@ -104,7 +105,7 @@ def _threads(number: int | None) -> Iterator[None]:
 def _run(paramfile: Path, options: _Options) -> int:
     """Check everything, fit file by file, then write."""
     from refimpl.cli import powder_panels_output as output
-    from refimpl.cli.powder_panels_engines import fit_ours, fit_published, read_first
+    from refimpl.cli.powder_panels_engines import read_first
     from refimpl.io.midas_params import read_params
     from refimpl.powder.panel_frames import check_files
     from refimpl.powder.panel_params import check_params
@@ -124,20 +125,7 @@ def _run(paramfile: Path, options: _Options) -> int:
             allow_masked=options.allow_masked,
         )
         typer.echo(output.heading(job), nl=False)
-        fits: list[PanelFigures] = []
-        results: list[PowderResult] = []
-        for file in files:
-            clock = time.perf_counter()
-            typer.echo(f"Reading calibrant file: {file}")
-            if options.published:
-                figures = fit_published(job, file, typer.echo)
-            else:
-                figures, result = fit_ours(job, file, options.threads)
-                typer.echo("\n".join(result.summary_lines()))
-                results.append(result)
-            fits.append(figures)
-            typer.echo(output.file_text(job, figures))
-            typer.echo(f"Time elapsed for this file:\t{time.perf_counter() - clock:f} s.")
+        fits, results = _fit_all(job, files, options)
         typer.echo(f"Total time elapsed:\t{time.perf_counter() - began:f} s.")
         typer.echo(output.mean_text(fits), nl=False)
         output.write(job, fits, files, targets, typer.echo)
@@ -146,6 +134,30 @@ def _run(paramfile: Path, options: _Options) -> int:
     if failed:
         raise ConvergenceError(f"not converged: {', '.join(failed)}; what there is is written")
     return 0
+
+
+def _fit_all(
+    job: PanelJob, files: list[Path], options: _Options
+) -> tuple[list[PanelFigures], list[PowderResult]]:
+    """Fit every file alone and say what came out; results are those of our engine."""
+    from refimpl.cli.powder_panels_engines import fit_ours, fit_published
+    from refimpl.cli.powder_panels_output import file_text
+
+    fits: list[PanelFigures] = []
+    results: list[PowderResult] = []
+    for file in files:
+        clock = time.perf_counter()
+        typer.echo(f"Reading calibrant file: {file}")
+        if options.published:
+            figures = fit_published(job, file, typer.echo)
+        else:
+            figures, result = fit_ours(job, file, options.threads)
+            typer.echo("\n".join(result.summary_lines()))
+            results.append(result)
+        fits.append(figures)
+        typer.echo(file_text(job, figures))
+        typer.echo(f"Time elapsed for this file:\t{time.perf_counter() - clock:f} s.")
+    return fits, results
 
 
 def _save(results: list[PowderResult], files: list[Path], options: _Options) -> None:

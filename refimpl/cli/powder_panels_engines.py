@@ -101,27 +101,10 @@ def read_first(
     setup: PublishedSetup | None = None
     settings: dict[str, Any] = {}
     if published:
-        _, _, shape = read_published_frame(params, files[0], published_quirks=quirks)
-        check_params(params, shape)
-        setup = published_setup(
-            *(params, shape),
-            published_padding=quirks,
-            published_restore=quirks,
-            published_chords=chords,
-            published_frame=quirks,
-            published_rho_d=quirks,
-        )
+        setup, shape = _published_start(params, files[0], chords=chords, quirks=quirks)
         start = setup.start
     else:
-        image = read_stored(params, files[0])
-        shape = image.shape
-        check_params(params, shape)
-        settings = panel_settings(params)
-        if "panels_grid" in settings:
-            settings["allow_masked_panels"] = allow_masked
-        start = start_geometry(params, shape)
-        config = config_from(settings | {"image_transform": start.image_transform})
-        prepare(image, config, start.panel_boxes)  # refuses here what it would refuse later
+        start, shape, settings = _our_start(params, files[0], allow_masked)
     start, path = continued(params, start)
     return PanelJob(
         params=params,
@@ -134,6 +117,38 @@ def read_first(
         quirks=quirks,
         notes=tuple(notes(params, shape, published=published)),
     )
+
+
+def _published_start(
+    params: MidasParams, file: Path, *, chords: bool, quirks: bool
+) -> tuple[PublishedSetup, tuple[int, int]]:
+    """What the published engine is given, and the shape of the stored image."""
+    _, _, shape = read_published_frame(params, file, published_quirks=quirks)
+    check_params(params, shape)
+    setup = published_setup(
+        *(params, shape),
+        published_padding=quirks,
+        published_restore=quirks,
+        published_chords=chords,
+        published_frame=quirks,
+        published_rho_d=quirks,
+    )
+    return setup, shape
+
+
+def _our_start(
+    params: MidasParams, file: Path, allow_masked: bool
+) -> tuple[TiltedFlat, tuple[int, int], dict[str, Any]]:
+    """Start geometry, shape of the stored image, and settings of our engine."""
+    image = read_stored(params, file)
+    check_params(params, image.shape)
+    settings = panel_settings(params)
+    if "panels_grid" in settings:
+        settings["allow_masked_panels"] = allow_masked
+    start = start_geometry(params, image.shape)
+    config = config_from(settings | {"image_transform": start.image_transform})
+    prepare(image, config, start.panel_boxes)  # refuses here what it would refuse later
+    return start, image.shape, settings
 
 
 def fit_ours(job: PanelJob, file: Path, threads: int | None) -> tuple[PanelFigures, PowderResult]:

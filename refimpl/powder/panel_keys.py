@@ -126,9 +126,10 @@ _TOLERANCES = _rows(
     ("tolP2", "bound of p2, instead of tolP", SAME, _ACTS),
     ("tolP3", "bound of p3; default 45 deg, not tolP as the manual says; p3 is refined with p1",
      "half width; default 45 deg, with or without p1", _ACTS),
-    ("tolShifts", "bound of dY, dZ about 0; 0: no panels in the fit", "half width about the start "
-     "of each iteration", _ACTS),
-    ("tolRotation", "bound of dTheta about 0; 0: not refined", "half width", _ACTS),
+    ("tolShifts", "bound of dY, dZ about their start; not given: none but our prior; "
+     "0 is refused", "half width about the start "
+     "of each iteration; 0: no panels in the fit", _ACTS),
+    ("tolRotation", "bound of dTheta about its start; 0: not refined", "half width", _ACTS),
 )  # fmt: skip
 _CONTROL = _rows(
     "Calibration Control",
@@ -140,8 +141,8 @@ _CONTROL = _rows(
     ("MultFactor", "clips the printed MeanStrain, StdStrain and Outlier column, as published; and "
      "rings that stand out by it are left out (0: none; not given: 2.5)", "clips the printed "
      "figures, never the fit", _ACTS),
-    ("MinIndicesForFit", "a panel with fewer points is held and named", "a panel with fewer points "
-     "is held at 0 (by panel, not by ring as the manual says)", _ACTS),
+    ("MinIndicesForFit", "a panel with fewer points is held and named; not given: 5", "a panel "
+     "with fewer points is held at 0 (by panel, not by ring as the manual says)", _ACTS),
 )  # fmt: skip
 _PANELS = _rows(
     "Multi-Panel",
@@ -160,8 +161,9 @@ _PANELS = _rows(
 _ADVANCED = [
     *_rows(
         "Iterative Refinement",
-        ("nIterations", "most passes of extraction and fit; they end when the parameters stand "
-         "still", "passes, all of them; the best is kept, with its points", _ACTS),
+        ("nIterations", "most passes of extraction and fit, 20 if not given; they end when "
+         "the parameters stand still, else the exit code is 4", "passes, all of them; the best is "
+         "kept, with its points", _ACTS),
     ),
     *_rows(
         "Doublet Fitting",
@@ -186,9 +188,9 @@ _ADVANCED = [
     *_rows(
         "Per-Panel Advanced",
         ("PerPanelLsd", "1: heights of the panels are refined", "1: dLsd is varied", _ACTS),
-        ("tolLsdPanel", "bound of dLsd about 0", "half width", _ACTS),
+        ("tolLsdPanel", "bound of dLsd about its start; not given: our prior", "half width", _ACTS),
         ("PerPanelDistortion", "1: dP2 is refined", "1: dP2 is varied", _ACTS),
-        ("tolP2Panel", "bound of dP2 about 0", "half width", _ACTS),
+        ("tolP2Panel", "bound of dP2 about its start; not given: our prior", "half width", _ACTS),
     ),
 ]  # fmt: skip
 _LATE_P = "start of the distortion of later versions"

@@ -152,21 +152,24 @@ def _panels(params: MidasParams) -> dict[str, Any]:
     """What is refined of each panel, and within which bounds."""
     if panel_grid_of(params) is None:
         return {}
+    if number_of(params, "tolShifts") == 0.0:
+        refuse(
+            params, "tolShifts", "tolShifts 0 holds every panel: give a range above 0, leave the "
+            "panel keys out, or use --published"
+        )  # fmt: skip
     refine: list[str] = []
     tolerances: dict[str, float] = {}
-    if number_of(params, "tolShifts") > 0.0:
-        wanted = [
-            ("shift", number_of(params, "tolShifts"), True),
-            ("rotation", number_of(params, "tolRotation") * DEG, True),
-            ("height", number_of(params, "tolLsdPanel") * UM, params["PerPanelLsd"]),
-            ("p2", number_of(params, "tolP2Panel"), params["PerPanelDistortion"]),
-        ]
-        for name, half_width, on in wanted:
-            if on and half_width > 0.0:
-                refine.append(name)
-                tolerances[name] = half_width
-    if not refine:
-        return {}
+    for name, key, unit, switch in (
+        ("shift", "tolShifts", 1.0, None),
+        ("rotation", "tolRotation", DEG, None),
+        ("height", "tolLsdPanel", UM, "PerPanelLsd"),
+        ("p2", "tolP2Panel", 1.0, "PerPanelDistortion"),
+    ):
+        on = number_of(params, key) > 0.0 if switch is None else bool(params[switch])
+        if on:
+            refine.append(name)
+            if key in params:  # a published default is no bound: our priors do its work
+                tolerances[name] = number_of(params, key) * unit
     settings: dict[str, Any] = {
         "panels_grid": "start",
         "panel_refine": tuple(refine),

@@ -376,6 +376,7 @@ OTHERS = [
     ({"SpaceGroup": "167", "LatticeConstant": "4.76 4.76 12.99 90 90 120"}, "LatticeConstant",
      "the cell of Al2O3 differs from the certified one by 191 ppm, which only a cubic one may"),
     ({"FitOrWeightedMean": "1"}, "FitOrWeightedMean", "FitOrWeightedMean 1: peaks are always"),
+    ({"tolShifts": "0"}, "tolShifts", "tolShifts 0 holds every panel: give a range above 0, leave"),
     ({"EtaBinSize": "0.01"}, "EtaBinSize", "EtaBinSize 0.01: expected 0.1 to 45"),
     ({"RhoD": "3000"}, "RhoD", "no ring is left within RhoD 3000 um"),
     ({"RhoD": "21000", "RingsToExclude": "1"}, "RingsToExclude", "no ring is left within RhoD"),
@@ -421,8 +422,8 @@ def test_the_settings_of_a_whole_file(tmp_path):
     )  # fmt: skip
     assert found["panel_refine"] == ("shift", "rotation", "height", "p2")
     assert found["panel_tolerances"] == pytest.approx(
-        {"shift": 1.0, "rotation": np.radians(2.0), "height": 0.05, "p2": 1e-4}
-    )
+        {"shift": 1.0, "rotation": np.radians(2.0), "height": 0.05}
+    )  # tolP2Panel is not given: its published default is no bound here
     assert (found["fix_panel"], found["min_indices"], found["panels_grid"]) == (2, 7, "start")
     config_from(found)  # every name and value is one of ours
     assert min(found["exclude_rings"]) == 6  # 400, 8.48 degrees: 44.7 mm at 300 mm; 222: 38.6 mm
@@ -435,7 +436,6 @@ def test_a_single_surface_and_open_ranges(tmp_path):
     assert found["tolerances"] == {"beam_centre": 20.0}
     assert "panel_refine" not in found
     assert "exclude_rings" not in found
-    assert "panels_grid" not in panel_settings(parsed(tmp_path, {"tolShifts": "0"}))
     hexagonal = {"SpaceGroup": "167", "LatticeConstant": "4.759091 4.759091 12.991779 90 90 120"}
     assert panel_settings(parsed(tmp_path, hexagonal))["calibrant"] == "Al2O3"
 

@@ -141,6 +141,12 @@ class Bordered:
         shared = np.einsum("pmk,kl,pml->pm", solved, middle, solved, optimize=True)
         return np.where(own, np.einsum("pii->pi", inverse) + shared, 0.0)
 
+    def border_variances(self, use: NDArray[np.bool_]) -> F64:
+        """(g,) variances of the border's parameters alone, 0 for those not in `use`."""
+        schur, _, _ = self._reduced(use, 0.0)
+        variances = np.diag(_inverse_symmetric(schur))[: self.g]
+        return np.where(use[: self.g], variances, 0.0)
+
     def _damped(self, own: NDArray[np.bool_], damping: float) -> F64:
         """(p, m, m) blocks; the row of a held parameter is that of the identity."""
         both = own[:, :, None] & own[:, None, :]

@@ -55,7 +55,7 @@ PLAIN = TiltedFlat(
 )  # fmt: skip
 TRUTH = PLAIN.replace(panel_corrections=MOVES)
 OPTIONS = PublishedOptions(
-    width_mm=0.8, eta_bin_deg=3.0, tol_lsd_mm=1.0, tol_bc_px=1.0, tol_tilt_deg=0.5, tol_p0=0.0,
+    width_mm=0.8, eta_bin_deg=5.0, tol_lsd_mm=1.0, tol_bc_px=1.0, tol_tilt_deg=0.5, tol_p0=0.0,
     tol_p1=0.0, tol_p2=0.0, tol_p3_deg=0.0,
 )  # fmt: skip
 PANELS = PanelOptions()
@@ -161,7 +161,8 @@ def test_weights_move_the_minimum(points):
     for other in (by_ring, by_radius):
         assert np.abs(published_vector(other)[:3] - plain[:3]).max() > 1e-4
     normal = {"normalize_ring_weights": True}
-    assert objective(points, by_ring, **normal) <= objective(points, fitted(points)[0], **normal)
+    again = fitted(points, start=fitted(points)[0], normalize_ring_weights=True)[0]
+    assert objective(points, again, **normal) < objective(points, fitted(points)[0], **normal)
 
 
 def test_distortion_order_six_frees_p4(points):
@@ -303,7 +304,7 @@ def test_a_pair_of_rings_needs_both_of_its_bins(frame, powder_rings):
     both = np.intersect1d(*(separate.eta_rad[separate.ring == n] for n in (1, 2)))
     for number in (1, 2):
         np.testing.assert_array_equal(joined.eta_rad[joined.ring == number], both)
-    assert len(both) == (separate.ring == 2).sum() == (separate.ring == 1).sum() - 2
+    assert len(both) == (separate.ring == 2).sum() < (separate.ring == 1).sum()
 
 
 # ---------------------------------------------------------------------------- figures and text

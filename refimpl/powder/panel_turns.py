@@ -31,6 +31,9 @@ DETERMINED = 0.05
 OUTER, SETTLED = 60, 1e-5
 """Turns of weights, spread and widths, and the relative change at which they have settled."""
 
+STEPS = 20
+"""Evaluations a turn: weights that are about to change need no more."""
+
 
 class _Weights:
     """Weights of one frame's points: spread, design effect and outliers."""
@@ -187,8 +190,9 @@ class Turns:
             return problem.normal(x, weights, precision, rows)
 
         self.fit = levenberg_marquardt(
-            call, start, problem.all_names, lower=low, upper=high, covariance=full, damping=1e-9
-        )
+            call, start, problem.all_names, lower=low, upper=high, covariance=full, damping=1e-9,
+            max_evaluations=200 if full else STEPS,
+        )  # fmt: skip
         self.x = self.fit.x
         normal = call(self.x)
         use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])

@@ -489,9 +489,16 @@ def _warnings(
             if fit.fit.clusters
             else ""
         )
-        limit = "the model (one flat surface) or the sample limits the calibration, not the counts"
+        model = "the model (one flat surface)" if fit.panels is None else "the model"
+        limit = f"{model} or the sample limits the calibration, not the counts"
         out.append(
             f"Points scatter by {fit.tau / MICROSTRAIN:.0f} µε beyond their fit errors: "
             f"{limit}.{shared}"
+        )
+    if fit.panels is not None and fit.panels.design_effect > 1.0:
+        out.append(
+            "The points of a ring on a panel err together and count as "
+            f"{fit.panels.design_effect:.1f} times fewer than they are: the panels move in ways "
+            "that are not refined."
         )
     return (*out, *SAID_OF_ALL)

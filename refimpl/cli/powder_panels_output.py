@@ -104,6 +104,7 @@ def file_text(job: PanelJob, figures: PanelFigures) -> str:
     """What is printed after each file: clip, coverage, deviation by ring and by panel."""
     params, lines = job.params, []
     factor, passes = params["MultFactor"], params["OutlierIterations"]
+    lines += _beyond_width(job, figures)
     clipped = passes_line(figures.strain, float(factor or 0.0), int(passes or 1))  # type: ignore[arg-type]
     lines += [clipped] if clipped else []
     if job.grid is not None and job.setup is None:  # the published engine said it already
@@ -124,6 +125,23 @@ def file_text(job: PanelJob, figures: PanelFigures) -> str:
     if job.grid is not None:
         lines.append(strain_map(figures.panel_means(), job.grid.n_fast, job.grid.n_slow))
     return "\n".join(lines)
+
+
+def _beyond_width(job: PanelJob, figures: PanelFigures) -> list[str]:
+    """What lies outside the published search about the start; our engine finds it all the same."""
+    width_um = job.params["Width"]
+    if job.setup is not None or not isinstance(width_um, int | float):
+        return []
+    table = figures.corr_table()
+    ideal_um = figures.start.lsd_mm / UM * np.tan(figures.two_theta_rad)
+    far = int(np.count_nonzero(np.abs(table.rad_calc_um - ideal_um) > 2.0 * width_um))
+    if far == 0:
+        return []
+    return [
+        f"note: {far} of {len(figures.ring)} ring points lie more than {2.0 * width_um:g} um from "
+        "where the start puts them, beyond the search width (twice Width): the published windows "
+        "miss them"
+    ]
 
 
 def mean_text(fits: Sequence[PanelFigures]) -> str:

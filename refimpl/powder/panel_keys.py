@@ -52,6 +52,7 @@ _NOTED = "tests/unit/test_panel_params.py::test_a_key_without_effect_is_said"
 _REFUSED = "tests/unit/test_panel_params.py::test_bad_keys_are_refused_by_name"
 _DARK = "tests/unit/test_panel_frames.py::test_bad_and_gap_values_have_two_readings"
 _TYPES = "tests/unit/test_panel_frames.py::test_every_data_type_reads_the_same_frame"
+_WIDTH = "tests/cli/test_panels.py::test_rings_beyond_the_search_width_are_said"
 _ENGINE = "tests/unit/test_published_panels.py::"
 
 
@@ -133,8 +134,10 @@ _TOLERANCES = _rows(
 )  # fmt: skip
 _CONTROL = _rows(
     "Calibration Control",
-    ("Width", "no effect, which is said: windows follow the widths of the rings that are found",
-     "half width of the search about a ring; the window is about four times as wide", _NOTED),
+    ("Width", "how far rings may lie from where the start puts them, 2 Width as in the published "
+     "windows: what lies beyond is counted and said; the windows themselves follow the widths of "
+     "the rings", "half width of the search about a ring; the window is about four times as wide",
+     _WIDTH),
     ("EtaBinSize", "azimuthal bin; no bin crosses a panel; default: 2 deg, wider where rings are "
      "weak", "azimuthal bin; default 5 deg", _ACTS),
     ("RingsToExclude", "rings left out", SAME, _ACTS),
@@ -239,11 +242,8 @@ def notes(params: MidasParams, shape: tuple[int, int], *, published: bool) -> li
         For the published engine.
     """
     said: list[str] = []
-    if not published:
-        if "Width" in params:
-            said.append("Width has no effect: windows follow the widths of the rings found")
-        if "RBinDivisions" in params:
-            said.append("RBinDivisions has no effect: peaks are fitted to pixels, not to lineouts")
+    if not published and "RBinDivisions" in params:
+        said.append("RBinDivisions has no effect: peaks are fitted to pixels, not to lineouts")
     if "Wedge" in params:
         said.append("Wedge has no effect: it is no part of a calibration from one frame")
     extra = [key for key in _INTEGRATION if key in params]

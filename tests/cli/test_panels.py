@@ -117,7 +117,7 @@ def test_the_published_call(here, capsys):
     assert sorted({p.name for p in here.iterdir()} - before) == MADE
     for part in [
         "Generated 4 panels.", "CalibrantPanelShiftsOMP — Parameter Summary",
-        "║    FixPanelID:     2 ", "note: Width has no effect", "converged after",
+        "║    FixPanelID:     2 ", "converged after",
         "Reading calibrant file: ceo2_000001.raw",
         "Anchored Panel ID: 2", "*** Deviation per ring ***", "*** Per-Panel Strain x10000",
         "Outlier Rejection (Factor 2.50, iter 3/3)", "Mean Values", "Saved panel shifts to panel",
@@ -155,7 +155,7 @@ def test_the_published_engine(here, capsys):
     ]:  # fmt: skip
         assert part in text, part
     assert text.count("Indices per Panel") == 2
-    assert "note: Width" not in text
+    assert "beyond the search width" not in text
     moves = read_corrections("panelshifts.txt", 4)
     assert not moves[2].any()
     assert compared(moves) < 0.15  # px; the simplex stops at 1e-5 of everything
@@ -193,6 +193,18 @@ def test_a_second_run_goes_on_from_the_shifts_file(engine, here, capsys):
     # the start of the second is the start of the first but for the shifts
     assert np.median(start.strain_calc) < 0.95 * np.median(table.strain_calc)
     assert compared(read_corrections("panelshifts.txt", 4)) < compared(moves) + 0.02
+
+
+def test_rings_beyond_the_search_width_are_said(here, capsys):
+    assert "beyond the search width" not in ran(capsys, "ps.txt")
+    Path("panelshifts.txt").unlink()
+    Path("ps.txt").write_text(TEXT.replace("Width 1200", "Width 60"))
+    found = re.search(r"note: (\d+) of (\d+) ring points lie more than 120 um from where the start "
+                      "puts them, beyond the search width", ran(capsys, "ps.txt"))  # fmt: skip
+    table = read_corr(MADE[0])
+    ideal = 250_100.0 * np.tan(np.radians(table.ideal_two_theta_deg))
+    assert int(found[1]) == np.sum(np.abs(table.rad_calc_um - ideal) > 120.0) > 0
+    assert int(found[2]) == len(table.ring)
 
 
 def test_threads_do_not_matter(here, capsys):

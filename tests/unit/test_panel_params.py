@@ -227,7 +227,6 @@ def test_the_page_of_the_docs_is_the_table():
 
 
 WITHOUT_EFFECT = {
-    "Width": ("800", "Width has no effect: windows follow", False),
     "RBinDivisions": ("8", "RBinDivisions has no effect: peaks are fitted to pixels", False),
     "Wedge": ("1", "Wedge has no effect: it is no part of a calibration", True),
     **{

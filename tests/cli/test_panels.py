@@ -151,7 +151,7 @@ def test_the_published_engine(here, capsys):
     for part in [
         "TransformationOptions: 2 Flip Top Bottom.", "Thetas: ", "makeMap: 3",
         "Number of planes being considered", "Number of eta bins: 60.", "Iteration 2 / 2",
-        "Number of calls to profiler function: ", "Number of function calls: ", "Deviation per rin",
+        "Number of calls to profiler function: ", "Number of function calls: ", "Deviation per",
     ]:  # fmt: skip
         assert part in text, part
     assert text.count("Indices per Panel") == 2

@@ -181,8 +181,8 @@ class Turns:
         problem, weights, precision = self.problem, self.weights(), self.precision()
         bare = self.bare(problem, weights)
         rows, self.gauge = gauge(problem, setup, bare.cross)
-        start = _onto(self.x, problem.g, np.where(problem.free, rows, 0.0))
         low, high = problem.bounds()
+        start = np.clip(self._onto(rows, weights, precision), low, high)
 
         def call(x: F64) -> Bordered:
             if not problem.possible(x):
@@ -198,6 +198,19 @@ class Turns:
         use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])
         use &= ~np.isin(problem.all_names, (*self.fit.undetermined, *self.fit.at_bound))
         self.variance = normal.variances(use)
+
+    def _onto(self, rows: F64, weights: list[F64], precision: F64) -> F64:
+        """Nearest x that meets the constraints, near in the metric of the data.
+
+        Where a constraint only chooses among equals, this moves along what no ring sees; a
+        projection in px, mm and rad alike would jump in whatever has the largest coefficient.
+        """
+        problem = self.problem
+        here = problem.normal(self.x, weights, precision, rows)
+        use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])
+        weak, _ = here.weak(use)
+        still = replace(here, gradient=np.zeros_like(here.gradient))
+        return self.x + still.step(self.x, 0.0, use & ~weak)
 
     def bare(self, problem: PanelProblem, weights: list[F64]) -> Bordered:
         """Normal equations without priors and constraints."""
@@ -240,15 +253,3 @@ class Turns:
         information = bare.blocks * np.outer(wide, wide)
         left = np.linalg.inv(information + np.eye(len(wide)))
         return np.asarray(np.einsum("pii->pi", left) > 1.0 - DETERMINED)
-
-
-def _onto(x: F64, g: int, rows: F64) -> F64:
-    """Nearest x that meets the constraints."""
-    if len(rows) == 0:
-        return x
-    flat = rows.reshape(len(rows), -1)
-    scale = np.sqrt(np.einsum("qi,qi->q", flat, flat))
-    flat = flat[scale > 0.0] / scale[scale > 0.0, None]
-    gram = np.einsum("qi,ri->qr", flat, flat)
-    off = np.linalg.lstsq(gram, np.einsum("qi,i->q", flat, x[g:]))[0]
-    return np.concatenate([x[:g], x[g:] - np.einsum("qi,q->i", flat, off)])

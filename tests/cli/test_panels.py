@@ -145,6 +145,13 @@ def test_the_published_call(here, capsys):
     assert np.median(table.strain) < 0.5 * np.median(table.strain_calc)
 
 
+def test_the_help_names_every_option(capsys):
+    text = ran(capsys, "--help")
+    for part in ("PARAMFILE", "NCPUS", "--published", "--published-chords", "--published-quirks",
+                 "--allow-masked-panels", "--no-report", "--out", "Exit: 0 done"):  # fmt: skip
+        assert part in text, part
+
+
 def test_the_published_engine(here, capsys):
     Path("ps.txt").write_text(PUBLISHED)
     text = ran(capsys, "ps.txt", "--published")

@@ -213,9 +213,9 @@ def judge(
     seen[list(scene.hidden)] = False
     if information is None:
         information = panel_information(frame, GEOMETRY, fields, stride=stride)
-    known = [n for n in information.names if n not in found.names]
     _, rows = gauge_rows(scene.boxes, fields, seen)
-    bound = information.covariance(rows, priors=found.priors, known=known)
+    # what is held is not known: it has the prior that it would have had
+    bound = information.covariance(rows, priors=found.priors)
     error, covariance = _errors(scene, found, fields), _covariance(found, information.names)
     silent = _silent(scene, found, error[g:].reshape(shape), np.diag(covariance)[g:].reshape(shape))
     turn = to_gauge(information, scene.model, seen)
@@ -224,7 +224,8 @@ def judge(
     compared &= seen[:, None]
     own = np.flatnonzero(compared) + g
     chi_square, rank = mahalanobis(error[own], covariance[np.ix_(own, own)])
-    held = [n for n in known if "." in n and seen[int(n.split(".")[0])]]
+    held = [n for n in information.names if n not in found.names and "." in n]
+    held = [n for n in held if seen[int(n.split(".")[0])]]
     tables = _tables(information, scene.model, compared, error, covariance, bound)
     return PanelRow(
         scene.name, tables[0], tables[1], tables[2], tables[3],

@@ -38,7 +38,9 @@ class World:
         _, rows = gauge_rows(self.scene.boxes, FIELDS, self.seen)
         names = self.information.names
         known = [n for n in names if n.split(".")[0] in {str(i) for i in self.scene.hidden}]
-        self.covariance = self.information.covariance(rows, priors=self.scene.widths, known=known)
+        self.covariance = self.information.covariance(rows, priors=self.scene.widths)
+        held = [n in known for n in names]
+        self.covariance[held, :] = self.covariance[:, held] = 0.0  # not found, and not known
         self.free = np.flatnonzero([n not in known for n in names])
 
     def found(self, error: np.ndarray, **changes: Any) -> FoundPanels:

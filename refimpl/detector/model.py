@@ -138,6 +138,13 @@ class TiltedFlat:
             index[(f >= f0) & (f < f1) & (s >= s0) & (s < s1)] = i
         return index
 
+    def panel_map(self) -> NDArray[np.int32]:
+        """(n_slow, n_fast) panel of each pixel, model frame; -1 in gaps and on a single surface."""
+        index = np.full(self.shape, -1, dtype=np.int32)
+        for i, (f0, s0, f1, s1) in enumerate(() if self.panel_boxes is None else self.panel_boxes):
+            index[max(s0, 0) : s1, max(f0, 0) : f1] = i
+        return index
+
     def ring_coordinates(
         self, fast_px: F64, slow_px: F64, panel: NDArray[np.int32] | None = None
     ) -> tuple[F64, F64]:
@@ -163,11 +170,11 @@ class TiltedFlat:
         """2-theta and eta [rad] of every pixel centre, model frame; NaN in gaps between panels."""
         n_slow, n_fast = self.shape
         two_theta, eta = np.empty(self.shape), np.empty(self.shape)
-        fast = np.arange(n_fast) + 0.5
+        fast, panels = np.arange(n_fast) + 0.5, self.panel_map()
         for row in range(0, n_slow, 256):
             slow = np.arange(row, min(row + 256, n_slow)) + 0.5
             f, s = (a.ravel() for a in np.meshgrid(fast, slow))
-            panel = self.panel_index(f, s)
+            panel = panels[row : row + len(slow)].ravel()
             t, e = self.two_theta_eta(f, s, panel)
             if self.panel_boxes is not None:
                 t[panel < 0] = e[panel < 0] = np.nan

@@ -202,8 +202,5 @@ def pixel_maps(geometry: Any) -> PixelMaps:
 
 def _panel_map(model: TiltedFlat) -> NDArray[np.int32]:
     """(n_slow, n_fast) panel of each pixel, file order; -1 in gaps."""
-    panel = np.full(model.shape, -1, dtype=np.int32)
-    if model.panel_boxes is not None:
-        for index, (f0, s0, f1, s1) in enumerate(model.panel_boxes):
-            panel[s0:s1, f0:f1] = index
+    panel = model.panel_map()
     return undo_transforms(panel, model.image_transform)

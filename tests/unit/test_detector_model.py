@@ -105,6 +105,15 @@ def test_the_two_tilts_may_be_left_out() -> None:
     np.testing.assert_array_equal(m.panel_corrections[:, 5:], np.zeros((4, 2)))
 
 
+def test_the_map_of_panels_is_their_index_pixel_by_pixel() -> None:
+    m = model(True)
+    f, s = np.meshgrid(np.arange(40) + 0.5, np.arange(31) + 0.5)
+    index = m.panel_index(f.ravel(), s.ravel()).reshape(31, 40)
+    np.testing.assert_array_equal(m.panel_map(), index)
+    assert set(np.unique(index)) == {-1, 0, 1, 2, 3}
+    assert np.all(model().panel_map() == -1)
+
+
 def test_panel_index_is_half_open() -> None:
     m = model(True)
     fast = np.array([0.0, 17.0, 18.9, 19.0, 40.0])

@@ -4,8 +4,11 @@
 picture cut into more and more panels. Panel errors are normal, 0.3 px in each direction, 0.1
 degrees and 300 µm in distance, and in the gauge of :mod:`refimpl.forward.panel_gauge`, so that
 the true distance, beam centre and tilts are the ones to be found. In two scenes of five one panel
-is declared bad, wholly or all but a corner. Such a panel, and one that too little ring falls on
-(:data:`MOST_OF_WIDTH`), is called hidden; the others are in the gauge without it.
+is declared bad, wholly or all but a corner. Such a panel, and one that no ring falls on, is called
+hidden; the others are in the gauge without it. Without tilts of their own the heights of panels
+cannot make up for a tilt of the detector, so whether a panel belongs to the gauge is a statement
+that a refinement may share or not: a draw with a panel of which this could be doubted is drawn
+again (:data:`MOST_OF_WIDTH`, :data:`LEAST_ARC_RAD`).
 """
 
 from __future__ import annotations
@@ -45,8 +48,14 @@ MOST_OF_WIDTH = 0.1
 """Greatest bound of a seen panel's shift away from the beam, over its width, with the detector
 known. Towards the side no limit can be set: a panel that turns about the beam moves no ring."""
 
+LEAST_ARC_RAD, HIDDEN_ARC_RAD = 30.0 * DEG, 3.0 * DEG
+"""Azimuth of all rings together on a seen panel at least, and on a hidden one at most."""
+
 MOST_HIDDEN = 0.2
-"""A draw that hides more than this part of the panels is drawn again."""
+"""A draw that hides more than this part of the panels, and more than one, is drawn again."""
+
+LEAST_INTENSITY = 0.02
+"""Of the strongest ring, for a ring to count as visible."""
 
 SCALING = (6, 24, 96, 384)
 """Numbers of panels of :func:`scaling_scene`."""
@@ -55,7 +64,7 @@ _CYCLE = (
     "300k", "300k-half", "1m-half", "1m", "1m-half", "2m", "1m", "1m-half", "1m", "1m-half",
     "300k", "1m-half", "1m", "1m-half", "300k-half", "1m", "2m-half", "1m", "1m-half", "1m",
 )  # fmt: skip
-_CORNER_PX = 25
+_CORNER_PX = 12
 _PIXEL_MM = 0.172
 _SEED = 20260915
 
@@ -119,11 +128,14 @@ def panel_scene(
     while True:
         drawn = _draw(rng, name, grid)
         boxes = drawn["model"].panel_boxes
-        seen = _radial_bound(drawn, widths) < MOST_OF_WIDTH
+        bound, arc = _visible(drawn, widths)
+        seen = (bound < MOST_OF_WIDTH) & (arc > LEAST_ARC_RAD)
+        clear = seen | (arc < HIDDEN_ARC_RAD)
         bad = int(rng.integers(len(boxes))) if index % 5 in (1, 3) else None
         if bad is not None:
-            seen[bad] = False
-        if is_determined(drawn) and np.mean(~seen) <= max(MOST_HIDDEN, 1.0 / len(seen)):
+            seen[bad], clear[bad] = False, True
+        few = np.sum(~seen) <= max(MOST_HIDDEN * len(seen), 1.0)
+        if few and np.all(clear) and is_determined(drawn):
             break
     moves = draw_panel_errors(boxes, widths, rng, seen)
     drawn["model"] = drawn["model"].replace(panel_corrections=moves)
@@ -167,10 +179,15 @@ def _draw(rng: np.random.Generator, calibrant: str, grid: PanelGrid) -> dict[str
     }
 
 
-def _radial_bound(arguments: dict[str, Any], widths: Mapping[str, float]) -> F64:
-    """(p,) bound of a panel's shift away from the beam over its width, the detector being known.
+def _visible(arguments: dict[str, Any], widths: Mapping[str, float]) -> tuple[F64, F64]:
+    """What the rings say of panels that are still in place, the detector being known.
 
-    The panels are still in place. Panels whose shifts have no width have bound 0.
+    Returns
+    -------
+    bound
+        (p,) of the shift away from the beam over its width; 0 where shifts have no width.
+    arc_rad
+        (p,) azimuth of all rings together, those below :data:`LEAST_INTENSITY` left out.
     """
     model, pattern = arguments["model"], arguments["rings"]
     names = [name for name in PANEL_FIELDS if widths.get(name, 0.0) > 0.0]
@@ -184,12 +201,15 @@ def _radial_bound(arguments: dict[str, Any], widths: Mapping[str, float]) -> F64
         arguments["fwhm_rad"], arguments["mixing"], arguments["background"],
     )  # fmt: skip
     lsd, pixel_mm2 = model.lsd_mm, model.pixel_size_mm[0] * model.pixel_size_mm[1]
-    for t, j in zip(pattern.two_theta_rad, per_px, strict=True):
+    arc = np.zeros(len(model.panel_boxes))
+    for t, j, intensity in zip(pattern.two_theta_rad, per_px, pattern.intensity, strict=True):
         fast, slow, panel = _ring_points(model, float(t))
         on = panel >= 0
         if not on.any():
             continue
         fast, slow, panel = fast[on], slow[on], panel[on]
+        if intensity > LEAST_INTENSITY:
+            arc += np.bincount(panel, minlength=len(arc)) * (2.0 * np.pi / STEPS)
         radius, _, jacobian = ring_jacobian(fast, slow, panel, model.geometry, model.corrections)
         square = lsd * lsd + radius * radius
         by = jacobian[:, columns] * (width * lsd) / square[:, None]
@@ -200,7 +220,8 @@ def _radial_bound(arguments: dict[str, Any], widths: Mapping[str, float]) -> F64
     for k, name in enumerate(("d_fast_px", "d_slow_px")):
         if name in names:
             along[:, names.index(name)] = arm[:, k] / np.hypot(*arm.T)
-    return np.asarray(np.sqrt(np.einsum("pi,pij,pj->p", along, np.linalg.inv(total), along)))
+    bound = np.sqrt(np.einsum("pi,pij,pj->p", along, np.linalg.inv(total), along))
+    return np.asarray(bound), arc
 
 
 def _bad_panel(model: TiltedFlat, box: I64, left: int) -> NDArray[np.bool_]:

@@ -54,17 +54,14 @@ def test_points_lie_on_the_rings_within_their_errors(small, points) -> None:
 
 def test_a_point_belongs_to_one_panel(small, points) -> None:
     frame = small[0]
-    # the middle of a bin that a gap or the edge cuts can fall beyond it
-    on = (
-        (points.fast_px > 0)
-        & (points.fast_px < 400)
-        & (points.slow_px > 0)
-        & (points.slow_px < 380)
+    f0, s0, f1, s1 = frame.boxes[points.panel].T
+    beyond = np.maximum.reduce(
+        [f0 - points.fast_px, points.fast_px - f1, s0 - points.slow_px, points.slow_px - s1]
     )
-    assert np.mean(on) > 0.95
-    there = points.select(on)
-    panel = frame.panel_map[there.slow_px.astype(int), there.fast_px.astype(int)]
-    assert np.mean(panel == there.panel) > 0.95
+    # a ring may leave a panel in mid window, which is 15 px to either side of it: the fitted middle
+    # at the mean azimuth of the pixels that are left can then lie a little way beyond the edge
+    assert np.max(beyond) < 3.0
+    assert np.mean(beyond < 0.0) > 0.95
     assert set(points.panel.tolist()) == {0, 1, 2, 3}
     assert len(np.unique(points.key)) == len(points)
 

@@ -30,7 +30,9 @@ Run the same command again to go on after an interruption: what is done with the
 settings is kept. Exit: 0 all frames converged; 2 bad input, one line says what and where; 4 some
 frame failed or did not converge (summary.csv says which and why); 130 interrupted."""
 
-_NOT_HERE = ("image", "threads", "report", "save_plots_hdf", "as_json")
+_NOT_HERE = (
+    "image", "threads", "report", "save_plots_hdf", "as_json", "joint", "refine_shared", "share",
+)  # fmt: skip
 """Options of ``calibrate`` that make no sense for many frames, or mean something else."""
 
 Settled = Callable[[Mapping[str, Any]], "tuple[PowderConfig, dict[str, Any]]"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refimpl.cli import parse, powder_batch
+from refimpl.cli import parse, powder_batch, powder_joint
 from refimpl.cli.powder_integrate import integrate
 from refimpl.cli.powder_panels import EXAMPLES as PANEL_EXAMPLES
 from refimpl.cli.powder_panels import panels
@@ -67,6 +67,15 @@ def calibrate(
     panel_refine: Annotated[list[str] | None, typer.Option(
         metavar="NAMES", help="What to refine of every panel: shift, rotation, height, tilt (the "
                               "default four), p2.")] = None,
+    joint: Annotated[list[Path] | None, typer.Option(
+        metavar="FILE", help="Another frame of the same detector (repeat): an image, or a .toml "
+                             "with image and what is its own: wavelength_angstrom, calibrant, "
+                             "mask, travel_mm, ... All are calibrated together.")] = None,
+    refine_shared: Annotated[list[str] | None, typer.Option(
+        metavar="NAMES", help="With --joint: pixel_size (default), wavelength or none.")] = None,
+    share: Annotated[list[str] | None, typer.Option(
+        metavar="NAMES", help="With --joint: one for all frames: beam_centre, tilt, parallax.")
+    ] = None,
     eta_bin_deg: Annotated[float | None, typer.Option(
         metavar="DEG", help="Size of an azimuthal bin; default 2.")] = None,
     solver: Annotated[str | None, typer.Option(
@@ -103,7 +112,10 @@ def calibrate(
         "--json", help="Print the content of result.json.")] = False,
 ) -> int:  # fmt: skip
     """Calibrate a detector from one image of a calibrant, with no starting guess needed."""
-    config, reading = settled(locals())  # the options, as they stand above
+    options = locals()  # as they stand above
+    if powder_joint.wanted(options):
+        return powder_joint.calibrate(options, settled)
+    config, reading = settled(options)
     parse.output_file(save_plots_hdf)
     with parse.output_folder(out):
         result = _run(image, config, reading, geometry, threads)

@@ -33,15 +33,17 @@ Examples:
   refimpl powder panels manual_params.txt --published
 
 Files: PanelShiftsFile (read first where it exists) with .shifts.tif and .strain.tif, and
-<data file>.corr.csv in Folder, or in DIR with -o. Exit: 0 done; 2 bad input, one line says what
-and where; 4 the fit did not converge (what there is is written)."""
+<data file>.corr.csv in Folder, or in DIR with -o.
+
+Exit: 0 done; 2 bad input, one line says what and where; 4 the fit did not converge (what there is
+is written)."""
 
 
 def panels(
     paramfile: Annotated[Path, typer.Argument(
         metavar="PARAMFILE", help="Parameter file of CalibrantPanelShiftsOMP.")],
     ncpus: Annotated[int | None, typer.Argument(
-        metavar="[NCPUS]", help="Threads; the result does not depend on it.")] = None,
+        metavar="NCPUS", help="Threads; the result does not depend on it.")] = None,
     published: Annotated[bool, typer.Option(
         "--published", help="Fit as published: the L1 sum by a simplex, on true arcs.")] = False,
     published_chords: Annotated[bool, typer.Option(

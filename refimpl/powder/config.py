@@ -192,6 +192,11 @@ class PanelsTable(_Table):
         default_factory=dict,
         description="Half width of a hard search range by the same names; not named: none.",
     )
+    panel_expansion: Literal["zero", "free"] = Field(
+        default="zero",
+        description="Radial expansion of all panels together: zero, so that it cannot stand in for "
+        "the distance, or free.",
+    )
     min_indices: int = Field(
         default=5, ge=1, description="MinIndicesForFit: a panel with fewer ring points is held."
     )

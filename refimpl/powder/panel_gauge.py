@@ -2,7 +2,9 @@ r"""The gauge of the fit: what all panels do together belongs to the global para
 
 In the plane four combinations are kept at 0: the sums of dY and of dZ (the beam centre), the net
 rotation (no ring sees it), and the radial expansion :math:`\sum_i c_i \cdot d_i`, which is nearly
-the distance: without it Lsd scatters by 0.4 mm at equal strain. All panels count alike.
+the distance: without it Lsd scatters by 0.4 mm at equal strain. All panels count alike. Panels
+that really lie farther apart than the grid says break that constraint, which shows in the slopes
+of the strain within panels; :func:`refimpl.powder.panel_passes.expansion` says by how much.
 
 Out of the plane a common height is the distance and a common slope is the tilt, exactly. Here the
 panels are kept orthogonal to Lsd, ty and tz in the metric of the data,
@@ -88,6 +90,8 @@ def _in_plane(problem: PanelProblem, setup: PanelSetup) -> tuple[list[F64], list
     }  # fmt: skip
     if "d_fast_px" not in in_plane:
         return rows, sentences
+    if setup.free_expansion:
+        del wanted["expansion"]
     names, flat = gauge_rows(problem.boxes, in_plane)
     at = [fields.index(f) for f in in_plane]
     for name, row in zip(names, flat, strict=True):

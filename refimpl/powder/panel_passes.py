@@ -22,7 +22,10 @@ from refimpl.powder.prepare import Prepared
 from refimpl.powder.refine import GeometryFit, fit_geometry, fit_published, point_strain
 from refimpl.powder.result import PowderResult
 
-__all__ = ["add_panels", "fit_surface", "halves", "panel_setup", "with_panels"]
+__all__ = ["add_panels", "expansion", "fit_surface", "halves", "panel_setup", "with_panels"]
+
+SURE = 5.0
+"""Standard uncertainties beyond which an expansion that the gauge forbids is spoken of."""
 
 
 def panel_setup(config: PowderConfig) -> PanelSetup | None:
@@ -33,6 +36,7 @@ def panel_setup(config: PowderConfig) -> PanelSetup | None:
     return PanelSetup(
         refine=c.panel_refine, priors=c.panel_priors, learn=c.panel_learn_priors,
         tolerances=c.panel_tolerances, min_points=c.min_indices,
+        free_expansion=c.panel_expansion == "free",
     )  # fmt: skip
 
 
@@ -155,6 +159,55 @@ def held_out(
     return out
 
 
+def expansion(
+    passes: Passes, found: Rings, config: PowderConfig
+) -> tuple[float, float, float] | None:
+    """Radial expansion that the rings would choose if it were free.
+
+    Returns
+    -------
+    expansion, sigma, lsd_mm
+        Shift away from the middle over the distance from it, its standard uncertainty, and the
+        distance that goes with it; None where it is free already or shifts are not refined.
+    """
+    setup, solution = panel_setup(config), passes.fit.panels
+    if setup is None or solution is None or setup.free_expansion or "shift" not in setup.refine:
+        return None
+    free = passes.fit.parameters.moved_to(passes.model)
+    loose = _fit_with_panels(
+        passes.points, found, free, config, replace(setup, free_expansion=True), passes.fit
+    )
+    assert loose.panels is not None
+    boxes = np.asarray(passes.model.panel_boxes, dtype=np.float64)
+    on = ~np.all(loose.panels.held[:, :2], axis=1)
+    if np.count_nonzero(on) < 2:
+        return None
+    arm = 0.5 * (boxes[:, :2] + boxes[:, 2:])
+    arm = np.where(on[:, None], arm - arm[on].mean(axis=0), 0.0)
+    size = float(np.sum(arm * arm))
+    row = np.zeros(len(loose.panels.names))
+    g, m = len(loose.fit.names), len(setup.fields)
+    row[g + setup.fields.index("d_fast_px") :: m] = arm[:, 0] / size
+    row[g + setup.fields.index("d_slow_px") :: m] = arm[:, 1] / size
+    value = float(np.sum(arm * loose.panels.corrections[:, :2])) / size
+    sigma = float(np.sqrt(np.maximum(row @ loose.panels.covariance @ row, 0.0)))
+    return value, sigma, loose.parameters.at(loose.fit.x).lsd_mm
+
+
+def _said_of_expansion(found: tuple[float, float, float] | None) -> tuple[str, ...]:
+    """Sentence for the reader where the rings contradict the gauge."""
+    if found is None or not abs(found[0]) > SURE * found[1]:
+        return ()
+    value, sigma, lsd = found
+    return (
+        f"The slopes within panels ask for a radial expansion of all panels by {value * 1e6:.0f} "
+        f"+- {sigma * 1e6:.0f} ppm (with Lsd {lsd:.3f} mm), which the gauge holds at 0: the panels "
+        f"lie {'farther apart' if value > 0.0 else 'closer together'} than the grid says, or their "
+        "slopes have a cause that is not refined. "
+        "panel_expansion = free lets it go.",
+    )
+
+
 def add_panels(
     result: PowderResult, single: Passes, passes: Passes, halves_single: F64
 ) -> PowderResult:
@@ -201,6 +254,10 @@ def add_panels(
         strain_before=before,
         cross_validated_single=strain_summary(other) if len(other) else None,
         iterations=(*single.iterations, *passes.iterations),
+        warnings=(
+            *_said_of_expansion(expansion(passes, result.rings, result.config)),
+            *result.warnings,
+        ),
     )
 
 

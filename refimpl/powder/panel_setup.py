@@ -48,6 +48,9 @@ class PanelSetup:
         Group to the half width of a hard search range about the start; not named: none.
     min_points
         A panel with fewer used points is held.
+    free_expansion
+        Whether the panels may move outwards in proportion to their distance from the beam: what
+        one frame tells apart from the distance only by the slopes within panels.
     """
 
     refine: tuple[str, ...] = ("shift", "rotation", "height", "tilt")
@@ -55,6 +58,7 @@ class PanelSetup:
     learn: bool = True
     tolerances: Mapping[str, float] = field(default_factory=dict)
     min_points: int = 5
+    free_expansion: bool = False
 
     def __post_init__(self) -> None:
         _known("panel_refine", self.refine)

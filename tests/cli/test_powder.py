@@ -178,7 +178,7 @@ def test_help_of_calibrate_has_examples_that_parse(capsys) -> None:
     main(["powder", "calibrate", "--help"])
     text = capsys.readouterr().out.replace("\\\n", " ")
     examples = re.findall(r"^ +refimpl (powder calibrate .*)$", text, re.MULTILINE)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         assert main(example.split()) == 2  # the files are not there, the options are
         assert re.search(r"(ceria\.tif|ge\.h5|config\.toml): ", capsys.readouterr().err)

@@ -284,3 +284,23 @@ def test_noise_is_refused() -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path) -> None:
     with pytest.raises(FormatError, match=r"none\.tif"):
         calibrate(tmp_path / "none.tif", **SMALL)
+
+
+def test_panels_farther_apart_than_the_grid_says_are_spoken_of(small_model) -> None:
+    """The gauge holds the expansion at 0; the rings' slopes contradict, and the result says so."""
+    boxes = small_model.panel_boxes
+    arm = 0.5 * (boxes[:, :2] + boxes[:, 2:])
+    moves = np.zeros((4, 7))
+    moves[:, :2] = 4e-3 * (arm - arm.mean(axis=0))
+    frame = simulate(
+        small_model.replace(panel_corrections=moves), rings("CeO2", 0.25, 0.3),
+        wavelength_angstrom=0.25, fwhm_rad=2e-3, peak_counts=20000.0, background=30.0, seed=3,
+    )  # fmt: skip
+    settings = SMALL | {"panels_grid": "auto", "panel_refine": ("shift",)}
+    held = calibrate(frame.image, mask=frame.mask, **settings)
+    (said,) = (w for w in held.warnings if "radial expansion" in w)
+    assert "lie farther apart than the grid says" in said
+    free = calibrate(frame.image, mask=frame.mask, panel_expansion="free", **settings)
+    assert not any("radial expansion" in w for w in free.warnings)
+    assert abs(free.model.lsd_mm - 300.0) < abs(held.model.lsd_mm - 300.0) / 5.0
+    assert free.summary.clip_mean < 0.5 * held.summary.clip_mean

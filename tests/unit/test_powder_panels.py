@@ -287,3 +287,19 @@ def test_a_detector_without_those_panels_is_refused() -> None:
 def test_groups_hold_every_field_once() -> None:
     assert sorted(f for fields in PANEL_GROUPS.values() for f in fields) == sorted(PANEL_FIELDS)
     assert set(DEFAULT_PRIORS) == set(PANEL_GROUPS)
+
+
+def test_an_expansion_is_found_where_it_is_free() -> None:
+    """Panels 1000 ppm farther apart than the grid says: held it spoils the fit, free it is found."""
+    arm = 0.5 * (BOXES[:, :2] + BOXES[:, 2:])
+    moves = np.zeros((len(BOXES), 7))
+    moves[:, :2] = 1e-3 * (arm - arm.mean(axis=0))
+    points = ring_points(surface(panel_corrections=moves), RINGS, SIGMA)
+    setup = PanelSetup(refine=("shift",), free_expansion=True)
+    held, free = found(points, SHIFTS), found(points, setup)
+    assert "the radial expansion of the panels is 0" not in free.panels.gauge
+    assert np.mean(np.abs(held.strain)) > 5.0 * np.mean(np.abs(free.strain))
+    assert abs(held.fit.x[0] - 300.0) > 0.1
+    assert abs(free.fit.x[0] - 300.0) < 4.0 * free.fit.sigma[0]
+    apart = free.panels.corrections[:, :2] - moves[:, :2]
+    assert np.max(np.abs(apart) / np.maximum(free.panels.sigma[:, :2], 1e-9)) < 5.0

@@ -4,6 +4,9 @@ Each frame has its own distance, beam centre, tilt and parallax; the distortion,
 belongs to the detector. Further groups can be shared by name. With known travel all frames have
 one distance, from which each is displaced. The pixel size and the wavelengths are candidates:
 they take part as logarithms relative to the given values, and what is not refined is held at 0.
+
+It is the detector's body that travels: the one distance is that of the pixel where the beam meets
+the detector on average, the pivot (:mod:`refimpl.powder.panel_problem`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.powder.observations import RingPoints
-from refimpl.powder.panel_problem import FrameProblem, PanelProblem
+from refimpl.powder.panel_problem import FrameProblem, PanelProblem, reach
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panels import frame_problem
 from refimpl.powder.parameters import GROUPS, Parameters
@@ -151,10 +154,19 @@ def joint_problem(
         if setup is None:
             n, order = len(frame.points), np.arange(len(frame.points))
             part = FrameProblem(
-                frame.points, frame.rings, frame.free, np.array([0, n]), at, offset, *shared
+                frame.points,
+                frame.rings,
+                frame.free,
+                np.array([0, n]),
+                at,
+                offset,
+                *shared,
+                border.pivot,
             )
         else:
-            part, order = frame_problem(frame.points, frame.rings, frame.free, at, offset, *shared)
+            part, order = frame_problem(
+                frame.points, frame.rings, frame.free, at, offset, *shared, border.pivot
+            )
         parts.append(part)
         orders.append(order)
     moves = np.zeros((0, 9)) if setup is None else frames[0].free.model.corrections
@@ -181,20 +193,27 @@ class _Border:
         self.start: list[float] = []
         self.lower: list[float] = []
         self.upper: list[float] = []
+        centres = np.array([f.free.geometry(f.free.start)[1:3] for f in frames])
+        middle = centres.mean(axis=0)
+        self.pivot = None if sharing.travel_mm is None else (float(middle[0]), float(middle[1]))
         self._own = [self._names(i, frame.free.names) for i, frame in enumerate(frames)]
         readings: dict[str, list[tuple[float, float, float]]] = {}
         for frame, own in zip(frames, self._own, strict=True):
-            p = frame.free
+            p, far = frame.free, 0.0
+            if self.pivot is not None:
+                far = reach(p.geometry(p.start), self.pivot)[0]
             for j, (name, offset) in enumerate(own):
+                if name == "lsd_mm" and self.pivot is not None:
+                    offset -= far
                 reading = (p.start[j] - offset, p.lower[j] - offset, p.upper[j] - offset)
                 readings.setdefault(name, []).append(reading)
         for name, all_of in readings.items():
             start, lower, upper = (float(np.mean(column)) for column in zip(*all_of, strict=True))
             self._add(name, start, lower, upper)
         for name in sharing.candidates:
-            start, reach = logarithms.get(name, 0.0), MOST if name in active else 0.0
+            start, most = logarithms.get(name, 0.0), MOST if name in active else 0.0
             start = start if name in active else 0.0
-            self._add(name, start, -reach, reach)
+            self._add(name, start, -most, most)
 
     def _add(self, name: str, start: float, lower: float, upper: float) -> None:
         self.index[name] = len(self.index)

@@ -14,6 +14,12 @@ wavelength, w,
 
 with the powers :math:`n_j` of the distortion's terms :math:`a_j` (Bragg's law gives
 :math:`d(2\theta)/d\ln\lambda = 2\tan\theta`).
+
+Where a detector is moved by a known length, it is its body that moves, not the point in which the
+beam meets it. The distance in the border is then that of a fixed pixel, the pivot r, along the
+beam, and the frame's own is
+
+.. math:: L = X_r - [\cos t_y\sin t_z\,(r_f - b_f)\,p_f + \sin t_y\,(r_s - b_s)\,p_s]
 """
 
 from __future__ import annotations
@@ -38,11 +44,32 @@ from refimpl.powder.observations import RingPoints
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.parameters import Parameters
 
-__all__ = ["FrameProblem", "PanelProblem"]
+__all__ = ["FrameProblem", "PanelProblem", "reach"]
 
 _TERMS = GEOMETRY_FIELDS[10:]
 _POWERS = (2, 4, 6, *(n for n in HARMONIC_POWERS for _ in "cs"))
 _SCALED = [GEOMETRY_FIELDS.index(n) for n in ("pixel_fast_mm", "pixel_slow_mm", "rho_d_mm")]
+
+
+def reach(g: F64, pivot: tuple[float, float]) -> tuple[float, dict[str, float]]:
+    """How much farther along the beam a pixel is than the beam centre [mm], and its derivatives.
+
+    Parameters
+    ----------
+    g
+        (25,) geometry vector.
+    pivot
+        (fast, slow) [px] of the pixel.
+    """
+    ty, tz, pf, ps = g[4], g[5], g[6], g[7]
+    fast, slow = pivot[0] - g[1], pivot[1] - g[2]
+    cy, sy, cz, sz = np.cos(ty), np.sin(ty), np.cos(tz), np.sin(tz)
+    return float(cy * sz * fast * pf + sy * slow * ps), {
+        "beam_fast_px": float(-cy * sz * pf),
+        "beam_slow_px": float(-sy * ps),
+        "ty_rad": float(-sy * sz * fast * pf + cy * slow * ps),
+        "tz_rad": float(cy * cz * fast * pf),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +91,9 @@ class FrameProblem:
     pixel, wavelength
         Where ln(pixel size) and ln(wavelength), relative to the model's and the rings', stand in
         the border; -1 for nowhere.
+    pivot
+        (fast, slow) [px] of the pixel whose distance the frame's ``lsd_mm`` is; None: it is that
+        of the beam centre.
     """
 
     points: RingPoints
@@ -74,6 +104,7 @@ class FrameProblem:
     offset: F64
     pixel: int = -1
     wavelength: int = -1
+    pivot: tuple[float, float] | None = None
 
     @property
     def columns(self) -> I64:
@@ -86,7 +117,27 @@ class FrameProblem:
         g = self.globals.geometry(border[self.at] + self.offset)
         if self.pixel >= 0:
             g[_SCALED] *= np.exp(border[self.pixel])
+        if self.pivot is not None:
+            g[0] -= reach(g, self.pivot)[0]
         return g
+
+    def spread(self, border: F64) -> F64:
+        """(k, g) derivatives of the frame's own parameters, as in its model, by the border."""
+        out = np.zeros((len(self.at), len(border)))
+        out[np.arange(len(self.at)), self.at] = 1.0
+        if self.pivot is not None and "lsd_mm" in self.globals.names:
+            row = self.globals.names.index("lsd_mm")
+            for place, slope in self._by_pivot(self.geometry(border)):
+                out[row, self.columns[place]] += slope
+        return out
+
+    def _by_pivot(self, g: F64) -> list[tuple[int, float]]:
+        """Position among :attr:`columns`, and the derivative of L by it at fixed X."""
+        assert self.pivot is not None
+        total, slopes = reach(g, self.pivot)
+        names = self.globals.names
+        out = [(names.index(n), -slope) for n, slope in slopes.items() if n in names]
+        return [*out, (len(names), -total)] if self.pixel >= 0 else out
 
     def two_theta_rad(self, border: F64) -> F64:
         """(h,) rings at the wavelength."""
@@ -125,6 +176,10 @@ class FrameProblem:
         if "lsd_mm" in self.globals.names:
             column = self.globals.names.index("lsd_mm")
             jacobian[:, column] += radius / (g[0] * g[0] * tangent)
+            if self.pivot is not None:
+                by_distance = jacobian[:, column].copy()
+                for place, slope in self._by_pivot(g):
+                    jacobian[:, place] += slope * by_distance
         return 1.0 - radius / (g[0] * tangent), jacobian
 
     def _by_pixel(self, g: F64, full: F64, corrections: F64) -> F64:

@@ -147,6 +147,7 @@ def frame_problem(
     offset: F64,
     pixel: int = -1,
     wavelength: int = -1,
+    pivot: tuple[float, float] | None = None,
 ) -> tuple[FrameProblem, I64]:
     """Points of a frame in the order of panels, for a problem with panels.
 
@@ -154,7 +155,7 @@ def frame_problem(
     ----------
     points, rings, p
         As of :func:`fit_panels`.
-    at, offset, pixel, wavelength
+    at, offset, pixel, wavelength, pivot
         As of :class:`~refimpl.powder.panel_problem.FrameProblem`.
 
     Returns
@@ -179,7 +180,7 @@ def frame_problem(
     order = np.argsort(points.panel, kind="stable")
     ordered = points.select(order)
     first = np.searchsorted(ordered.panel, np.arange(len(boxes) + 1))
-    return FrameProblem(ordered, rings, p, first, at, offset, pixel, wavelength), order
+    return FrameProblem(ordered, rings, p, first, at, offset, pixel, wavelength, pivot), order
 
 
 def geometry_fits(turns: Turns, orders: list[I64]) -> list[GeometryFit]:
@@ -216,9 +217,15 @@ def geometry_fits(turns: Turns, orders: list[I64]) -> list[GeometryFit]:
 def _of_frame(frame: FrameProblem, fit: FitResult, x: F64, names: tuple[str, ...]) -> FitResult:
     """Fit of a frame's own parameters."""
     own = dict(zip((names[i] for i in frame.at), frame.globals.names, strict=True))
+    values = x[frame.at] + frame.offset
+    covariance = fit.covariance[np.ix_(frame.at, frame.at)]
+    if frame.pivot is not None and "lsd_mm" in frame.globals.names:
+        g = len(names)
+        values[frame.globals.names.index("lsd_mm")] = frame.geometry(x[:g])[0]
+        by = frame.spread(x[:g])
+        covariance = by @ fit.covariance[:g, :g] @ by.T
     return replace(
-        fit, names=frame.globals.names, x=x[frame.at] + frame.offset,
-        covariance=fit.covariance[np.ix_(frame.at, frame.at)],
+        fit, names=frame.globals.names, x=values, covariance=covariance,
         undetermined=tuple(own[name] for name in fit.undetermined if name in own),
         at_bound=tuple(own[name] for name in fit.at_bound if name in own),
     )  # fmt: skip

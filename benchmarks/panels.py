@@ -114,7 +114,8 @@ def scaling(options: argparse.Namespace) -> Table:
     """CPU against the number of panels, on one picture of 2.2 megapixels."""
     table = Table(
         "Time against the number of panels (shift, rotation, height), simulated, 1 thread",
-        "panels", "points", "parameters", "passes", "CPU, file to result", "CPU, geometry fit",
+        "panels", "points", "parameters", "passes", "CPU, file to result, first call",
+        "CPU, geometry fit",
         "peak memory", "other cores",
     )  # fmt: skip
     rows = []
@@ -125,11 +126,11 @@ def scaling(options: argparse.Namespace) -> Table:
         rows.append(run)
         quiet = run["fit"]["quiet"]
         table.add(
-            panels, run["n_points"], run["parameters"], run["passes"], cpu(run["repeats"]),
+            panels, run["n_points"], run["parameters"], run["passes"], cpu(run["first"]),
             cpu(run["fit"]), f"{run['memory_mb']:.0f} MB",
-            f"{max(run['fit']['other_cores'], run['repeats']['other_cores']):.2f}", quiet=quiet,
+            f"{max(run['fit']['other_cores'], run['first']['other_cores']):.2f}", quiet=quiet,
         )  # fmt: skip
-    for what, key in (("CPU of the geometry fit", "fit"), ("CPU of the whole", "repeats")):
+    for what, key in (("CPU of the geometry fit", "fit"), ("CPU of the whole", "first")):
         points = [(r["panels"], r[key]["cpu"]) for r in rows if r[key]["quiet"]]
         table.note(exponent(what, "panels", points))
     return table

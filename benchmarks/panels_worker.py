@@ -26,7 +26,7 @@ SHIFTS = {"panels_grid": "pilatus2m-half", "panel_refine": ("shift",)}
 """48 half-modules x 2 numbers, and the 5 of the detector."""
 
 
-def run_case(calibration: Callable[[], Any], repeats: int) -> tuple[Any, dict[str, Any]]:
+def run_case(calibration: Callable[[], Any], repeats: int, fits: int) -> tuple[Any, dict[str, Any]]:
     """First call after the imports, peak memory, repeats, and the geometry fit alone."""
     before = time.process_time()
     import refimpl.powder.calibrate  # noqa: F401
@@ -47,7 +47,8 @@ def run_case(calibration: Callable[[], Any], repeats: int) -> tuple[Any, dict[st
     }  # fmt: skip
     if repeats:
         out["repeats"] = timing(measure(calibration, repeats, attempts=2))
-        out["fit"] = timing(measure(geometry_fit(result)[0], max(repeats, 5), attempts=2))
+    if fits:
+        out["fit"] = timing(measure(geometry_fit(result)[0], fits, attempts=2))
     return result, out
 
 
@@ -117,7 +118,7 @@ def frame_case(image: str | None, repeats: int, threads: int | None) -> dict[str
         path = image or str(data.path(PILATUS2M))
         return calibrate(path, threads=threads, **BEAM_2M, **SHIFTS)
 
-    result, out = run_case(calibration, repeats)
+    result, out = run_case(calibration, repeats, 5 if repeats else 0)
     out["cross_validated"] = asdict(result.cross_validated) if result.cross_validated else None
     if repeats:
         out["nelder_mead"] = published(result, attempts=2)
@@ -125,7 +126,7 @@ def frame_case(image: str | None, repeats: int, threads: int | None) -> dict[str
 
 
 def scale_case(panels: int, repeats: int, threads: int | None) -> dict[str, Any]:
-    """Simulated frame of so many panels, file to result and geometry fit alone."""
+    """Simulated frame of so many panels, file to result once and geometry fit alone."""
     import tempfile
 
     from refimpl.forward.panel_scenes import scaling_scene
@@ -148,7 +149,7 @@ def scale_case(panels: int, repeats: int, threads: int | None) -> dict[str, Any]
                 panel_refine=("shift", "rotation", "height"),
             )  # fmt: skip
 
-        return {"panels": panels, **run_case(calibration, repeats)[1]}
+        return {"panels": panels, **run_case(calibration, 0, repeats)[1]}
 
 
 def main() -> int:

@@ -132,9 +132,14 @@ class Bordered:
         poor = values[:, 0] <= 2.0 * UNDETERMINED * values[:, -1]
         return np.asarray(np.any(own, axis=1) & (poor | np.any(own & ~(diagonal > 0.0), axis=1)))
 
-    def variances(self, use: NDArray[np.bool_]) -> F64:
-        """(p, m) variances of the blocks' parameters alone: no (k, k) matrix is made."""
+    def variances(self, use: NDArray[np.bool_], along: F64 | None = None) -> F64:
+        """(p, m) variances of the blocks' parameters alone: no (k, k) matrix is made.
+
+        With `along` (p, m, g) those of the parameters plus ``along @ border``.
+        """
         schur, solved, _ = self._reduced(use, 0.0)
+        if along is not None:
+            solved[:, :, : self.g] -= np.where(use[: self.g], along, 0.0)
         own = use[self.g :].reshape(len(self.blocks), -1)
         middle = _inverse_symmetric(schur)
         inverse = np.linalg.inv(self._damped(own, 0.0))

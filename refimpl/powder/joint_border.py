@@ -12,7 +12,7 @@ the detector on average, the pivot (:mod:`refimpl.powder.panel_problem`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.powder.observations import RingPoints
+from refimpl.powder.panel_gauge import common_moves
 from refimpl.powder.panel_problem import FrameProblem, PanelProblem, reach
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panels import frame_problem
@@ -175,7 +176,18 @@ def joint_problem(
         tuple(parts), tuple(border.index), np.array(border.start), np.array(border.lower),
         np.array(border.upper), setup, moves, free if held is None else ~held,
     )  # fmt: skip
-    return problem, orders
+    if setup is None:
+        return problem, orders
+    moves_together = common_moves(problem, setup)
+    q = len(moves_together)
+    return replace(
+        problem,
+        names=(*problem.names, *(f"floating[{i + 1}]" for i in range(q))),
+        start=np.concatenate([problem.start, np.zeros(q)]),
+        lower=np.concatenate([problem.lower, np.full(q, -np.inf)]),
+        upper=np.concatenate([problem.upper, np.full(q, np.inf)]),
+        floating=moves_together,
+    ), orders
 
 
 class _Border:

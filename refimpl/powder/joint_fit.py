@@ -247,13 +247,14 @@ def _all_points(frames: Sequence[RingPoints]) -> RingPoints:
 def _result(turns: Turns, orders: list[I64], sharing: Sharing, active: tuple[str, ...]) -> JointFit:
     problem, fit = turns.problem, turns.fit
     assert fit is not None
-    g = problem.g
+    g = problem.g - (0 if problem.floating is None else len(problem.floating))
+    own = problem.names[:g]
     return JointFit(
-        frames=tuple(geometry_fits(turns, orders)), sharing=sharing, names=problem.names,
-        x=turns.x[:g], covariance=fit.covariance[:g, :g], start=problem.start, active=active,
+        frames=tuple(geometry_fits(turns, orders)), sharing=sharing, names=own,
+        x=turns.x[:g], covariance=fit.covariance[:g, :g], start=problem.start[:g], active=active,
         dropped=tuple(n for n in sharing.wanted if n not in active),
-        undetermined=tuple(n for n in fit.undetermined if n in problem.names),
-        at_bound=tuple(n for n in fit.at_bound if n in problem.names), clusters=fit.clusters,
+        undetermined=tuple(n for n in fit.undetermined if n in own),
+        at_bound=tuple(n for n in fit.at_bound if n in own), clusters=fit.clusters,
     )  # fmt: skip
 
 

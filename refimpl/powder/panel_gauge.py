@@ -25,7 +25,7 @@ from refimpl.frames import F64
 from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
 
-__all__ = ["gauge"]
+__all__ = ["common_moves", "gauge"]
 
 IN_PLANE = {
     "sum of d_fast_px": "sum of dY over the panels is 0",
@@ -63,7 +63,9 @@ def gauge(problem: PanelProblem, setup: PanelSetup, cross: F64) -> tuple[F64, tu
     rows, sentences = _in_plane(problem, setup)
     fields = setup.fields
     against = ["lsd_mm"] if "d_lsd_mm" in fields else []
-    against += ["ty_rad", "tz_rad"] if {"d_lsd_mm", "tilt_fast_rad"} & set(fields) else []
+    # panels without tilts of their own cannot follow a tilt: their heights need no such constraint
+    tilting = {"tilt_fast_rad"} if problem.floating is not None else {"d_lsd_mm", "tilt_fast_rad"}
+    against += ["ty_rad", "tz_rad"] if tilting & set(fields) else []
     for name in against:
         if places := problem.places(name):
             rows.append(np.sum(cross[:, places, :], axis=1))
@@ -76,6 +78,39 @@ def gauge(problem: PanelProblem, setup: PanelSetup, cross: F64) -> tuple[F64, tu
         sentences.append(OUT_OF_PLANE["iso_r2"])
     stacked = np.array(rows).reshape(-1, problem.p, len(fields))
     return np.where(problem.free, stacked, 0.0), tuple(sentences)
+
+
+def common_moves(problem: PanelProblem, setup: PanelSetup) -> F64:
+    """(q, p, m) moves of all panels together that are those of the detector, none else.
+
+    Both shifts, the turn about the beam, the height, and the tilts with the heights that go with
+    them; what needs a field or a global parameter that is not refined is left out, and so is what
+    no prior with a width would notice.
+    """
+    fields, boxes = setup.fields, problem.boxes
+    centre = 0.5 * (boxes[:, :2] + boxes[:, 2:]).astype(np.float64)
+    fast, slow = (centre - centre.mean(axis=0)).T
+    one = np.ones(len(boxes))
+    pf, ps = problem.frames[0].globals.model.pixel_size_mm
+    moves: list[tuple[str | None, dict[str, F64]]] = [
+        ("beam_fast_px", {"d_fast_px": one}),
+        ("beam_slow_px", {"d_slow_px": one}),
+        (None, {"d_fast_px": -slow, "d_slow_px": fast, "d_theta_rad": one}),
+        ("lsd_mm", {"d_lsd_mm": one}),
+        ("ty_rad", {"d_lsd_mm": slow * ps, "tilt_fast_rad": one}),
+        ("ty_rad", {"d_lsd_mm": fast * pf, "tilt_slow_rad": one}),
+    ]
+    known = setup.spread(setup.stated())
+    out = []
+    for owner, parts in moves:
+        if not set(parts) <= set(fields) or (owner is not None and not problem.places(owner)):
+            continue
+        table = np.zeros((len(boxes), len(fields)))
+        for name, values in parts.items():
+            table[:, fields.index(name)] = values
+        if np.any(table[:, np.isfinite(known)] != 0.0):
+            out.append(table)
+    return np.array(out).reshape(-1, len(boxes), len(fields))
 
 
 def _in_plane(problem: PanelProblem, setup: PanelSetup) -> tuple[list[F64], list[str]]:

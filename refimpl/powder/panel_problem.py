@@ -213,6 +213,9 @@ class PanelProblem:
         (p, 9) corrections to start from; p may be 0.
     free
         (p, m) what is refined of the panels.
+    floating
+        (q, p, m) directions in which all panels move alike, of which the priors say nothing; the
+        last q of the border say how far the priors' zero is moved. None: the priors are about 0.
     """
 
     frames: tuple[FrameProblem, ...]
@@ -223,6 +226,25 @@ class PanelProblem:
     setup: PanelSetup | None
     moves: F64
     free: NDArray[np.bool_]
+    floating: F64 | None = None
+
+    @property
+    def along(self) -> F64 | None:
+        """(p, m, g) what of the border the priors add to the panels' parameters."""
+        if self.floating is None:
+            return None
+        q, p, m = self.floating.shape
+        out = np.zeros((p, m, self.g))
+        out[:, :, self.g - q :] = np.where(
+            self.free[..., None], np.moveaxis(self.floating, 0, 2), 0.0
+        )
+        return out
+
+    def seen_by_priors(self, x: F64) -> F64:
+        """(p, m) what the priors expect to be about 0."""
+        own = x[self.g :].reshape(self.p, len(self.fields))
+        along = self.along
+        return own if along is None else own + along @ x[: self.g]
 
     @property
     def g(self) -> int:
@@ -310,10 +332,14 @@ class PanelProblem:
         border = np.sum(sums[:, 1 : 1 + g, 1 : 1 + g], axis=0)
         cross = sums[:, 1 : 1 + g, 1 + g :].copy()
         blocks, slopes = sums[:, 1 + g :, 1 + g :].copy(), sums[:, 1 + g :, 0].copy()
-        own = x[g:].reshape(self.p, m)
+        own = self.seen_by_priors(x)
         cost += float(np.sum(precision * own * own))
         np.einsum("pii->pi", blocks)[...] += precision
         slopes += precision * own
+        if (along := self.along) is not None:
+            gradient += np.einsum("pmg,m,pm->g", along, precision, own)
+            border += np.einsum("pmg,m,pmh->gh", along, precision, along)
+            cross += np.einsum("pmg,m->pgm", along, precision)
         n = sum(int(np.count_nonzero(w)) for w in weights)
         down = np.concatenate([gradient, slopes.ravel()])
         return Bordered(cost, down, n, border, cross, blocks, rows)

@@ -107,6 +107,7 @@ class Turns:
         self.fit: FitResult | None = None
         self.gauge: tuple[str, ...] = ()
         self.variance = np.zeros(problem.free.shape)
+        self.expected = np.zeros(problem.free.shape)
 
     def weights(self) -> list[F64]:
         """(n,) of each frame's points."""
@@ -198,6 +199,8 @@ class Turns:
         use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])
         use &= ~np.isin(problem.all_names, (*self.fit.undetermined, *self.fit.at_bound))
         self.variance = normal.variances(use)
+        self.expected = problem.seen_by_priors(self.x) ** 2
+        self.expected += normal.variances(use, problem.along)
 
     def _onto(self, rows: F64, weights: list[F64], precision: F64) -> F64:
         """Nearest x that meets the constraints, near in the metric of the data.
@@ -222,6 +225,7 @@ class Turns:
         problem = self.problem
         spent = float(np.sum(problem.free * (1.0 - self.precision() * self.variance)))
         spent += int(np.count_nonzero(problem.lower < problem.upper))
+        spent -= 0 if problem.floating is None else len(problem.floating)
         kept = [float(np.sum(w.keep)) for w in self.frames]
         for w, n, strain in zip(self.frames, kept, problem.strains(self.x), strict=True):
             part = n / sum(kept) if sum(kept) > 0.0 else 1.0
@@ -232,8 +236,7 @@ class Turns:
     def _learnt(self, setup: PanelSetup) -> dict[str, float]:
         """Next widths: the expected squares of what is free, and the stated ones."""
         problem, out, at = self.problem, {}, 0
-        own = self.x[problem.g :].reshape(problem.free.shape)
-        square = np.where(problem.free, own * own + self.variance, 0.0)
+        square = np.where(problem.free, self.expected, 0.0)
         for group in setup.groups:
             here = slice(at, at + len(PANEL_GROUPS[group]))
             at = here.stop

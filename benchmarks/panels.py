@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,10 +29,13 @@ from refimpl.forward.panel_scenes import BENCHMARK, SCALING, panel_scene
 HERE = Path(__file__).parent
 
 
-def worker(*arguments: str) -> dict[str, Any]:
-    """Run one case in a fresh process and return what it prints."""
+def worker(*arguments: str, threads: int) -> dict[str, Any]:
+    """Run one case in a fresh process, linear algebra in as many threads; return what it prints."""
+    arguments = (*arguments, "--threads", str(threads))
     command = [sys.executable, str(HERE / "panels_worker.py"), *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(names, str(threads))}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise SystemExit(f"benchmarks/panels.py: {' '.join(arguments)}: {last[0]}")
@@ -67,7 +71,7 @@ def frame(options: argparse.Namespace) -> list[Table]:
     given = ["--image", options.image] if options.image else []
     for threads in (1, 2):
         runs = [
-            worker("frame", *given, "--threads", str(threads), "--repeats", str(repeats))
+            worker("frame", *given, "--repeats", str(repeats), threads=threads)
             for repeats in (options.repeats, *[0] * (options.processes - 1))
         ]
         add_frame(table, threads, runs)
@@ -120,9 +124,7 @@ def scaling(options: argparse.Namespace) -> Table:
     )  # fmt: skip
     rows = []
     for panels in options.panels:
-        run = worker(
-            "scale", "--panels", str(panels), "--threads", "1", "--repeats", str(options.repeats)
-        )
+        run = worker("scale", "--panels", str(panels), "--repeats", str(options.repeats), threads=1)
         rows.append(run)
         quiet = run["fit"]["quiet"]
         table.add(

@@ -326,7 +326,7 @@ class PanelProblem:
         rows
             (q, p, m) constraints.
         """
-        g, m = self.g, len(self.fields)
+        g = self.g
         sums = self._sums(x, weights)
         cost, gradient = float(np.sum(sums[:, 0, 0])), np.sum(sums[:, 1 : 1 + g, 0], axis=0)
         border = np.sum(sums[:, 1 : 1 + g, 1 : 1 + g], axis=0)

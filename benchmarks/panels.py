@@ -62,7 +62,7 @@ def frame(options: argparse.Namespace) -> list[Table]:
     )  # fmt: skip
     beside = Table(
         "The geometry fit alone, on the same points from the same single surface, 1 thread",
-        "method", "unknowns", "evaluations", "CPU", "wall", "mean |strain| [µε]", "Lsd [mm]",
+        "method", "unknowns", "evaluations", "CPU", "wall", "mean absolute strain [µε]", "Lsd [mm]",
         "other cores",
     )  # fmt: skip
     if not options.image and not data.is_here(PILATUS2M):
@@ -138,17 +138,36 @@ def scaling(options: argparse.Namespace) -> Table:
     return table
 
 
-def recovery(options: argparse.Namespace) -> tuple[str, int]:
+def recovery(options: argparse.Namespace) -> tuple[Table, int]:
     """Table of the recovery, and how many scenes failed."""
     from refimpl.testing.panel_recovery import recover_panels
-    from refimpl.testing.panel_scores import report_panels
+    from refimpl.testing.panel_scores import Recovered, report_panels
 
+    table = Table(
+        "Recovery of simulated frames with panels out of place", "quantity", "panels",
+        "chi2/dof", "known to", "error/bound", "sigma/bound",
+    )  # fmt: skip
     numbers = range(options.first, options.first + options.scenes)
     found = recover_panels(
         (panel_scene(i) for i in numbers),
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    return report_panels(found), len(found.failed) + len(found.silent)
+    failures = [*found.failed, *(f"invented: {line}" for line in found.silent)]
+    rows = Recovered(tuple(r for r in found.rows if r.rank))
+    if rows.rows:
+        chi2, dof = rows.pooled()
+        table.add("all panel parameters", "", f"{chi2 / dof:.3f} of {dof}", "", "", "")
+        for name in rows.quantities:
+            mean, known = rows.reduced_chi_square(name)
+            error, sigma = rows.ratios(name)
+            n = rows.stacked(name).shape[1]
+            table.add(name, n, f"{mean:.3f}", f"{known:.3f}", f"{error:.3f}", f"{sigma:.3f}")
+        for name, (mean, error, sigma) in rows.of_detector().items():
+            table.add(name, "", f"{mean:.3f}", "", f"{error:.3f}", f"{sigma:.3f}")
+    table.note(report_panels(found).splitlines()[0] + ".")
+    for line in failures:
+        table.note(line)
+    return table, len(failures)
 
 
 def main() -> int:
@@ -172,9 +191,7 @@ def main() -> int:
         tables.append(scaling(options))
     failures = 0
     if options.recovery or everything:
-        text, failures = recovery(options)
-        table = Table("Recovery of simulated frames with panels out of place", "")
-        table.note("```\n" + text + "\n```")
+        table, failures = recovery(options)
         tables.append(table)
     finish("panels", tables, options)
     return 1 if failures else 0

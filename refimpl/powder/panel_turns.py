@@ -2,6 +2,8 @@
 
 Every frame has an unexplained spread of its own, and a design effect: the points of a ring on a
 panel of it err together (:mod:`refimpl.powder.panels`). The priors are those of all frames.
+Where the problem lets them float, they say nothing of what all panels do together: the gauge that
+the panels are stated in would otherwise move what the priors expect, and with it the answer.
 """
 
 from __future__ import annotations

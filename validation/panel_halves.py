@@ -144,7 +144,10 @@ def _vectors(
     sets |= {f"{label}'s": (run.points, run.rings) for label, run in runs.items()}
     free = result.fit.parameters.moved_to(result.model.replace(panel_corrections=None))
     cases = [("reference", others["reference"], "ours", usual)]
-    cases += [("reference", others["reference"], of, bare) for of in ("ours", "D's")]
+    cases += [
+        ("reference", others["reference"], of, setup)
+        for of, setup in (("ours", bare), ("D's", usual), ("D's", bare))
+    ]
     for label, run in runs.items():
         cases.append((label, run.model, f"{label}'s", bare))
         cases.append((f"minimum of {label}'s objective", minima[label], f"{label}'s", bare))

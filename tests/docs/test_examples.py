@@ -68,3 +68,16 @@ def test_which_way_up(tmp_path: Path) -> None:
     assert "not certain" not in text
     assert text.splitlines()[2].startswith("2 ")
     assert not list(tmp_path.iterdir())
+
+
+def test_panels(tmp_path: Path) -> None:
+    text = run("panels.py", tmp_path, str(tmp_path / "out"))
+    rows = re.findall(r"^ +(\d+) +(\d+) +(\S+) +(\S+) +(\S+) \+- (\S+) +(\S+)$", text, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == list(range(12))
+    for panel, _, *numbers in rows:
+        out, true_out, found, sigma, true = map(float, numbers)
+        assert abs(out - true_out) < 0.02, panel  # px; shifts of 0.3 px rms
+        assert abs(found - true) < 5.0 * sigma, panel
+    strain = [float(v) for v in re.findall(r"median (\S+) µε", text)]
+    assert strain[0] < 0.1 * strain[1]  # with panels, and at the best single surface
+    assert (tmp_path / "out" / "panels.csv").exists()

@@ -11,6 +11,7 @@ the detector on average, the pivot (:mod:`refimpl.powder.panel_problem`).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,9 +70,8 @@ class Sharing:
         ):  # fmt: skip
             for name in given:
                 if name not in accepted:
-                    hint = ": distances are shared by travel_mm" if name == "distance" else ""
                     raise ConfigError(
-                        f"{key}: unknown {name!r}{hint}: expected some of {', '.join(accepted)}",
+                        f"{key}: unknown {name!r}{_hint(name, accepted)}",
                         key=key, got=name,
                     )  # fmt: skip
 
@@ -188,6 +188,14 @@ def joint_problem(
         upper=np.concatenate([problem.upper, np.full(q, np.inf)]),
         floating=moves_together,
     ), orders
+
+
+def _hint(name: str, accepted: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, accepted, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    known = f": expected some of {', '.join(accepted)}"
+    return f": distances are shared by travel_mm{known}" if name == "distance" else known
 
 
 class _Border:

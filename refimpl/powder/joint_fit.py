@@ -219,7 +219,8 @@ def _clustered(turns: Turns) -> FitResult:
     assert fit is not None
     points = _all_points([f.points for f in problem.frames])
     used = np.concatenate([w.keep > 0.0 for w in turns.frames])
-    clusters = clusters_of(points, used, int(np.count_nonzero(fit.sigma)))
+    # every frame sees every cluster: its own parameters are what they must outnumber
+    clusters = clusters_of(points, used, max(len(f.columns) for f in problem.frames))
     sigma = np.concatenate([strain_sigma(f.points) for f in problem.frames])
     beyond = np.repeat([w.tau for w in turns.frames], [len(f.points) for f in problem.frames])
     if clusters is None or np.median(beyond[used]) <= np.median(sigma[used]):

@@ -113,7 +113,8 @@ def _part(
         threads=resolve_threads(threads),
     )  # fmt: skip
     kept = tuple(w for w in result.warnings if w != ONE_FRAME)
-    together = f"Calibrated together with {len(passes.points) - 1} other frames."
+    others = len(passes.points) - 1
+    together = f"Calibrated together with {others} other frame{'s' if others > 1 else ''}."
     return replace(result, warnings=(together, *kept, *sentences))
 
 

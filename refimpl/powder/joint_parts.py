@@ -122,7 +122,10 @@ def _paneled(
     i: int, part: PowderResult, single: JointPasses, passes: JointPasses, single_out: F64
 ) -> PowderResult:
     """Result with the panels, whose points and strain are those of this frame."""
-    of_surface = replace(part, rings=single.rings[i])  # its strain is at its own wavelength
+    # the best single surface has its own wavelength; what one frame would say of the expansion of
+    # panels that all frames share is nothing to ask
+    free = config_from({"panel_expansion": "free"}, base=part.config)
+    of_surface = replace(part, rings=single.rings[i], config=free)
     out = add_panels(of_surface, _passes(i, single), _passes(i, passes), single_out)
     assert out.panels is not None
     p = part.points
@@ -131,7 +134,7 @@ def _paneled(
         points=np.bincount(p.panel[p.used], minlength=len(out.panels)),
         global_names=passes.fit.names,
     )
-    return replace(out, rings=part.rings, panels=table)
+    return replace(out, rings=part.rings, config=part.config, panels=table)
 
 
 def _passes(i: int, passes: JointPasses) -> Passes:

@@ -59,6 +59,7 @@ def modules_tables() -> list[str]:
         _by_module(results),
         _scores(whole, places_of(whole.points, whole.model).seen[flagged]),
         _choices(),
+        _expansions(whole),
     ]
 
 
@@ -175,3 +176,31 @@ def _choices() -> str:
         "half, no cut"
     )
     return markdown(title, ["refined", *SPLITS], rows)
+
+
+def _expansions(whole: PowderResult) -> str:
+    """Radial expansion of the shifts, and the distance that goes with it."""
+    composite, _ = hexrd_composite()
+    free = modules(panel_expansion="free")
+    rows = []
+    for name, result in (("ours", whole), ("ours, expansion free", free)):
+        assert result.cross_validated is not None
+        boxes, moves = result.model.panel_boxes, result.model.panel_corrections
+        rows.append([
+            name, *_expansion(boxes, moves, result.model.lsd_mm),
+            f"{result.cross_validated.clip_mean / MICROSTRAIN:.1f}",
+        ])  # fmt: skip
+    boxes, moves = composite.panel_boxes, composite.panel_corrections
+    rows.append(["HEXRD", *_expansion(boxes, moves, composite.lsd_mm), ""])
+    head = ["", "expansion [ppm]", "distance, mean of the modules [mm]",
+            "cross-validated, clipped [µε]"]  # fmt: skip
+    return markdown("Expansion of the shifts, 6 a module", head, rows)
+
+
+def _expansion(boxes: I64 | None, moves: F64 | None, lsd_mm: float) -> tuple[str, str]:
+    assert boxes is not None
+    assert moves is not None
+    centre = 0.5 * (boxes[:, :2] + boxes[:, 2:]).astype(np.float64)
+    arm = centre - centre.mean(axis=0)
+    value = float(np.sum(arm * moves[:, :2]) / np.sum(arm * arm))
+    return f"{value * 1e6:+.0f}", f"{lsd_mm + float(np.mean(moves[:, 3])):.3f}"

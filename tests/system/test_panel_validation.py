@@ -182,5 +182,5 @@ def test_the_tables_of_the_page_are_those_of_the_script() -> None:
     text = PAGES[1].read_text(encoding="utf-8")
     inside = text.split("<!-- begin panels -->")[1].split("<!-- end panels -->")[0]
     titles = re.findall(r"^\*\*(.+?)\*\*$", inside, re.MULTILINE)
-    assert len(titles) == 11
+    assert len(titles) == 12
     assert len(re.findall(r"^\| \d+ \|", inside, re.MULTILINE)) >= 47 + 47 + 24

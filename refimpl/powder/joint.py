@@ -106,8 +106,9 @@ def calibrate_joint(
         return lambda turn: tell(f"{name} {turn}", min(start + 0.03 * turn, start + 0.2))
 
     single = joint_passes(
-        exposures, sharing, None, whole, stage=stage("joint pass", 0.5), threads=threads
-    )
+        exposures, sharing, None, whole, reject_rings=setup is None,
+        stage=stage("joint pass", 0.5), threads=threads,
+    )  # fmt: skip
     clock["one surface"] = time.perf_counter()
     passes = single
     if setup is not None:
@@ -272,7 +273,9 @@ def _exposures(
         free = parameters(model, config.calibrate.refine, config.calibrate.tolerances)
         points, n = result.points, len(result.rings)
         widths = ring_widths(points, n, np.full(n, np.median(points.fwhm_rad[points.used])))
-        excluded = np.isin(result.rings.number, result.excluded_rings)
+        # of one surface alone: with panels in their places the ring may be as good as others
+        out_of = config.calibrant.exclude_rings if panels else result.excluded_rings
+        excluded = np.isin(result.rings.number, out_of)
         lines = Lines(widths, RingProfiles.of(points, result.rings), excluded)
         out.append(Exposure(own.frame, config, lines, result.n_eta, result.rings, free, model))
     return out

@@ -142,6 +142,7 @@ def joint_passes(
     *,
     done: int = 0,
     last: JointFit | None = None,
+    reject_rings: bool = True,
     stage: Callable[[int], None] = lambda turn: None,
     threads: int | None = None,
 ) -> JointPasses:
@@ -159,6 +160,8 @@ def joint_passes(
         Passes of an earlier stage, for the numbers of the iterations.
     last
         Fit of an earlier stage: its candidates go on from where they are.
+    reject_rings
+        Whether rings that stand out are left out; panels out of place make good rings stand out.
     stage
         Called with the number of the pass when it is done.
     threads
@@ -169,7 +172,7 @@ def joint_passes(
     ConvergenceError
         Too few points of the rings of a frame are left.
     """
-    state = _State(tuple(exposures), sharing, setup, config, last, threads)
+    state = _State(tuple(exposures), sharing, setup, config, last, reject_rings, threads)
     for turn in range(1, config.calibrate.max_iterations + 1):
         again = state.turn(turn, done)
         stage(turn)
@@ -188,10 +191,12 @@ class _State:
         setup: PanelSetup | None,
         config: PowderConfig,
         last: JointFit | None,
+        reject_rings: bool,
         threads: int | None,
     ) -> None:
         self.exposures, self.sharing, self.setup = exposures, sharing, setup
         self.config, self.last, self.threads = config, last, threads
+        self.reject_rings = reject_rings
         self.iterations: list[list[Iteration]] = [[] for _ in exposures]
         self.best: tuple[float, int, JointFit, tuple[RingPoints, ...], tuple[Rings, ...]] | None
         self.summary: StrainSummary | None
@@ -219,7 +224,7 @@ class _State:
         if self.best is None or summary.clip_mean <= self.best[0] * (1.0 + 1e-3):
             self.best = (summary.clip_mean, turn, fit, tuple(points), tuple(rings))
         self.summary = summary
-        self.exposures, bad = _next(moved, fit, points, rings, turn)
+        self.exposures, bad = _next(moved, fit, points, rings, turn, self.reject_rings)
         if turn > 1 and bad:
             self.best = None  # figures before and after a ring is left out do not compare
             return True
@@ -271,6 +276,7 @@ def _next(
     points: list[RingPoints],
     rings: list[Rings],
     turn: int,
+    reject_rings: bool,
 ) -> tuple[tuple[Exposure, ...], bool]:
     """Frames for the next pass, and whether a ring was newly left out."""
     out, any_bad = [], False
@@ -279,7 +285,7 @@ def _next(
         if turn <= SETTLE:  # then the windows stand still, so that the passes can
             frame, lines = settled(frame, r, lines, p.with_used(own.used))
         bad = bad_rings(own, p, len(r), e.config.calibrate.ring_multiplier)
-        if turn > 1 and np.any(bad & ~lines.excluded):
+        if reject_rings and turn > 1 and np.any(bad & ~lines.excluded):
             lines, any_bad = replace(lines, excluded=lines.excluded | bad), True
         out.append(replace(e, frame=frame, lines=lines, model=own.parameters.at(own.fit.x)))
     return tuple(out), any_bad

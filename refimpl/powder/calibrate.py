@@ -209,12 +209,12 @@ def _refined(
         return fit_surface(points, found, free, config)
 
     least = len(free) + 3
+    setup = panel_setup(config)
     passes = run_passes(
-        frame, config, found, free, lines, surface, n_eta=n_eta, least_points=least, stage=stage,
-        threads=threads,
+        frame, config, found, free, lines, surface, n_eta=n_eta, least_points=least,
+        reject_rings=setup is None, stage=stage, threads=threads,
     )  # fmt: skip
     single: Passes | None = None
-    setup = panel_setup(config)
     if setup is not None:
         single = passes
         passes = with_panels(

@@ -6,17 +6,22 @@ the distance: without it Lsd scatters by 0.4 mm at equal strain. All panels coun
 that really lie farther apart than the grid says break that constraint, which shows in the slopes
 of the strain within panels; :func:`refimpl.powder.panel_passes.expansion` says by how much.
 
-Out of the plane a common height is the distance and a common slope is the tilt, exactly. Here the
-panels are kept orthogonal to Lsd, ty and tz in the metric of the data,
-:math:`\sum_\mathrm{points} w\, \partial_g\epsilon\, (J x)_\mathrm{panels} = 0`: then the global
-parameters are those that the best single surface would have, however many of the panels' own are
-refined, and do not inherit the weakness of the heights. The same is done for p2 and the dP2.
+Out of the plane a common height is the distance and, where panels have tilts of their own, a common
+slope is the tilt, exactly: which of the equals is meant is a choice, and the priors say nothing of
+it (:func:`common_moves`). It is made so that the panels are orthogonal to Lsd, ty and tz in the
+metric of the data, :math:`\sum_\mathrm{points} w\, \partial_g\epsilon\, (J x)_\mathrm{panels} = 0`:
+then the global parameters are those that the best single surface would have, however many of the
+panels' own are refined, and do not inherit the weakness of the heights. The same is done for p2 and
+the dP2. Heights without tilts can only imitate a slope by steps: :math:`\sum_i h_i c_i = 0` keeps
+them from it, an assumption like that on the expansion. Panels that are held take no part.
 
 With several frames the direction g is that of all frames together: all distances by the same
 length, all tilts by the same angle.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,13 +30,15 @@ from refimpl.frames import F64
 from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
 
-__all__ = ["common_moves", "gauge"]
+__all__ = ["common_moves", "floated", "gauge"]
 
 IN_PLANE = {
     "sum of d_fast_px": "sum of dY over the panels is 0",
     "sum of d_slow_px": "sum of dZ over the panels is 0",
     "rotation": "the net rotation of the panels is 0",
     "expansion": "the radial expansion of the panels is 0",
+    "tilt along fast": "the panels' heights have no slope along fast",
+    "tilt along slow": "the panels' heights have no slope along slow",
 }
 OUT_OF_PLANE = {
     "lsd_mm": "the panels' corrections do not change the distance that fits all rings best",
@@ -63,9 +70,7 @@ def gauge(problem: PanelProblem, setup: PanelSetup, cross: F64) -> tuple[F64, tu
     rows, sentences = _in_plane(problem, setup)
     fields = setup.fields
     against = ["lsd_mm"] if "d_lsd_mm" in fields else []
-    # panels without tilts of their own cannot follow a tilt: their heights need no such constraint
-    tilting = {"tilt_fast_rad"} if problem.floating is not None else {"d_lsd_mm", "tilt_fast_rad"}
-    against += ["ty_rad", "tz_rad"] if tilting & set(fields) else []
+    against += ["ty_rad", "tz_rad"] if "tilt_fast_rad" in fields else []
     for name in against:
         if places := problem.places(name):
             rows.append(np.sum(cross[:, places, :], axis=1))
@@ -78,6 +83,24 @@ def gauge(problem: PanelProblem, setup: PanelSetup, cross: F64) -> tuple[F64, tu
         sentences.append(OUT_OF_PLANE["iso_r2"])
     stacked = np.array(rows).reshape(-1, problem.p, len(fields))
     return np.where(problem.free, stacked, 0.0), tuple(sentences)
+
+
+def floated(problem: PanelProblem, setup: PanelSetup) -> PanelProblem:
+    """Problem whose priors say nothing of what all panels do together.
+
+    A prior about 0 for every panel has an opinion on their mean, though the mean is the
+    detector's: a fit with it would not be the same fit in another gauge.
+    """
+    moves = common_moves(problem, setup)
+    q = len(moves)
+    return replace(
+        problem,
+        names=(*problem.names, *(f"floating[{i + 1}]" for i in range(q))),
+        start=np.concatenate([problem.start, np.zeros(q)]),
+        lower=np.concatenate([problem.lower, np.full(q, -np.inf)]),
+        upper=np.concatenate([problem.upper, np.full(q, np.inf)]),
+        floating=moves,
+    )
 
 
 def common_moves(problem: PanelProblem, setup: PanelSetup) -> F64:
@@ -116,22 +139,25 @@ def common_moves(problem: PanelProblem, setup: PanelSetup) -> F64:
 def _in_plane(problem: PanelProblem, setup: PanelSetup) -> tuple[list[F64], list[str]]:
     """Rows (p, m) that need no data, and what they mean."""
     fields = setup.fields
-    in_plane = [f for f in fields if f in ("d_fast_px", "d_slow_px", "d_theta_rad")]
+    wanted: dict[str, tuple[str, ...]] = {}
+    if "d_fast_px" in fields:
+        wanted |= {
+            "sum of d_fast_px": ("beam_fast_px",), "sum of d_slow_px": ("beam_slow_px",),
+            "rotation": (), "expansion": ("lsd_mm",),
+        }  # fmt: skip
+    if setup.free_expansion:
+        wanted.pop("expansion", None)
+    if "d_lsd_mm" in fields and "tilt_fast_rad" not in fields:
+        wanted |= {"tilt along fast": ("tz_rad",), "tilt along slow": ("ty_rad",)}
+    own = [f for f in fields if f in ("d_fast_px", "d_slow_px", "d_theta_rad", "d_lsd_mm")]
+    if not own:
+        return [], []
+    names, flat = gauge_rows(problem.boxes, own, np.any(problem.free, axis=1))
+    at = [fields.index(f) for f in own]
     rows: list[F64] = []
     sentences: list[str] = []
-    wanted = {
-        "sum of d_fast_px": "beam_fast_px", "sum of d_slow_px": "beam_slow_px",
-        "expansion": "lsd_mm", "rotation": None,
-    }  # fmt: skip
-    if "d_fast_px" not in in_plane:
-        return rows, sentences
-    if setup.free_expansion:
-        del wanted["expansion"]
-    names, flat = gauge_rows(problem.boxes, in_plane)
-    at = [fields.index(f) for f in in_plane]
     for name, row in zip(names, flat, strict=True):
-        owner = wanted.get(name, "")
-        if owner is None or (owner and problem.places(owner)):
+        if name in wanted and all(problem.places(owner) for owner in wanted[name]):
             full = np.zeros((problem.p, len(fields)))
             full[:, at] = row.reshape(problem.p, -1)
             rows.append(full)

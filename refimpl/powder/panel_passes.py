@@ -218,7 +218,7 @@ def add_panels(
     before = point_strain(passes.points, result.rings, surface.geometry, surface.corrections)
     used = passes.fit.used
     fields = np.zeros((len(solution.held), 7), dtype=bool)
-    fields[:, solution.setup.columns] = solution.held
+    fields[:, solution.setup.columns] = solution.held | solution.weak
     sigma = np.sqrt(np.maximum(np.diag(solution.covariance), 0.0))
     shown = sigma > 0.0
     safe = np.where(shown, sigma, 1.0)

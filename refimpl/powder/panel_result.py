@@ -23,11 +23,12 @@ class PanelTable:
     corrections
         (p, 7) numbers named by :data:`~refimpl.detector.tilted_flat.PANEL_FIELDS`.
     sigma
-        (p, 7) their standard uncertainties; 0 where nothing was refined or the number is held.
+        (p, 7) their standard uncertainties; 0 where nothing was refined or the number is fixed.
     refined
         Names of the fields that were refined.
     held
-        (p, 7) True where a field that was refined on other panels is held on this one.
+        (p, 7) True where a field that was refined on other panels is held on this one: fixed, or,
+        where the panel's points say next to nothing of it, by its prior (sigma is then the prior's).
     reasons
         One sentence a held panel or parameter: which, and why.
     points

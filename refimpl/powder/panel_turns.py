@@ -27,11 +27,12 @@ __all__ = ["Turns"]
 PSEUDO_PANELS = 4.0
 """Panels that the stated width of a prior counts as, against those that were measured."""
 
-DETERMINED = 0.05
-"""Part of a parameter's stated variance that the points must take away; else it is held."""
+DETERMINED = 0.2
+"""Part of a parameter's stated variance that the points must take away; else it is named."""
 
-OUTER, SETTLED = 60, 1e-5
-"""Turns of weights, spread and widths, and the relative change at which they have settled."""
+OUTER, COARSE, SETTLED = 60, 1e-2, 1e-5
+"""Turns of weights, spread and widths, and the relative changes at which they have settled: roughly
+before points are judged, and in the end."""
 
 STEPS = 20
 """Evaluations a turn: weights that are about to change need no more."""
@@ -110,6 +111,7 @@ class Turns:
         self.gauge: tuple[str, ...] = ()
         self.variance = np.zeros(problem.free.shape)
         self.expected = np.zeros(problem.free.shape)
+        self.weak = np.zeros(problem.free.shape, dtype=bool)
 
     def weights(self) -> list[F64]:
         """(n,) of each frame's points."""
@@ -130,16 +132,11 @@ class Turns:
         return np.zeros(0) if setup is None else 1.0 / setup.spread(self.widths) ** 2
 
     def run(self) -> None:
-        """Settle, hold what the points turn out not to determine, and settle again."""
+        """Settle, then find what the points did not determine."""
         self._settle()
-        if self.problem.setup is not None:
-            held = self._undetermined(self.problem.setup)
-            if np.any(held & self.problem.free):
-                self.problem = replace(self.problem, free=self.problem.free & ~held)
-                own = self.x[self.problem.g :].reshape(held.shape)
-                own[held] = self.problem.first()[self.problem.g :].reshape(held.shape)[held]
-                self._settle()
         self.minimise(full=True)
+        if self.problem.setup is not None:
+            self.weak = self._undetermined(self.problem.setup) & ~self.few[:, None]
 
     def _scales(self) -> F64:
         spreads = [value for w in self.frames for value in (w.tau, w.design)]
@@ -147,18 +144,25 @@ class Turns:
         return np.array([*spreads, *finite])
 
     def _settle(self) -> None:
-        for _ in range(OUTER):
-            before, kept = self._scales(), [w.keep for w in self.frames]
-            self.minimise(full=False)
-            self._reweight()
-            after = self._scales()
-            change = np.max(np.abs(after - before) / np.maximum(before, 1e-300))
-            moved = [
-                np.max(np.abs(w.keep - k), initial=0.0)
-                for w, k in zip(self.frames, kept, strict=True)
-            ]
-            if change < SETTLED and max(moved) < 1e-4:
-                return
+        """First with every point, then with the outlier rule, until nothing changes.
+
+        A panel that starts far from where it is has points far off; were they judged before the
+        fit has come to them they would be out, and nothing would ever bring the panel there.
+        """
+        for clip_sigma, enough in ((np.inf, COARSE), (self.clip_sigma, SETTLED)):
+            for _ in range(OUTER):
+                before, kept = self._scales(), [w.keep for w in self.frames]
+                self.minimise(full=False)
+                self._reweight(clip_sigma)
+                after = self._scales()
+                floor = np.maximum(before, 1e-300)
+                change = np.max(np.abs(after - before) / floor, initial=0.0)
+                moved = [
+                    np.max(np.abs(w.keep - k), initial=0.0)
+                    for w, k in zip(self.frames, kept, strict=True)
+                ]
+                if change < enough and max(moved) < 10.0 * enough:
+                    break
 
     def minimise(self, full: bool) -> None:
         """Fit at the present weights and widths; `full`: with the covariance of everything."""
@@ -222,7 +226,7 @@ class Turns:
         m = len(problem.fields)
         return problem.normal(self.x, weights, np.zeros(m), np.zeros((0, problem.p, m)))
 
-    def _reweight(self) -> None:
+    def _reweight(self, clip_sigma: float) -> None:
         """Spreads, outliers, and widths of the priors, after a fit."""
         problem = self.problem
         spent = float(np.sum(problem.free * (1.0 - self.precision() * self.variance)))
@@ -231,7 +235,7 @@ class Turns:
         kept = [float(np.sum(w.keep)) for w in self.frames]
         for w, n, strain in zip(self.frames, kept, problem.strains(self.x), strict=True):
             part = n / sum(kept) if sum(kept) > 0.0 else 1.0
-            w.renew(strain, self.clip_sigma, spent * part)
+            w.renew(strain, clip_sigma, spent * part)
         if problem.setup is not None and problem.setup.learn:
             self.widths = self._learnt(problem.setup)
 

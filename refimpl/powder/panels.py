@@ -31,6 +31,7 @@ from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.objective.least_squares import FitResult
 from refimpl.powder.observations import RingPoints
+from refimpl.powder.panel_gauge import floated
 from refimpl.powder.panel_problem import FrameProblem, PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panel_turns import Turns
@@ -51,9 +52,12 @@ class PanelSolution:
     setup
         What was asked for.
     held
-        (p, m) refined fields that are held on a panel.
+        (p, m) refined fields that are held where they are on a panel.
+    weak
+        (p, m) fields of which a panel's points say next to nothing: their priors hold them.
     reasons
-        A sentence for each.
+        A sentence for each panel that is held, or of which the points say nothing on some field:
+        that is free, so that others which it goes with do not pretend, but its prior holds it.
     widths
         Group to the width of its prior as used.
     gauge
@@ -70,6 +74,7 @@ class PanelSolution:
     sigma: F64
     setup: PanelSetup
     held: NDArray[np.bool_]
+    weak: NDArray[np.bool_]
     reasons: tuple[str, ...]
     widths: dict[str, float]
     gauge: tuple[str, ...]
@@ -132,7 +137,7 @@ def fit_panels(
         free if before is None else ~before.held,
     )  # fmt: skip
     turns = Turns(
-        problem, [boost[order]], clip_sigma,
+        floated(problem, setup), [boost[order]], clip_sigma,
         None if before is None else before.widths, None if tau is None else [tau],
     )  # fmt: skip
     turns.run()
@@ -236,15 +241,18 @@ def _solution(turns: Turns, setup: PanelSetup, fit: FitResult) -> PanelSolution:
     sigma = np.zeros((problem.p, 7))
     sigma[:, setup.columns] = np.sqrt(turns.variance)
     held = ~problem.free
+    real = np.array([not name.startswith("floating[") for name in fit.names])
     return PanelSolution(
         corrections=problem.corrections(turns.x)[:, 2:], sigma=sigma, setup=setup, held=held,
+        weak=turns.weak,
         reasons=tuple(
-            _reason(int(i), int(turns.counts[i]), held[i], turns.few[i], problem, setup)
-            for i in np.flatnonzero(np.any(held, axis=1))
+            _reason(int(i), int(turns.counts[i]), turns.weak[i], turns.few[i], problem, setup)
+            for i in np.flatnonzero(turns.few | np.any(turns.weak, axis=1))
         ),
         widths=turns.widths, gauge=turns.gauge, points=turns.carrying(),
-        design_effect=max(w.design for w in turns.frames), names=fit.names,
-        covariance=fit.covariance,
+        design_effect=max(w.design for w in turns.frames),
+        names=tuple(name for name, keep in zip(fit.names, real, strict=True) if keep),
+        covariance=fit.covariance[np.ix_(real, real)],
     )  # fmt: skip
 
 
@@ -256,7 +264,7 @@ def _reason(
     problem: PanelProblem,
     setup: PanelSetup,
 ) -> str:
-    """Why something of a panel is held, in words."""
+    """Why something of a panel is held, or stands by its prior alone, in words."""
     if few:
         return f"panel {panel}: {count} ring points, fewer than {setup.min_points}: all of it held"
     names = [f for f, h in zip(setup.fields, held, strict=True) if h]
@@ -271,7 +279,7 @@ def _reason(
     arc = float(np.degrees(np.ptp(np.unwrap(np.sort(eta))))) if len(eta) else 0.0
     return (
         f"panel {panel}: {count} points on {rings} ring{'s' if rings != 1 else ''} over "
-        f"{arc:.0f} deg do not determine {what}: held"
+        f"{arc:.0f} deg do not determine {what}: held by its prior"
     )
 
 

@@ -108,6 +108,7 @@ def run_passes(
     n_eta: int,
     least_points: int,
     done: int = 0,
+    reject_rings: bool = True,
     stage: Callable[[str, int], None] = lambda name, turn: None,
     threads: int | None = None,
 ) -> Passes:
@@ -129,6 +130,8 @@ def run_passes(
         With fewer used points there is no hope.
     done
         Passes of an earlier stage, for the numbers of the iterations.
+    reject_rings
+        Whether the ring rule applies: with panels out of place whole rings look bad that are not.
     stage
         Called with ``peaks`` and ``geometry`` when that part of a pass is done.
     threads
@@ -164,7 +167,7 @@ def run_passes(
         summary = strain_summary(new.strain[points.used])
         iterations.append(Iteration.of(done + turn, new, points, found, summary))
         stage("geometry", turn)
-        bad = bad_rings(new, points, len(found), c.ring_multiplier)
+        bad = bad_rings(new, points, len(found), c.ring_multiplier if reject_rings else 0.0)
         moved = _moved(free, model, new)
         if best is None or summary.clip_mean <= best[0] * (1.0 + 1e-3):
             best = (summary.clip_mean, new, points, turn)

@@ -111,6 +111,7 @@ class Turns:
         self.gauge: tuple[str, ...] = ()
         self.variance = np.zeros(problem.free.shape)
         self.expected = np.zeros(problem.free.shape)
+        self.spent = float(np.count_nonzero(problem.lower < problem.upper))
         self.weak = np.zeros(problem.free.shape, dtype=bool)
 
     def weights(self) -> list[F64]:
@@ -205,8 +206,11 @@ class Turns:
         use = np.concatenate([problem.lower < problem.upper, problem.free.ravel()])
         use &= ~np.isin(problem.all_names, (*self.fit.undetermined, *self.fit.at_bound))
         self.variance = normal.variances(use)
-        self.expected = problem.seen_by_priors(self.x) ** 2
-        self.expected += normal.variances(use, problem.along)
+        loose = normal.variances(use, problem.along)
+        self.expected = problem.seen_by_priors(self.x) ** 2 + loose
+        # what the priors leave of all parameters, less one for each constraint: no gauge changes it
+        self.spent = float(np.sum(problem.free * (1.0 - precision * loose)))
+        self.spent += int(np.count_nonzero(problem.lower < problem.upper)) - len(rows)
 
     def _onto(self, rows: F64, weights: list[F64], precision: F64) -> F64:
         """Nearest x that meets the constraints, near in the metric of the data.
@@ -229,13 +233,10 @@ class Turns:
     def _reweight(self, clip_sigma: float) -> None:
         """Spreads, outliers, and widths of the priors, after a fit."""
         problem = self.problem
-        spent = float(np.sum(problem.free * (1.0 - self.precision() * self.variance)))
-        spent += int(np.count_nonzero(problem.lower < problem.upper))
-        spent -= 0 if problem.floating is None else len(problem.floating)
         kept = [float(np.sum(w.keep)) for w in self.frames]
         for w, n, strain in zip(self.frames, kept, problem.strains(self.x), strict=True):
             part = n / sum(kept) if sum(kept) > 0.0 else 1.0
-            w.renew(strain, clip_sigma, spent * part)
+            w.renew(strain, clip_sigma, self.spent * part)
         if problem.setup is not None and problem.setup.learn:
             self.widths = self._learnt(problem.setup)
 

@@ -16,7 +16,7 @@ from refimpl.crystal.rings import Rings, rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.tilted_flat import PANEL_FIELDS
 from refimpl.errors import ConfigError
-from refimpl.forward.panel_gauge import draw_panel_errors
+from refimpl.forward.panel_gauge import draw_panel_errors, gauge_rows
 from refimpl.forward.scenes import panel_grid
 from refimpl.frames import F64
 from refimpl.powder.joint_border import FramePoints, Sharing, joint_problem
@@ -424,6 +424,50 @@ def test_the_body_travels_and_not_the_point_where_the_beam_meets_it() -> None:
     found = np.diff([f.fit.x[0] for f in given_.frames])
     assert found == pytest.approx(np.diff([m.lsd_mm for m in truth]), abs=1e-4)
     assert fit.names.count("lsd_mm") == 1
+
+
+def test_uncertainty_of_a_distance_knows_where_the_beam_meets_the_detector() -> None:
+    """Distance of a frame from that of the pivot, beam centre, tilts and pixel size."""
+    frames, _ = world(n_eta=16, noise=3e-4)
+    problem, _ = joint_problem(frames, sharing("pixel_size"), None, ("pixel_size",), {})
+    fit = fit_joint(frames, sharing("pixel_size"))
+    frame = problem.frames[2]
+    far = replace(frame, pivot=(frame.pivot[0] + 300.0, frame.pivot[1]))  # an arm that matters
+    by = np.array([
+        sixth_order(lambda y: np.array(far.geometry(y)[0]), fit.x, k, 1e-4)
+        for k in range(len(fit.x))
+    ])  # fmt: skip
+    row = far.globals.names.index("lsd_mm")
+    assert far.spread(fit.x)[row] == pytest.approx(by, rel=1e-8, abs=1e-8)
+    by = np.array([
+        sixth_order(lambda y: np.array(frame.geometry(y)[0]), fit.x, k, 1e-4)
+        for k in range(len(fit.x))
+    ])  # fmt: skip
+    own = fit.frames[2].fit
+    assert own.sigma[row] ** 2 == pytest.approx(by @ fit.covariance @ by, rel=1e-6)
+    assert own.sigma[row] != pytest.approx(fit.sigma[fit.names.index("lsd_mm")], rel=1e-6)
+
+
+def test_the_gauge_is_a_way_of_speaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other constraints on the panels: the same rings, the same pixel size, the same error."""
+
+    def other(problem: Any, setup: PanelSetup, cross: F64) -> tuple[F64, tuple[str, ...]]:
+        names, rows = gauge_rows(problem.boxes, setup.fields)
+        return rows.reshape(len(rows), problem.p, -1), names
+
+    frames, _ = world(5, panels=True, n_eta=24, tilts_rad=(0.0, 0.0, 0.0))
+    one = fit_joint(frames, sharing("pixel_size"), SETUP)
+    monkeypatch.setattr("refimpl.powder.panel_turns.gauge", other)
+    monkeypatch.setattr("refimpl.powder.joint_fit.gauge", other)
+    two = fit_joint(frames, sharing("pixel_size"), SETUP)
+    heights = [f.frames[0].panels.corrections[:, 3] for f in (one, two)]
+    assert np.max(np.abs(heights[0] - heights[1])) > 0.01  # mm: they do speak differently
+    sigma = one.uncertainty("pixel_size")
+    # second order in heights of 0.3 mm leaves 0.1; priors with an opinion on the mean make it 0.9
+    assert abs(one.logarithms["pixel_size"] - two.logarithms["pixel_size"]) < 0.2 * sigma
+    assert two.uncertainty("pixel_size") == pytest.approx(sigma, rel=0.03)
+    for a, b in zip(one.frames, two.frames, strict=True):
+        assert np.max(np.abs(a.strain - b.strain) * np.sqrt(a.weight)) < 0.1
 
 
 def test_wavelengths_move_rings_by_braggs_law() -> None:

@@ -71,7 +71,7 @@ def test_which_way_up(tmp_path: Path) -> None:
 
 
 def test_panels(tmp_path: Path) -> None:
-    text = run("panels.py", tmp_path, str(tmp_path / "out"))
+    text = run("panels.py", tmp_path)
     rows = re.findall(r"^ +(\d+) +(\d+) +(\S+) +(\S+) +(\S+) \+- (\S+) +(\S+)$", text, re.MULTILINE)
     assert [int(row[0]) for row in rows] == list(range(12))
     for panel, _, *numbers in rows:
@@ -80,4 +80,4 @@ def test_panels(tmp_path: Path) -> None:
         assert abs(found - true) < 5.0 * sigma, panel
     strain = [float(v) for v in re.findall(r"median (\S+) µε", text)]
     assert strain[0] < 0.1 * strain[1]  # with panels, and at the best single surface
-    assert (tmp_path / "out" / "panels.csv").exists()
+    assert not list(tmp_path.iterdir())

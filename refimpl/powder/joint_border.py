@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.powder.observations import RingPoints
-from refimpl.powder.panel_gauge import common_moves
+from refimpl.powder.panel_gauge import floated
 from refimpl.powder.panel_problem import FrameProblem, PanelProblem, reach
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panels import frame_problem
@@ -176,18 +176,7 @@ def joint_problem(
         tuple(parts), tuple(border.index), np.array(border.start), np.array(border.lower),
         np.array(border.upper), setup, moves, free if held is None else ~held,
     )  # fmt: skip
-    if setup is None:
-        return problem, orders
-    moves_together = common_moves(problem, setup)
-    q = len(moves_together)
-    return replace(
-        problem,
-        names=(*problem.names, *(f"floating[{i + 1}]" for i in range(q))),
-        start=np.concatenate([problem.start, np.zeros(q)]),
-        lower=np.concatenate([problem.lower, np.full(q, -np.inf)]),
-        upper=np.concatenate([problem.upper, np.full(q, np.inf)]),
-        floating=moves_together,
-    ), orders
+    return problem if setup is None else floated(problem, setup), orders
 
 
 def _hint(name: str, accepted: Sequence[str]) -> str:

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from refimpl.powder.calibrate import calibrate
     from refimpl.powder.config import PowderConfig, read_config
     from refimpl.powder.integrate import integrate
+    from refimpl.powder.joint import JointFrame, calibrate_joint
     from refimpl.powder.orient import find_transform
     from refimpl.powder.patches import score_maps
     from refimpl.powder.result import PowderResult
 
 __all__ = [
+    "JointFrame",
     "PowderConfig",
     "PowderResult",
     "calibrate",
+    "calibrate_joint",
     "find_transform",
     "integrate",
     "read_config",
@@ -26,9 +29,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "JointFrame": "joint",
     "PowderConfig": "config",
     "PowderResult": "result",
     "calibrate": "calibrate",
+    "calibrate_joint": "joint",
     "find_transform": "orient",
     "integrate": "integrate",
     "read_config": "config",

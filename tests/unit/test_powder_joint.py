@@ -39,9 +39,9 @@ def frame(i: int, travel: float, *, panels: bool = True, **changes: Any) -> Join
         panel_corrections=draw_panel_errors(BOXES, widths, rng) if panels else None,
     )  # fmt: skip
     model = model.replace(lsd_mm=model.lsd_mm - reach(model.geometry, (146.0, 152.0))[0])
-    wavelength = changes.pop("wavelength", 0.25)
+    wavelength, calibrant = changes.pop("wavelength", 0.25), changes.pop("calibrant", "CeO2")
     picture = simulate(
-        model, rings("CeO2", wavelength, 0.5), wavelength_angstrom=wavelength,
+        model, rings(calibrant, wavelength, 0.5), wavelength_angstrom=wavelength,
         fwhm_rad=0.45 / model.lsd_mm, peak_counts=4000.0, background=20.0, seed=10 + i,
     )  # fmt: skip
     return JointFrame(picture.image, mask=picture.mask, travel_mm=travel, **changes)
@@ -137,10 +137,17 @@ def test_a_failing_save_leaves_no_sign_of_success(
 
 
 def test_one_surface_without_travel(tmp_path: Path) -> None:
-    """Two energies, no panels, nothing known of the travel."""
+    """Two energies and calibrants, no panels, nothing known of the travel."""
     two = [
         frame(0, 0.0, panels=False, settings={"wavelength_angstrom": 0.25}),
-        frame(1, 30.0, panels=False, wavelength=0.3, settings={"wavelength_angstrom": 0.3}),
+        frame(
+            1,
+            30.0,
+            panels=False,
+            wavelength=0.3,
+            calibrant="LaB6",
+            settings={"wavelength_angstrom": 0.3, "calibrant": "LaB6"},
+        ),
     ]
     unknown = [JointFrame(f.image, mask=f.mask, settings=f.settings) for f in two]
     stages: list[str] = []
@@ -164,6 +171,8 @@ def test_one_surface_without_travel(tmp_path: Path) -> None:
     ratio = PIXEL / TRUE_PIXEL
     assert near["Lsd"].value == pytest.approx(150.0 * ratio, abs=5.0 * near["Lsd"].sigma)
     assert far.config.beam.wavelength_angstrom == 0.3
+    assert far.config.calibrant.calibrant == "LaB6"
+    assert far["Lsd"].value == pytest.approx(180.0 * ratio, abs=0.01 + 5.0 * far["Lsd"].sigma)
     result.save(tmp_path, report=False)
     assert {p.name for p in tmp_path.iterdir()} == {
         "frame_1", "frame_2", "joint.json", "joint.log",

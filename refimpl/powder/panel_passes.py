@@ -168,7 +168,8 @@ def expansion(
     -------
     expansion, sigma, lsd_mm
         Shift away from the middle over the distance from it, its standard uncertainty, and the
-        distance that goes with it; None where it is free already or shifts are not refined.
+        mean distance of the panels that goes with it; None where it is free already or shifts are
+        not refined.
     """
     setup, solution = panel_setup(config), passes.fit.panels
     if setup is None or solution is None or setup.free_expansion or "shift" not in setup.refine:
@@ -191,7 +192,8 @@ def expansion(
     row[g + setup.fields.index("d_slow_px") :: m] = arm[:, 1] / size
     value = float(np.sum(arm * loose.panels.corrections[:, :2])) / size
     sigma = float(np.sqrt(np.maximum(row @ loose.panels.covariance @ row, 0.0)))
-    return value, sigma, loose.parameters.at(loose.fit.x).lsd_mm
+    height = float(np.mean(loose.panels.corrections[on, 3]))
+    return value, sigma, loose.parameters.at(loose.fit.x).lsd_mm + height
 
 
 def _said_of_expansion(found: tuple[float, float, float] | None) -> tuple[str, ...]:
@@ -201,7 +203,8 @@ def _said_of_expansion(found: tuple[float, float, float] | None) -> tuple[str, .
     value, sigma, lsd = found
     return (
         f"The slopes within panels ask for a radial expansion of all panels by {value * 1e6:.0f} "
-        f"+- {sigma * 1e6:.0f} ppm (with Lsd {lsd:.3f} mm), which the gauge holds at 0: the panels "
+        f"+- {sigma * 1e6:.0f} ppm (and the panels to a mean distance of {lsd:.3f} mm), which "
+        "the gauge holds at 0: the panels "
         f"lie {'farther apart' if value > 0.0 else 'closer together'} than the grid says, or their "
         "slopes have a cause that is not refined. "
         "panel_expansion = free lets it go.",

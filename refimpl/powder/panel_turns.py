@@ -27,7 +27,7 @@ __all__ = ["Turns"]
 PSEUDO_PANELS = 4.0
 """Panels that the stated width of a prior counts as, against those that were measured."""
 
-DETERMINED = 0.2
+DETERMINED = 0.05
 """Part of a parameter's stated variance that the points must take away; else it is named."""
 
 OUTER, COARSE, SETTLED = 60, 1e-2, 1e-5

@@ -239,7 +239,7 @@ def _of_frame(frame: FrameProblem, fit: FitResult, x: F64, names: tuple[str, ...
 def _solution(turns: Turns, setup: PanelSetup, fit: FitResult) -> PanelSolution:
     problem = turns.problem
     sigma = np.zeros((problem.p, 7))
-    sigma[:, setup.columns] = np.sqrt(turns.variance)
+    sigma[:, setup.columns] = np.sqrt(np.maximum(turns.variance, 0.0))
     held = ~problem.free
     real = np.array([not name.startswith("floating[") for name in fit.names])
     return PanelSolution(

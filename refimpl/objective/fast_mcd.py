@@ -44,7 +44,7 @@ N_BEST: Final = 10
 FEW_STEPS: Final = 2
 MANY_STEPS: Final = 100
 
-_SINGULAR: Final = 1e-12
+_SINGULAR: Final = 1e-14
 """Below this determinant of the correlation matrix, rows count as lying on a hyperplane."""
 
 

@@ -22,9 +22,10 @@ from refimpl.crystal.rings import Rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
+from refimpl.powder.frame_residuals import FrameProblem, reach
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.panel_gauge import floated
-from refimpl.powder.panel_problem import FrameProblem, PanelProblem, reach
+from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panels import frame_problem
 from refimpl.powder.parameters import GROUPS, Parameters

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from refimpl.frames import F64, I64
 from refimpl.objective.bordered import Bordered
 from refimpl.objective.least_squares import FitResult, Normal, levenberg_marquardt
+from refimpl.powder.frame_residuals import FrameProblem
 from refimpl.powder.panel_gauge import gauge
-from refimpl.powder.panel_problem import FrameProblem, PanelProblem
+from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PANEL_GROUPS, PanelSetup
 from refimpl.powder.refine import strain_sigma, taper, unexplained
 

@@ -30,9 +30,10 @@ from refimpl.crystal.rings import Rings
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.objective.least_squares import FitResult
+from refimpl.powder.frame_residuals import FrameProblem
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.panel_gauge import floated
-from refimpl.powder.panel_problem import FrameProblem, PanelProblem
+from refimpl.powder.panel_problem import PanelProblem
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.panel_turns import Turns
 from refimpl.powder.parameters import Parameters

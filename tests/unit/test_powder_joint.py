@@ -18,9 +18,9 @@ from refimpl.forward.panel_gauge import draw_panel_errors
 from refimpl.forward.powder_image import simulate
 from refimpl.forward.scenes import panel_grid
 from refimpl.io.geometry_json import read_geometry
+from refimpl.powder.frame_residuals import reach
 from refimpl.powder.joint import JointFrame, JointResult, calibrate_joint
 from refimpl.powder.joint_frames import FRAME_KEYS, frame_names, read_frame
-from refimpl.powder.panel_problem import reach
 from refimpl.powder.result import ONE_FRAME
 from refimpl.units import kev_to_angstrom
 

@@ -19,13 +19,13 @@ from refimpl.errors import ConfigError
 from refimpl.forward.panel_gauge import draw_panel_errors, gauge_rows
 from refimpl.forward.scenes import panel_grid
 from refimpl.frames import F64
+from refimpl.powder.frame_residuals import reach
 from refimpl.powder.joint_border import FramePoints, Sharing, joint_problem
 from refimpl.powder.joint_fit import LEAST_KNOWN, fit_joint, forecast
 from refimpl.powder.joint_passes import at_wavelength
 from refimpl.powder.joint_words import shared_values
 from refimpl.powder.observations import RingPoints
 from refimpl.powder.panel_gauge import common_moves
-from refimpl.powder.panel_problem import reach
 from refimpl.powder.panel_setup import PanelSetup
 from refimpl.powder.parameters import parameters
 

@@ -95,7 +95,7 @@ def sorted_rows(table: ReflectionTable, *names: str) -> np.ndarray[tuple[int], n
 
 
 def check_variances(table: ReflectionTable, *names: str) -> None:
-    """Demand variances that are finite and positive (``xyzobs.mm.variance`` by default).
+    """Demand variances that are finite and not negative (``xyzobs.mm.variance`` by default).
 
     Raises
     ------
@@ -106,10 +106,10 @@ def check_variances(table: ReflectionTable, *names: str) -> None:
     table.require(*keys)
     for name in keys:
         values = table[name].reshape(len(table), -1)
-        good = (values > 0.0) & np.isfinite(values)
+        good = (values >= 0.0) & np.isfinite(values)
         for row in np.flatnonzero(~good.all(axis=1))[:1]:
             raise FormatError(
-                f"{name} of row {row} is {values[row].tolist()}: expected positive numbers "
+                f"{name} of row {row} is {values[row].tolist()}: expected numbers from 0 "
                 f"({int((~good.all(axis=1)).sum())} rows are wrong)",
                 path=table.source,
                 key=name,

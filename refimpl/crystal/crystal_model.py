@@ -60,7 +60,8 @@ class Crystal:
 
     def __post_init__(self) -> None:
         rows = np.array(self.real_space, dtype=np.float64)
-        if rows.shape != (3, 3) or not np.linalg.det(rows) > 0.0:
+        whole = rows.shape == (3, 3) and bool(np.isfinite(rows).all())
+        if not whole or not np.linalg.det(rows) > 0.0:
             raise GeometryError(
                 f"cell vectors {rows.tolist()}: expected rows a, b, c that are right-handed"
             )

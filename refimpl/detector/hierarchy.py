@@ -66,7 +66,7 @@ class Hierarchy:
         if self.root is not None:
             held, expected = sorted(self.root.panels), list(range(len(self.modules)))
             if held != expected:
-                wrong = sorted({*held} ^ {*expected}) or [p for p in held if held.count(p) > 1]
+                wrong = sorted({*held} ^ {*expected} or {p for p in held if held.count(p) > 1})
                 raise GeometryError(
                     f"the hierarchy must hold each of the {len(expected)} panels once; "
                     f"wrong: {wrong[:8]}"

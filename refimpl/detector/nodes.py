@@ -27,7 +27,8 @@ def _check_frame(what: str, fast: Vector, slow: Vector, origin: Vector) -> None:
     f, s = np.asarray(fast, dtype=np.float64), np.asarray(slow, dtype=np.float64)
     if f.shape != (3,) or s.shape != (3,) or np.shape(origin) != (3,):
         raise GeometryError(f"{what}: fast_axis, slow_axis and origin need three numbers each")
-    if not max(abs(f @ f - 1.0), abs(s @ s - 1.0), abs(f @ s)) < NOT_UNIT:
+    off = (f @ f - 1.0, s @ s - 1.0, f @ s)
+    if not all(abs(v) < NOT_UNIT for v in off):  # false for NaN, too
         raise GeometryError(
             f"{what}: fast_axis {tuple(fast)} and slow_axis {tuple(slow)} are not two "
             "perpendicular unit vectors"

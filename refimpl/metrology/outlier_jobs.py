@@ -178,7 +178,7 @@ def reject_outliers(
     settings
         Rule and splits.
     still
-        Whether these are stills: ``auto`` is then ``sauter_poon``, and ``mcd`` uses x and y only.
+        Whether these are stills: ``auto`` is then ``sauter_poon``, and only x and y are judged.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def reject_outliers(
     if method == "auto":
         method = "sauter_poon" if still else "mcd"
     jobs = split_jobs(ids, panels, phi_obs_rad, settings)
-    columns = residuals[:, :2] if still and method == "mcd" else residuals
+    columns = residuals[:, :2] if still else residuals
     rejected = np.zeros(len(residuals), dtype=bool)
     too_small = []
     for job in jobs:

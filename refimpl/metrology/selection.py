@@ -232,10 +232,17 @@ def _scan_tests(
     return {"close to spindle": spindle, "outside scan": outside, "in scan margin": margin}
 
 
-def observation_weights(table: ReflectionTable, *, still: bool = False) -> F64:
+def observation_weights(
+    table: ReflectionTable, *, still: bool = False, angle_weight: float = STILLS_ANGLE_WEIGHT
+) -> F64:
     """Weights of x, y and angle: 1 / ``xyzobs.mm.variance`` (n, 3) [1/mm^2, 1/mm^2, 1/rad^2].
 
-    For stills the third is :data:`STILLS_ANGLE_WEIGHT`.
+    Parameters
+    ----------
+    table
+        Accepted reflections.
+    still, angle_weight
+        For stills the third weight is constant [1/rad^2]; their stored variance is not used.
 
     Raises
     ------
@@ -244,7 +251,7 @@ def observation_weights(table: ReflectionTable, *, still: bool = False) -> F64:
     """
     variances = np.array(table["xyzobs.mm.variance"], dtype=np.float64)
     if still:
-        variances[:, 2] = 1.0 / STILLS_ANGLE_WEIGHT
+        variances[:, 2] = 1.0 / angle_weight
     bad = ~((variances > 0.0) & np.isfinite(variances)).all(axis=1)
     if bad.any():
         row = int(np.argmax(bad))

@@ -118,6 +118,8 @@ def test_weights_are_reciprocal_variances():
     assert observation_weights(table) == pytest.approx(np.array([[100.0, 25.0, 1e6]] * 2))
     still = observation_weights(table, still=True)
     assert still[:, 2].tolist() == [STILLS_ANGLE_WEIGHT] * 2
+    other = observation_weights(table, still=True, angle_weight=1e4)
+    assert other[0] == pytest.approx([100.0, 25.0, 1e4])
 
 
 @pytest.mark.parametrize("bad", [-0.01, 0.0, np.nan, np.inf])
@@ -250,7 +252,7 @@ def test_small_jobs_are_rejected_whole_but_not_by_null():
 
 def test_rule_of_auto():
     residuals = np.random.default_rng(8).normal(size=(50, 3)) * 0.03
-    residuals[:, 2] = 0.0  # the angle of stills says nothing: mcd must not use it
+    residuals[:, 2] = 0.0  # mcd would refuse the angle of stills, were it judged
     ids = np.zeros(50, dtype=int)
     phi = np.linspace(0.0, 1.0, 50)
     settings = preset("current", separate_blocks=False)

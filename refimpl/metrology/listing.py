@@ -29,6 +29,7 @@ __all__ = [
     "outlier_jobs",
     "outliers_rejected",
     "parameter_names",
+    "refinement_listing",
     "refinement_steps",
     "residual_summary",
     "rmsds_by_experiment",
@@ -248,3 +249,48 @@ def final_crystal_models(models: Sequence[tuple[int, str]]) -> str:
     for number, (count, text) in enumerate(models, 1):
         lines += [f"model {number} ({count} reflections):", text]
     return "\n".join(lines)
+
+
+def refinement_listing(
+    *,
+    parameters: Mapping[str, Any],
+    before: ResidualSummary,
+    n_rejected: int,
+    after: ResidualSummary,
+    counts: Sequence[int],
+    rmsds: F64,
+    reason: str,
+    experiments: RmsdTable,
+    panels: RmsdTable,
+    saved: Sequence[str] = (),
+    layout: Layout = "tutorial",
+) -> str:
+    """Whole listing of one refinement, in the order of the tutorial.
+
+    Parameters
+    ----------
+    parameters
+        See :func:`modified_parameters`.
+    before, n_rejected, after
+        Residuals before and after outlier rejection, and its count.
+    counts, rmsds, reason
+        See :func:`refinement_steps`; why the refinement ended.
+    experiments, panels
+        RMSDs of the last step.
+    saved
+        Lines on files written.
+    layout
+        Of the tables.
+    """
+    parts = [
+        modified_parameters(parameters),
+        "Configuring refiner",
+        residual_summary(before, layout),
+        outliers_rejected(n_rejected, layout),
+        residual_summary(after, layout),
+        "Performing refinement...",
+        f"{refinement_steps(counts, rmsds, layout)}\n{reason}",
+        rmsds_by_experiment(experiments, layout),
+        "\n".join([rmsds_by_panel(panels, layout), *saved]),
+    ]
+    return "\n\n".join(parts)

@@ -5,6 +5,7 @@ table is the prediction of the starting model of level 0, and the final predicti
 that of the start of level 1.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -15,7 +16,14 @@ from refimpl.io.expt_files import read_expt
 from refimpl.io.reflection_table import CENTROID_OUTLIER, ReflectionTable
 from refimpl.metrology import listing
 from refimpl.metrology.outlier_jobs import OutlierReport, reject_outliers
-from refimpl.metrology.rmsd import RmsdTable, pool, rmsd, rmsd_by_panel, summarise
+from refimpl.metrology.rmsd import (
+    ResidualSummary,
+    RmsdTable,
+    pool,
+    rmsd,
+    rmsd_by_panel,
+    summarise,
+)
 from refimpl.metrology.selection import accept, observation_weights, preset
 from refimpl.objective.fast_mcd import fast_mcd, mcd
 from refimpl.objective.outliers import sauter_poon, tukey
@@ -48,6 +56,84 @@ def test_published_panels_pool_to_the_published_total(real_data, name, count):
         pooled = pool(panels[:, 1].astype(int), panels[:, 2:])
         digit = 10.0 ** (np.floor(np.log10(whole[2:])) - 4)  # 5 digits are printed
         assert (np.abs(pooled - whole[2:]) <= 1.5 * digit).all()  # +-1 in the last, and half for it
+
+
+def _of_tutorial(real_data, name, title):
+    tables = json.loads(real_data(f"metrology/tutorial/{name}.json").read_text())["tables"]
+    return [table["rows"] for table in tables if table["title"].startswith(title)]
+
+
+def _summary(rows):
+    values = np.array([row[1:] for row in rows])
+    return ResidualSummary(0, values[:3].T, values[3:].T)
+
+
+def _rmsd_table(rows):
+    values = np.array(rows)
+    return RmsdTable(values[:, 0].astype(int), values[:, 1].astype(int), values[:, 2:])
+
+
+def _steps(rows):
+    values = np.array(rows)
+    return values[:, 1].astype(int), values[:, 2:] * [1.0, 1.0, DEG]
+
+
+def test_all_of_the_published_level_0_listing(real_data):
+    """134 lines of the early tutorial, "The following ..." to "Saving ...", by their SHA-256."""
+    _, before, after = _of_tutorial(real_data, "old", "Summary statistics")
+    counts, rmsds = _steps(_of_tutorial(real_data, "old", "Refinement steps")[1])
+    text = listing.refinement_listing(
+        parameters={
+            "refinement": {
+                "reflections": {"use_all_reflections": True, "do_outlier_rejection": True}
+            },
+            "input": {"experiments": "experiments.json", "reflections": "indexed.pickle"},
+        },
+        before=_summary(before),
+        n_rejected=5849,
+        after=_summary(after),
+        counts=counts,
+        rmsds=rmsds,
+        reason="RMSD no longer decreasing",
+        experiments=_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by experiment")[1]),
+        panels=_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[1]),
+        saved=["Saving refined experiments to refined_experiments.json"],
+    )
+    assert len(text.splitlines()) == 134
+    expected = "4f158bee99e2c1dfa7ef1c96c64451dd581f2942593197a4dc33083e833d6b64"
+    assert hashlib.sha256(text.encode()).hexdigest() == expected
+
+
+def test_all_of_the_published_indexing_listing(real_data):
+    """117 lines of macro-cycle 5, by their SHA-256; U and the cell are as printed there."""
+    steps = listing.refinement_steps(*_steps(_of_tutorial(real_data, "old", "Refinement steps")[0]))
+    panels = _rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[0])
+    u = [[0.4122, -0.9018, 0.1299], [0.2361, -0.0320, -0.9712], [0.8800, 0.4310, 0.1997]]
+    cell = (57.834, 57.834, 150.022, 90.0, 90.0, 90.0)
+    crystal = listing.crystal_model(cell, "P 4", np.array(u), np.diag(1.0 / np.array(cell[:3])))
+    whole = _rmsd_table(_of_tutorial(real_data, "old", "RMSDs by experiment")[0])
+    text = "\n".join(
+        [
+            listing.residual_summary(
+                _summary(_of_tutorial(real_data, "old", "Summary statistics")[0])
+            ),
+            f"\n\n{steps}\nRMSD no longer decreasing",
+            f"\n{listing.rmsds_by_experiment(whole)}",
+            f"\n{listing.rmsds_by_panel(panels)}",
+            listing.final_crystal_models([(192715, crystal)]),
+        ]
+    )
+    assert len(text.splitlines()) == 117
+    expected = "5a7634c20f8964a0702eeebf07bdb8f6bc6c122ad3e5c6fb8397ab9534e9ea3c"
+    assert hashlib.sha256(text.encode()).hexdigest() == expected
+
+
+def test_published_runs_start_from_the_same_accepted_set(real_data):
+    """Used plus rejected: both new runs, level 0 and 1, accepted the same 192578."""
+    facts = json.loads(real_data("metrology/tutorial/new.json").read_text())["facts"]
+    rejected = [f["outliers_rejected"] for f in facts if "outliers_rejected" in f][:2]
+    used = [rows[0][1] for rows in _of_tutorial(real_data, "new", "RMSDs by experiment")[1:3]]
+    assert [n + r for n, r in zip(used, rejected, strict=True)] == [192578, 192578]
 
 
 # --------------------------------------------------------------------------- outlier rules
@@ -176,6 +262,13 @@ def test_accepted_and_rejected_reflections_are_exact(run, request):
     assert len(run.rows) == accepted == run.history["n_accepted"]
     assert run.report.rejected.sum() == rejected
     assert np.array_equal(run.rows[~run.report.rejected], run.kept)
+
+
+@pytest.mark.parametrize("run", [("i23", 0)], indirect=True)
+def test_statistics_of_the_barrel_before_rejection(run):
+    found = summarise(run.residuals, observation_weights(run.table)).residuals[:, 0]
+    printed = ["-0.1868", "-0.03218", "-0.0006456", "0.03294", "0.1942"]
+    assert [f"{value:.4g}" for value in found] == printed
 
 
 @pytest.mark.parametrize("run", [key for key in RUNS if key[0] != "i23"], indirect=True)

@@ -6,7 +6,7 @@ least squares). Near 0 every loss here is :math:`u^2/2` and every weight 1.
 
 Sources: P. J. Huber, Ann. Math. Stat. 35 (1964) 73; A. E. Beaton and J. W. Tukey, Technometrics 16
 (1974) 147. The default tuning constants keep 95 % efficiency on normal data (P. W. Holland and
-R. E. Welsch, Commun. Stat. A6 (1977) 813).
+R. E. Welsch, Communications in Statistics A6 (1977) 813).
 """
 
 from __future__ import annotations

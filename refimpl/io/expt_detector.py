@@ -77,7 +77,8 @@ def _group(entry: Entry, where: Where) -> Group:
 def read_detector(entry: Entry, where: Where) -> Hierarchy:
     """Detector of an entry."""
     panels = where.get(entry, "panels")
-    modules = tuple(_module(p, where.at(f"panel {k}")) for k, p in enumerate(panels))
+    places = [where.at(f"panel {k}") for k in range(len(panels))]
+    modules = tuple(at.build(_module, p, at) for p, at in zip(panels, places, strict=True))
     tree = entry.get("hierarchy")
     root = None if tree is None else _group(tree, where.at("hierarchy"))
     return where.build(Hierarchy, modules, root)

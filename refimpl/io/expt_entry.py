@@ -61,7 +61,9 @@ class Where:
         """Make a value; what its own checks refuse is an error of this place."""
         try:
             return make(*args, **fields)
-        except (RefimplError, TypeError, ValueError) as error:
+        except FormatError:
+            raise  # says already where
+        except (RefimplError, AttributeError, TypeError, ValueError) as error:
             raise self.error(str(error)) from error
 
 

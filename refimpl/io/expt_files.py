@@ -67,9 +67,7 @@ def read_expt(path: str | Path) -> tuple[Experiment, ...]:
         )
     lists = {name: _list(document, name, file) for name in (*_LISTS, "experiment")}
     models: dict[str, list[Any]] = {
-        name: [
-            READERS[name](entry, Where(file, f"{name} {k}")) for k, entry in enumerate(lists[name])
-        ]
+        name: [_model(name, k, entry, file) for k, entry in enumerate(lists[name])]
         for name in MODELS
     }
     models |= {name: lists[name] for name in ("imageset", *OPAQUE)}
@@ -77,6 +75,13 @@ def read_expt(path: str | Path) -> tuple[Experiment, ...]:
     return tuple(
         _experiment(entry, k, models, shared, file) for k, entry in enumerate(lists["experiment"])
     )
+
+
+def _model(name: str, number: int, entry: Any, file: Path) -> Any:
+    where = Where(file, f"{name} {number}")
+    if not isinstance(entry, dict):
+        raise where.error(f"expected an object, got {type(entry).__name__}")
+    return where.build(READERS[name], entry, where)
 
 
 def _json(file: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from refimpl.testing.strategies import Arguments, strategy
@@ -67,4 +69,62 @@ def _spots(rng: np.random.Generator, n: int) -> Arguments:
         "position": rng.integers(0, 3000, (pixels, 3)).astype(np.int32),
         "counts": rng.integers(1, 30, pixels).astype(np.int32),
         "offsets": np.append(0, np.cumsum(sizes)).astype(np.int64),
+    }
+
+
+def _some_boxes(rng: np.random.Generator, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Boxes along one side: none, or a few of 5 to 12 px, some with gaps between."""
+    pairs, at = [], int(rng.integers(0, 4))
+    while at < size:
+        last = at + int(rng.integers(4, 12))
+        if last >= size:
+            break
+        pairs.append((at, last))
+        at = last + 1 + int(rng.choice([0, 2]))
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+@strategy("distl_pixels.local_signal", chunk=24)
+def _boxed_image(rng: np.random.Generator, n: int) -> Arguments:
+    """An image whose boxes differ from pass to pass; some must grow, a few beyond the image."""
+    image = _counts(rng, n)
+    if n > 12 and rng.random() < 0.5:
+        image[3:9, 5:20] = -1
+    boxes = {
+        f"{side}{k}": _some_boxes(rng, n if side == "slow" else _COLUMNS)
+        for k in (1, 2, 3)
+        for side in ("slow", "fast")
+    }
+    upper = float(rng.choice([1.2, 2.5]))
+    return {"image": image, **boxes, "upper": upper, "underload": int(rng.choice([-1, 0]))}
+
+
+@strategy("distl_pixels.ring_histogram", chunk=24)
+def _signal(rng: np.random.Generator, n: int) -> Arguments:
+    return {
+        "signal": rng.normal(0.3, 1.0, (n, _COLUMNS)).astype(np.float32),
+        "beam_slow": int(rng.integers(-20, n + 20)),
+        "beam_fast": int(rng.integers(-20, _COLUMNS + 20)),
+        "margin": int(rng.integers(1, 8)),
+        "width": int(rng.integers(1, 6)),
+        "n_rings": int(rng.integers(0, 20)),
+        "levels": np.array([0.0, 1.5]),
+    }
+
+
+@strategy("distl_pixels.grow_spots", chunk=24)
+def _high_pixels(rng: np.random.Generator, n: int) -> Arguments:
+    """Spots of equal counts among them, which share maxima; overloads that are not high."""
+    image = rng.poisson(2.0, (n, _COLUMNS)).astype(np.int32)
+    image[rng.random(image.shape) < 0.01] = 1000
+    signal = image - 2.0 + rng.normal(0.0, 0.5, image.shape)
+    signal[rng.random(image.shape) < 0.05] = np.nan
+    return {
+        "image": image,
+        "signal": signal.astype(np.float32),
+        "margin": int(rng.integers(1, 6)),
+        "underload": int(rng.choice([-1, 3])),
+        "overload": int(rng.choice([500, 5000])),
+        "height": float(rng.uniform(0.0, 2.5)),
+        "neighbours": int(rng.integers(-1, 4)),
     }

@@ -1,0 +1,1 @@
+"""Crystal, beam and every panel of a detector, refined from rotation data."""

@@ -1,0 +1,22 @@
+"""From spots to lattices: vectors, cells, symmetry, Miller indices."""
+
+from __future__ import annotations
+
+from refimpl.metrology.indexing.cycles import Refined, RefineModel, refine_rigid
+from refimpl.metrology.indexing.result import CandidateRow, CycleRow, IndexResult, LatticeRow
+from refimpl.metrology.indexing.run import index
+from refimpl.metrology.indexing.settings import ASSIGNMENTS, METHODS, IndexSettings
+
+__all__ = [
+    "ASSIGNMENTS",
+    "METHODS",
+    "CandidateRow",
+    "CycleRow",
+    "IndexResult",
+    "IndexSettings",
+    "LatticeRow",
+    "RefineModel",
+    "Refined",
+    "index",
+    "refine_rigid",
+]

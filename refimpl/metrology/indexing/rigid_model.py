@@ -1,0 +1,244 @@
+"""What indexing adjusts: crystal, beam direction and the detector as one rigid body.
+
+All in arrays, so that fifty candidates cost little. Positions are predicted to first order in the
+difference of rotation angle: a reciprocal lattice point seen at an angle is turned on until it
+meets the Ewald sphere. That is exact where it matters, at the solution. Not here: panels that move
+against each other, exact prediction and its listings; the refinement proper does that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from refimpl.crystal.crystal_model import Crystal
+from refimpl.errors import GeometryError
+from refimpl.forward.experiment import Experiment
+from refimpl.forward.reciprocal import rotate_about
+from refimpl.frames import F64, I64
+from refimpl.metrology.indexing.spots import Spots
+from refimpl.rotations import expmap
+
+__all__ = ["Residuals", "RigidModel", "residuals", "with_jacobian"]
+
+SPINDLE_CUTOFF = 0.05
+"""Spots so near the rotation axis are left out: |(s1 x s0).e| over |s0|^2.
+
+First order does not hold for them; the refinement proper takes them in.
+"""
+
+
+@dataclass(frozen=True)
+class RigidModel:
+    """One crystal before one detector.
+
+    Attributes
+    ----------
+    d
+        (p, 3, 3) columns fast, slow, origin of the panels [mm].
+    s0
+        (3,) beam [1/Å].
+    axis, setting, fixed
+        Rotation axis (3,) and rotations (3, 3) of the goniometer.
+    a_matrix
+        (3, 3) setting matrix A of the crystal [1/Å].
+    rotations
+        (m, 3, 3) point group that the crystal's metric satisfies.
+    moved
+        (3, 4) rotation and translation [mm] of the detector since the experiment was made into
+        arrays: x -> R x + t.
+    """
+
+    d: F64
+    s0: F64
+    axis: F64
+    setting: F64
+    fixed: F64
+    a_matrix: F64
+    rotations: I64
+    moved: F64
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> RigidModel:
+        """Model of an experiment; without a crystal it has a cubic one of 1 Å.
+
+        Raises
+        ------
+        GeometryError
+            The experiment has no beam or no detector.
+        """
+        if experiment.beam is None or experiment.detector is None:
+            raise GeometryError("indexing needs an experiment with a beam and a detector")
+        axis, setting, fixed = np.array([1.0, 0.0, 0.0]), np.eye(3), np.eye(3)
+        if experiment.goniometer is not None:
+            gonio = experiment.goniometer
+            axis, setting, fixed = gonio.rotation_axis, gonio.setting, gonio.fixed
+        a_matrix = np.eye(3) if experiment.crystal is None else experiment.crystal.A
+        return cls(
+            d=experiment.detector.d,
+            s0=experiment.beam.s0,
+            axis=axis,
+            setting=setting,
+            fixed=fixed,
+            a_matrix=a_matrix,
+            rotations=np.eye(3, dtype=np.int64)[None],
+            moved=np.eye(3, 4, dtype=np.float64),
+        )
+
+    def with_crystal(self, basis: F64, rotations: I64) -> RigidModel:
+        """Same with a crystal of basis rows a, b, c [Å] and point group (m, 3, 3)."""
+        a_matrix = np.asarray(np.linalg.inv(basis), dtype=np.float64)
+        return replace(self, a_matrix=a_matrix, rotations=rotations)
+
+    def with_detector_moved(self, turn: F64, pivot: F64, shift: F64) -> RigidModel:
+        """Detector turned by a rotation vector [rad] about a point [mm] and shifted [mm]."""
+        rotation = expmap(turn)
+        offset = pivot + shift - rotation @ pivot
+        d = rotation @ self.d
+        d[:, :, 2] += offset
+        moved = np.column_stack([rotation @ self.moved[:, :3], rotation @ self.moved[:, 3]])
+        moved[:, 3] += offset
+        return replace(self, d=d, moved=moved)
+
+    def experiment(self, start: Experiment, hall: str) -> Experiment:
+        """Experiment with this crystal, beam and detector; ``start`` is what it was made from."""
+        assert start.detector is not None
+        assert start.beam is not None
+        frames = np.array([frame for _, _, frame in start.detector.groups(0)])
+        frames = self.moved[:, :3] @ frames
+        frames[:, :, 2] += self.moved[:, 3]
+        return replace(
+            start,
+            beam=start.beam.with_s0(self.s0),
+            detector=start.detector.with_group_frames(0, frames),
+            crystal=Crystal(np.asarray(np.linalg.inv(self.a_matrix)), hall),
+        )
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Calculated minus observed positions, and what the derivatives need.
+
+    Attributes
+    ----------
+    values
+        (n, 3) [mm, mm, rad] along fast, slow and rotation; of a still the angle to the Ewald
+        sphere.
+    usable
+        (n,) false near the rotation axis, and where a spot cannot be predicted.
+    reciprocal
+        (n, 3) S R F A h at the observed angle [1/Å].
+    sweep
+        (n, 3) change of it by angle, e x r [1/Å].
+    speed
+        (n,) sweep . s0.
+    s1
+        (n, 3) calculated beams [1/Å].
+    on_panel
+        (n, 3) D s1: u, v, w.
+    """
+
+    values: F64
+    usable: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    reciprocal: F64
+    sweep: F64
+    speed: F64
+    s1: F64
+    on_panel: F64
+
+
+def residuals(model: RigidModel, spots: Spots, hkl: I64) -> Residuals:
+    """Positions of spots as the model has them, less those observed."""
+    r = hkl @ (model.fixed @ model.a_matrix).T
+    if spots.phi is not None:
+        r = rotate_about(model.axis, spots.phi, r)
+    r = r @ model.setting.T
+    excess = 0.5 * (r * r).sum(axis=1) + r @ model.s0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        axis = model.setting @ model.axis
+        if spots.phi is None:  # a still: each turns about its own axis, the shortest way
+            axis = np.cross(r, model.s0)
+            axis = axis / np.linalg.norm(axis, axis=1)[:, None]
+        sweep = np.cross(axis, r)
+        speed = sweep @ model.s0
+        turn = -excess / speed
+        s1 = model.s0 + r + sweep * turn[:, None]
+        seen = (np.linalg.inv(model.d)[spots.panel] @ s1[:, :, None])[:, :, 0]
+        xy = seen[:, :2] / seen[:, 2:]
+    values = np.column_stack([xy - spots.xy_mm, turn])
+    usable = np.isfinite(values).all(axis=1) & (seen[:, 2] > 0.0)
+    if spots.phi is not None:
+        usable &= np.abs(speed) > SPINDLE_CUTOFF * (model.s0 @ model.s0)
+    return Residuals(values, usable, r, sweep, speed, s1, seen)
+
+
+def with_jacobian(
+    model: RigidModel, spots: Spots, hkl: I64, found: Residuals, pivot: F64
+) -> tuple[F64, F64]:
+    r"""Derivatives of positions by all parameters, and the crystal part's meaning.
+
+    Parameters are, in order: rotation of the crystal about the three lab axes [rad]; independent
+    elements of the reciprocal metric [1/Å^2]; rotation of the beam out of the plane across the
+    spindle [rad]; rotation of the detector about the lab axes through ``pivot`` [rad]; its
+    translation [mm].
+
+    .. math:: d\varphi = -(dr \cdot s_1 + ds_0 \cdot r) / q, \quad
+        d(u, v, w) = D(dr + e \times r\, d\varphi + ds_0) - D\, dd\, (u, v, w)
+
+    Returns
+    -------
+    Derivatives (n, 3, k), and the steps of A (c, 3, 3) that the first c parameters stand for.
+    """
+    steps = _crystal_steps(model)
+    n, c = len(hkl), len(steps)
+    jacobian = np.empty((n, 3, c + 7))
+    inverse = np.linalg.inv(model.d)[spots.panel]
+    u, v, w = found.on_panel.T
+
+    def put(column: int, dpv: F64, dphi: F64) -> None:
+        jacobian[:, 0, column] = (dpv[:, 0] - dpv[:, 2] * u / w) / w
+        jacobian[:, 1, column] = (dpv[:, 1] - dpv[:, 2] * v / w) / w
+        jacobian[:, 2, column] = dphi
+
+    for k, step in enumerate(steps):
+        dr = hkl @ (model.fixed @ step).T
+        if spots.phi is not None:
+            dr = rotate_about(model.axis, spots.phi, dr)
+        dr = dr @ model.setting.T
+        dphi = -(dr * found.s1).sum(axis=1) / found.speed
+        put(k, np.einsum("nij,nj->ni", inverse, dr + found.sweep * dphi[:, None]), dphi)
+    tilt = np.cross(model.s0, model.setting @ model.axis)
+    ds0 = np.cross(tilt / np.linalg.norm(tilt), model.s0)
+    dphi = -(found.reciprocal @ ds0) / found.speed
+    put(c, np.einsum("nij,nj->ni", inverse, found.sweep * dphi[:, None] + ds0), dphi)
+    lever = (model.d[spots.panel] @ found.on_panel[:, :, None])[:, :, 0] - w[:, None] * pivot
+    for k, axis in enumerate(np.eye(3)):
+        turned = np.cross(axis, lever)
+        put(c + 1 + k, -np.einsum("nij,nj->ni", inverse, turned), np.zeros(n))
+        put(c + 4 + k, -(inverse @ axis) * w[:, None], np.zeros(n))
+    return jacobian, steps
+
+
+def _crystal_steps(model: RigidModel) -> F64:
+    """Directions (c, 3, 3) in which A may go: rotations, and metrics that keep the symmetry.
+
+    With G* = A^T A, a change K of G* is dA = A^-T K / 2.
+    """
+    turns = [np.cross(axis, model.a_matrix.T).T for axis in np.eye(3)]
+    average = np.zeros((6, 6))
+    pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+    for column, (i, j) in enumerate(pairs):
+        unit = np.zeros((3, 3))
+        unit[i, j] = unit[j, i] = 1.0
+        mean = np.mean([w @ unit @ w.T for w in model.rotations], axis=0)  # dual to W^T G W
+        average[:, column] = [mean[p, q] for p, q in pairs]
+    basis, sizes, _ = np.linalg.svd(average)
+    metrics = []
+    scale = float(np.trace(model.a_matrix.T @ model.a_matrix))
+    for column in basis.T[sizes > 1e-9]:
+        change = np.zeros((3, 3))
+        for value, (i, j) in zip(column, pairs, strict=True):
+            change[i, j] = change[j, i] = value * scale
+        metrics.append(0.5 * np.linalg.solve(model.a_matrix.T, change))
+    return np.array(turns + metrics)

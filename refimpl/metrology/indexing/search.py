@@ -1,0 +1,155 @@
+"""The search for the crystal: limits, lattice vectors, and the best of the cells they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.crystal.reduction import cell_of_basis
+from refimpl.errors import ConvergenceError, FormatError
+from refimpl.forward.experiment import Experiment
+from refimpl.frames import F64
+from refimpl.metrology.indexing.candidates import KnownSymmetry, reduced_cells
+from refimpl.metrology.indexing.fft1d import projection_vectors
+from refimpl.metrology.indexing.fft3d import fourier_resolution, fourier_vectors
+from refimpl.metrology.indexing.grid_search import known_edge_vectors
+from refimpl.metrology.indexing.max_cell import longest_cell
+from refimpl.metrology.indexing.rank import ranked
+from refimpl.metrology.indexing.result import CandidateRow
+from refimpl.metrology.indexing.settings import IndexSettings
+from refimpl.metrology.indexing.spots import Spots, mapped
+
+__all__ = ["Search", "entering_of", "resolution"]
+
+MAX_CELL_MULTIPLIER = 1.3
+LONGEST_CELL = 2.0
+"""Reduced cells with edges beyond this multiple of ``max_cell`` are no candidates."""
+CELLS_TOLD = 3
+"""Cells that an error names."""
+CANDIDATES = {False: 50, True: 5}
+"""Candidates tried of a rotation, and of a still."""
+
+
+class Search:
+    """Where to look, and what is found there.
+
+    Parameters
+    ----------
+    experiment
+        Without crystal.
+    spots
+        All of them.
+    settings, known
+        What was chosen, and the symmetry and cell that are known.
+
+    Attributes
+    ----------
+    max_cell, d_min
+        Limits of the search [Å].
+    within
+        (n,) spots within ``d_min``.
+    points
+        Their reciprocal lattice points [1/Å].
+
+    Raises
+    ------
+    FormatError
+        Too few spots are within the resolution.
+    ConvergenceError
+        The longest cell cannot be told from the spots.
+    """
+
+    def __init__(
+        self, experiment: Experiment, spots: Spots, settings: IndexSettings, known: KnownSymmetry
+    ) -> None:
+        self.start, self.spots, self.settings, self.known = experiment, spots, settings, known
+        points, s1 = mapped(experiment, spots)
+        self.max_cell = self._max_cell(points, s1)
+        d = resolution(points)
+        self.d_min = settings.d_min_angstrom or max(
+            fourier_resolution(self.max_cell, settings.n_grid), float(d.min())
+        )
+        self.within = d >= self.d_min
+        self.points = points[self.within]
+        if len(self.points) < settings.min_spots:
+            raise FormatError(
+                f"{len(self.points)} of {len(d)} spots are within {self.d_min:.2f} Å: indexing "
+                f"needs at least {settings.min_spots}; give a smaller max_cell_angstrom or "
+                "d_min_angstrom"
+            )
+
+    def _max_cell(self, points: F64, s1: F64) -> float:
+        longest = self.known.longest_edge
+        if self.settings.max_cell_angstrom is not None:
+            return self.settings.max_cell_angstrom
+        if longest is not None:
+            return MAX_CELL_MULTIPLIER * longest
+        return longest_cell(points, self.spots.phi, entering_of(self.start, s1))
+
+    def vectors(self) -> F64:
+        """Lattice vectors (m, 3) [Å] by the method that was chosen."""
+        chosen = self.settings
+        if chosen.method == "fft3d":
+            return fourier_vectors(self.points, self.d_min, self.max_cell, chosen)
+        if chosen.method == "fft1d":
+            return projection_vectors(self.points, self.max_cell, chosen)
+        assert self.known.primitive is not None
+        cell = cell_of_basis(self.known.primitive)
+        return known_edge_vectors(self.points, cell, chosen.direction_step_rad)
+
+    def best(self, vectors: F64) -> tuple[Experiment, list[CandidateRow]]:
+        """Experiment with the winning crystal after its short refinement, and all rows."""
+        chosen = self.settings
+        most = chosen.max_candidates or CANDIDATES[self.start.is_still]
+        longest = LONGEST_CELL * self.max_cell
+        cells = reduced_cells(vectors, chosen.min_cell_angstrom, longest, self.known.volumes)
+        matches = (c for basis in cells if (c := self.known.match(basis)) is not None)
+        candidates = list(islice(matches, most))
+        if not candidates:
+            raise self._no_match(vectors)
+        order = ranked(candidates, self.start, self.spots.select(self.within), self.points, chosen)
+        if not order or order[0][2].fraction < chosen.min_indexed_fraction:
+            part = 0.0 if not order else 100.0 * order[0][2].fraction
+            raise ConvergenceError(
+                f"no lattice found: the best of {len(candidates)} cells "
+                f"({_words(candidates[0].cell if not order else order[0][2].cell)}) indexes "
+                f"{part:.0f} % of the spots, expected at least "
+                f"{100.0 * chosen.min_indexed_fraction:.0f} %"
+            )
+        candidate, fit, _ = order[0]
+        model = fit.model.experiment(self.start, candidate.hall)
+        return model, [row for _, _, row in order]
+
+    def _no_match(self, vectors: F64) -> ConvergenceError:
+        longest = LONGEST_CELL * self.max_cell
+        cells = reduced_cells(vectors, self.settings.min_cell_angstrom, longest)
+        found = "; ".join(_words(cell_of_basis(b)) for b in islice(cells, CELLS_TOLD))
+        known = self.settings
+        wanted = [] if known.unit_cell is None else [f"unit cell {_words(known.unit_cell)}"]
+        wanted += [] if known.space_group is None else [f"space group {known.space_group}"]
+        return ConvergenceError(
+            f"no lattice matches {' and '.join(wanted) or 'the limits'} within "
+            f"{100.0 * known.relative_length_tolerance:.0f} % and "
+            f"{known.angle_tolerance_deg:g} degrees; reduced cells found: {found or 'none'}"
+        )
+
+
+def resolution(points: F64) -> F64:
+    """Spacing d [Å] of reciprocal lattice points (n, 3) [1/Å]."""
+    return 1.0 / np.sqrt(np.maximum((points * points).sum(axis=1), 1e-300))
+
+
+def entering_of(experiment: Experiment, s1: F64) -> NDArray[np.bool_]:
+    """Whether each beam belongs to a point that enters the Ewald sphere, s1.(s0 x e) < 0."""
+    assert experiment.beam is not None
+    if experiment.goniometer is None:
+        return np.zeros(len(s1), dtype=bool)
+    axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis
+    return np.asarray(s1 @ np.cross(experiment.beam.s0, axis) < 0.0)
+
+
+def _words(cell: Sequence[float]) -> str:
+    return " ".join(f"{v:.2f}" for v in cell)

@@ -75,13 +75,13 @@ def check_sorted(table: ReflectionTable, *names: str) -> None:
     """
     keys = names or ("id",)
     table.require(*keys)
-    rows = sorted_rows(table, *keys)
-    for row in np.flatnonzero(np.diff(rows) < 0)[:1]:
-        late = int(rows[row + 1])
+    rank = np.argsort(sorted_rows(table, *keys))  # place of each row when sorted
+    for row in np.flatnonzero(np.diff(rank) < 0)[:1]:
+        late = int(row) + 1
         values = ", ".join(f"{k} {table[k][late]}" for k in keys)
         raise FormatError(
-            f"rows are not sorted by {', '.join(keys)}: row {late} ({values}) comes after larger "
-            "ones; table.select(sorted_rows(table)) sorts them",
+            f"rows are not sorted by {', '.join(keys)}: row {late} ({values}) comes after a "
+            "larger one; table.select(sorted_rows(table)) sorts them",
             path=table.source,
             key=keys[0],
         )

@@ -199,6 +199,8 @@ class ReflectionTable:
         kept = {name: t for name, t in self.types.items() if name in lengths}
         for name, values in self.columns.items():
             kept.setdefault(name, type_of(name, values))
+        for name in self.shoeboxes:
+            kept.setdefault(name, "Shoebox<>")
         object.__setattr__(self, "types", kept)
 
     def __len__(self) -> int:

@@ -112,6 +112,11 @@ class Pose:
     crystal: F64
     detector: F64
 
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing rotates."""
+        return not self.axis.any()
+
 
 @dataclass(frozen=True, eq=False)
 class ModelSet:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from refimpl.errors import ConfigError
 from refimpl.forward.experiment import Experiment
 from refimpl.forward.rotation import SEEN, predict_rotation, rotation_jacobian
+from refimpl.forward.stills import predict_still, still_jacobian
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.parameters import ModelSet, Pose
@@ -95,16 +96,22 @@ def observations_of(
             axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis  # type: ignore[union-attr]
             across = np.cross(experiment.beam.s0, axis)  # type: ignore[union-attr]
             entering[mine] = table["s1"][rows][mine] @ across < 0.0
+    xyz = np.array(table["xyzobs.mm.value"][rows], dtype=np.float64)
+    xyz[np.array([e.is_still for e in experiments])[ids], 2] = 0.0  # a still is on the sphere
     return Observations(
         np.asarray(rows, dtype=np.intp), ids, table["panel"][rows].astype(np.int32),
-        table["miller_index"][rows].astype(np.float64), entering,
-        np.array(table["xyzobs.mm.value"][rows], dtype=np.float64), weight,
+        table["miller_index"][rows].astype(np.float64), entering, xyz, weight,
     )  # fmt: skip
 
 
 def predict(pose: Pose, observed: Observations) -> tuple[F64, F64, NDArray[np.uint8]]:
-    """X, Y, phi (n, 3), rays (n, 3) and status of one experiment's reflections."""
+    """X, Y, phi (n, 3), rays (n, 3) and status of one experiment's reflections.
+
+    Of a still the third is the angle off the Ewald sphere.
+    """
     p0 = np.ascontiguousarray(observed.hkl @ pose.setting.T)
+    if pose.is_still:
+        return predict_still(p0, observed.panel, pose.s0, pose.inverse_d)
     phi = np.ascontiguousarray(observed.xyz[:, 2])
     return predict_rotation(
         p0, observed.panel, observed.entering, phi, pose.s0, pose.axis, pose.inverse_d
@@ -187,6 +194,13 @@ class RefinementProblem:
         for e, mine in self._experiments():
             pose, o = poses[e], self.observed
             p0 = np.ascontiguousarray(o.hkl[mine] @ pose.setting.T)
+            if pose.is_still:
+                xyz, jacobian, status = still_jacobian(
+                    p0, o.panel[mine], pose.s0, pose.inverse_d, o.hkl[mine], pose.crystal,
+                    pose.beam, pose.detector,
+                )  # fmt: skip
+                yield e, mine, xyz - o.xyz[mine], jacobian, status
+                continue
             xyz, jacobian, status = rotation_jacobian(
                 p0, o.panel[mine], o.entering[mine], np.ascontiguousarray(o.xyz[mine, 2]),
                 pose.s0, pose.axis, pose.inverse_d, np.ascontiguousarray(o.hkl[mine]),

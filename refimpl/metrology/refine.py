@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl import hooks
 from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64
@@ -37,6 +39,7 @@ from refimpl.metrology.rmsd import ResidualSummary, RmsdTable, rmsd_by_experimen
 from refimpl.metrology.rmsd import summarise as summarise_residuals
 from refimpl.metrology.selection import (
     PRESETS,
+    STILLS_ANGLE_WEIGHT,
     SelectionSettings,
     accept,
     observation_weights,
@@ -63,11 +66,14 @@ class RefineSettings:
         What to do with a model that has too few reflections: ``fix`` it, ``fail``, or ``remove``
         its reflections.
     min_reflections_per_parameter
-        Of a model (a detector group, a beam, an orientation, a cell).
+        That depend on it; all parameters of a model (a detector group, a beam, an orientation, a
+        cell) are seen by the same reflections.
     bin_size_fraction
         Part of a pixel and of an image that the RMSDs need not go below; 0: never enough.
     max_steps
         Of the published engines.
+    delpsi_constant
+        Weight of the angle off the Ewald sphere of stills [rad^-2].
     """
 
     selection: SelectionSettings = field(default_factory=lambda: PRESETS["tutorial"])
@@ -77,6 +83,7 @@ class RefineSettings:
     min_reflections_per_parameter: int = 5
     bin_size_fraction: float = 0.0
     max_steps: int = 100
+    delpsi_constant: float = STILLS_ANGLE_WEIGHT
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -110,8 +117,10 @@ class RefinementResult:
         A sentence a model that had too few reflections.
     n_accepted, n_used
         Reflections before and after rejection.
+    accepted
+        Summary of residuals and weights at the start, before rejection.
     before, after
-        Summaries of residuals and weights at the start and the end, of what was used.
+        The same at the start and the end, of what was used.
     by_experiment, by_panel
         RMSDs [px, px, images]; by panel of the first detector.
     residuals
@@ -130,6 +139,7 @@ class RefinementResult:
     reduced: tuple[str, ...]
     n_accepted: int
     n_used: int
+    accepted: ResidualSummary
     before: ResidualSummary
     after: ResidualSummary
     by_experiment: RmsdTable
@@ -142,6 +152,10 @@ class RefinementResult:
     def rmsd(self) -> F64:
         """(3,) overall [mm, mm, rad]."""
         return self.trajectory.steps[-1].rmsd
+
+    def report(self, folder: str | Path) -> Path:
+        """Write figures and ``report.html`` into a folder; return the path of the page."""
+        return Path(hooks.call("metrology.report", self, Path(folder)))
 
     def summary(self) -> dict[str, object]:
         """JSON-ready figures."""
@@ -195,9 +209,12 @@ def refine(
         The table lacks a column or holds bad variances.
     """
     settings = settings or RefineSettings()
-    for number, experiment in enumerate(experiments):
-        if experiment.is_still:
-            raise ConfigError(f"experiment {number} is a still: expected a rotation scan")
+    stills = [e.is_still for e in experiments]
+    if any(stills) and not all(stills):
+        raise ConfigError(
+            f"experiment {stills.index(True)} is a still and {stills.index(False)} is not: refine "
+            "them apart, their third residual is not the same"
+        )
     models = model_set(experiments, settings.fix)
     observed = _accepted(experiments, table, settings)
     start = RefinementProblem(models, observed, threads)
@@ -206,8 +223,9 @@ def refine(
     order = np.argsort(start.order[seen], kind="stable")
     ordered, residuals = start.observed.select(np.flatnonzero(seen)[order]), residuals[seen][order]
     outliers = reject_outliers(
-        residuals, ordered.experiment, ordered.panel, ordered.xyz[:, 2], settings.selection
-    )
+        residuals, ordered.experiment, ordered.panel, ordered.xyz[:, 2], settings.selection,
+        still=all(stills),
+    )  # fmt: skip
     used = ordered.select(~outliers.rejected)
     if len(used) == 0:
         raise ConvergenceError(
@@ -235,6 +253,7 @@ def refine(
         reduced=reduced,
         n_accepted=len(ordered),
         n_used=len(used),
+        accepted=summarise_residuals(residuals, ordered.weight),
         before=summarise_residuals(before, problem.observed.weight),
         after=summarise_residuals(after, problem.observed.weight),
         by_experiment=rmsd_by_experiment(after, problem.observed.experiment, pixel, width),
@@ -253,7 +272,10 @@ def _accepted(
     rows = np.flatnonzero(accepted)
     if len(rows) == 0:
         raise ConvergenceError(f"none of {len(table)} reflections is fit for refinement")
-    weight = observation_weights(table.select(rows))
+    still = experiments[0].is_still
+    weight = observation_weights(table.select(rows), still=still)
+    if still:
+        weight[:, 2] = settings.delpsi_constant
     return observations_of(table, experiments, rows, weight)
 
 
@@ -276,15 +298,19 @@ def _target(experiments: Sequence[Experiment], settings: RefineSettings) -> F64 
 def _units(experiments: Sequence[Experiment]) -> tuple[F64, F64]:
     """(e, 2) pixel size of each experiment's first panel [mm]; (e,) image width [rad]."""
     pixel = np.array([e.detector.modules[0].pixel_size_mm for e in experiments])  # type: ignore[union-attr]
-    width = np.array([e.scan.oscillation_deg[1] * DEG for e in experiments])  # type: ignore[union-attr]
-    return pixel, width
+    return pixel, np.array([_width(e) for e in experiments])
+
+
+def _width(experiment: Experiment) -> float:
+    """Rotation during one image [rad]; a degree for stills, whose angle is printed in degrees."""
+    return DEG if experiment.scan is None else abs(experiment.scan.oscillation_deg[1]) * DEG or DEG
 
 
 def _by_panel(experiments: Sequence[Experiment], observed: Observations, r: F64) -> RmsdTable:
     first = experiments[0].detector
     mine = np.array([e.detector is first for e in experiments])[observed.experiment]
     pixel = np.array([m.pixel_size_mm for m in first.modules])  # type: ignore[union-attr]
-    width = experiments[0].scan.oscillation_deg[1] * DEG  # type: ignore[union-attr]
+    width = _width(experiments[0])
     return rmsd_by_panel(r[mine], observed.panel[mine], pixel, width)
 
 
@@ -296,10 +322,10 @@ def _reduced(
     lost = np.zeros(len(used), dtype=bool)
     for name, at, mine in _owners(models, used):
         n_free, n = int(np.count_nonzero(free[at])), int(np.count_nonzero(mine))
-        need = settings.min_reflections_per_parameter * n_free
+        need = settings.min_reflections_per_parameter
         if n_free == 0 or n >= need:
             continue
-        text = f"{name}: {n} reflections for {n_free} parameters, fewer than {need}"
+        text = f"{name}: {n} reflections, fewer than {need}"
         if settings.auto_reduction == "fail":
             raise ConvergenceError(f"{text}; auto_reduction fix would hold it")
         free[at] = False

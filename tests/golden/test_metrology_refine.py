@@ -173,3 +173,34 @@ def test_predictions_of_the_reference_program(here, backend) -> None:
     assert np.all(status == 0)
     np.testing.assert_allclose(xyz, z["xyzcal.mm"], rtol=0, atol=1e-11)
     np.testing.assert_allclose(s1, z["s1"], rtol=0, atol=1e-13)
+
+
+@pytest.mark.slow
+def test_cspad_with_1605_parameters(here) -> None:
+    """300 stills, 64 panels in a tree of three levels: used reflections exact, RMSDs inside."""
+    reference = json.loads(here("refine/cspad_level2_tukey_sparse.json").read_text())
+    with np.load(here("refine/cspad_level2_tukey_sparse_steps.npz")) as file:
+        names = file["names"].tolist()
+    settings = RefineSettings(
+        preset("tutorial", separate_panels=True, separate_experiments=False),
+        FixSettings(beam=("all",), hierarchy_level=2), engine="levmar",
+        min_reflections_per_parameter=3, delpsi_constant=1e4,
+    )  # fmt: skip
+    found = refine(
+        read_expt(here("data/cspad_benchmark_level2d.expt")),
+        table_of(here("data/cspad_benchmark_level2d.npz")), settings,
+    )  # fmt: skip
+    assert found.n_used == reference["n_used"] == 8019
+    free = [n for n, f in zip(found.models.names, found.models.free, strict=True) if f]
+    assert len(free) == 1605
+    assert sorted(free) == sorted(names)
+    rmsd = np.array([s.rmsd for s in found.trajectory.steps])
+    assert len(rmsd) == len(reference["rmsd"])
+    np.testing.assert_allclose(rmsd, reference["rmsd"], rtol=0, atol=1e-6)
+    assert np.all(found.rmsd < [0.0354, 0.0406, 0.0018])
+    # what is kept of a still's prediction, too
+    with np.load(here("refine/cspad_level2_tukey_sparse_indexed_out.npz")) as file:
+        used = found.used
+        expected = file["xyzcal.mm"][used]
+    got = found.table["xyzcal.mm"][used]
+    np.testing.assert_allclose(got[:, :2], expected[:, :2], rtol=0, atol=1e-4)

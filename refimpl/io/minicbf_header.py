@@ -23,7 +23,7 @@ def header_fields(text: str) -> dict[str, str]:
     """
     fields: dict[str, str] = {}
     for line in text.splitlines():
-        if not line.startswith("#"):
+        if not line.startswith("#") or line.startswith("###CBF"):
             continue
         if len(line.split()) <= 2 and line.count(":") == 2:
             fields["timestamp"] = line.split()[-1]

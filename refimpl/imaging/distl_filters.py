@@ -125,9 +125,9 @@ def _common_vectors(points: I64, mean_area: float, enough: int) -> I64:
             value = plot[s, f]
             after = (plot[s, f + 1], plot[s + 1, f + 1], plot[s + 1, f], plot[s + 1, f - 1])
             before = (plot[s, f - 1], plot[s - 1, f - 1], plot[s - 1, f], plot[s - 1, f + 1])
-            if value > 0.2 * highest and value > 0.05 * enough:
-                if value >= max(after) and value > max(before):
-                    found.append((x, y))
+            is_top = value >= max(after) and value > max(before)
+            if is_top and value > 0.2 * highest and value > 0.05 * enough:
+                found.append((x, y))
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refimpl.frames import F64, I64
 
@@ -54,6 +53,34 @@ class FlatDetector:
         theta = np.arctan2(radius_mm, self.distance_mm) / 2.0
         return np.asarray(self.wavelength_angstrom / (2.0 * np.sin(theta)))
 
+    @property
+    def beam_px(self) -> tuple[int, int]:
+        """Pixel index (slow, fast) nearest to the beam, as distl rounds it."""
+        fast, slow = (math.floor(mm / self.pixel_size_mm + 0.5) for mm in self.beam_mm)
+        return slow, fast
+
+    @property
+    def _ratio(self) -> float:
+        return self.pixel_size_mm * self.pixel_size_mm / self.distance_mm / self.distance_mm
+
+    def radius2_px_of(self, d_angstrom: float) -> float:
+        """Square of the distance from the beam [px^2] of a d spacing."""
+        two_sine = self.wavelength_angstrom / d_angstrom
+        over_cosine = 2.0 / (2.0 - two_sine * two_sine)
+        return (over_cosine * over_cosine - 1.0) / self._ratio
+
+    def d_of_radius2_px(self, radius2_px: F64) -> F64:
+        """Spacing [Angstrom] at the square of a distance from the beam [px^2]."""
+        with np.errstate(divide="ignore"):
+            two_sine = np.sqrt(2.0 - 2.0 / np.sqrt(1.0 + self._ratio * radius2_px))
+            return np.where(two_sine < 1e-7, 1e9, self.wavelength_angstrom / two_sine)
+
+    def radius2_px(self, pixel: I64) -> F64:
+        """Square of the distance of pixels (flat indices) from the one of the beam [px^2]."""
+        beam, n_fast = self.beam_px, self.shape[1]
+        slow, fast = pixel // n_fast - beam[0], pixel % n_fast - beam[1]
+        return (slow * slow + fast * fast).astype(np.float64)
+
     def coverage(self, d_angstrom: F64) -> F64:
         """Part of the circle of a d spacing that lies on the detector."""
         theta = np.arcsin(self.wavelength_angstrom / 2.0 / d_angstrom)
@@ -84,7 +111,7 @@ class _Shells:
 def _shells(d_angstrom: F64, first: float, detector: FlatDetector) -> _Shells:
     """Sort falling d spacings into shells of which the first ends at `first`."""
     rows = int((first / d_angstrom[-1]) ** 3.0) + 1
-    limit = first / (np.arange(rows) + 1.0) ** (1.0 / 3.0)
+    limit: F64 = first / (np.arange(rows, dtype=np.float64) + 1.0) ** (1.0 / 3.0)
     coverage = np.ones(rows)
     coverage[1:] = detector.coverage(limit[1:])
     row = np.minimum(np.searchsorted(-limit, -d_angstrom), rows - 1)
@@ -192,33 +219,23 @@ def _before_a_gap(population: F64, least: float, last: int) -> int:
     return int(found[-1]) if len(found) else 0
 
 
-def limit_by_bend(
-    slow: I64,
-    fast: I64,
-    d_angstrom: F64,
-    beam: tuple[int, int],
-    margin: int,
-    shape: tuple[int, int],
-) -> float:
+def limit_by_bend(peak: I64, detector: FlatDetector, margin: int) -> float:
     """Resolution limit [Angstrom] at the bend of the count against resolution (method 1).
 
     Parameters
     ----------
-    slow, fast
-        (n,) peak pixels.
-    d_angstrom
-        (n,) their d spacings from the rounded beam.
-    beam
-        Rounded beam (slow, fast) [px].
+    peak
+        (n,) flat index of the peak pixels.
+    detector
+        Geometry; distances are from its rounded beam.
     margin
         Pixels left out at each edge.
-    shape
-        Of the image (slow, fast).
     """
+    d_angstrom = detector.d_of_radius2_px(detector.radius2_px(peak))
     n = len(d_angstrom)
     if n <= 10:
         return 10.0
-    factor = _corner_factors(slow - beam[0], fast - beam[1], beam, margin, shape)
+    factor = _corner_factors(np.sqrt(detector.radius2_px(peak)), detector, margin)
     ordered = np.sort(np.repeat(d_angstrom, np.maximum(factor, 1)))
     n_spots = min(int(factor.sum()), len(ordered))
     n_rings = min(40, max(10, n // 20))
@@ -236,21 +253,15 @@ def limit_by_bend(
     return float(ring_d[bend])
 
 
-def _corner_factors(
-    slow: NDArray[np.int64],
-    fast: NDArray[np.int64],
-    beam: tuple[int, int],
-    margin: int,
-    shape: tuple[int, int],
-) -> I64:
+def _corner_factors(radius: F64, detector: FlatDetector, margin: int) -> I64:
     """How many spots one beyond the full circles stands for."""
+    beam, shape = detector.beam_px, detector.shape
     reach = (
         beam[0] - margin,
         shape[1] - 1 - margin - beam[1],
         shape[0] - 1 - margin - beam[0],
         beam[1] - margin,
     )
-    radius = np.sqrt((slow * slow + fast * fast).astype(np.float64))
     angle = np.full(len(radius), 2.0 * _BEND_PI)
     for edge in reach:
         over = radius > edge

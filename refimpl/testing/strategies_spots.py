@@ -84,7 +84,7 @@ def _some_boxes(rng: np.random.Generator, size: int) -> np.ndarray[Any, np.dtype
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-@strategy("distl_pixels.local_signal", chunk=24)
+@strategy("distl_signal.local_signal", chunk=24)
 def _boxed_image(rng: np.random.Generator, n: int) -> Arguments:
     """An image whose boxes differ from pass to pass; some must grow, a few beyond the image."""
     image = _counts(rng, n)
@@ -99,7 +99,7 @@ def _boxed_image(rng: np.random.Generator, n: int) -> Arguments:
     return {"image": image, **boxes, "upper": upper, "underload": int(rng.choice([-1, 0]))}
 
 
-@strategy("distl_pixels.ring_histogram", chunk=24)
+@strategy("distl_signal.ring_histogram", chunk=24)
 def _signal(rng: np.random.Generator, n: int) -> Arguments:
     return {
         "signal": rng.normal(0.3, 1.0, (n, _COLUMNS)).astype(np.float32),
@@ -112,7 +112,7 @@ def _signal(rng: np.random.Generator, n: int) -> Arguments:
     }
 
 
-@strategy("distl_pixels.grow_spots", chunk=24)
+@strategy("distl_grow.grow_spots", chunk=24)
 def _high_pixels(rng: np.random.Generator, n: int) -> Arguments:
     """Spots of equal counts among them, which share maxima; overloads that are not high."""
     image = rng.poisson(2.0, (n, _COLUMNS)).astype(np.int32)

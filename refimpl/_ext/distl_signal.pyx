@@ -1,0 +1,347 @@
+"""Twin of refimpl/imaging/distl_signal.py: between passes only the planes of the boxes are kept."""
+
+import numpy as np
+
+from cython.parallel cimport prange
+from libc.math cimport sqrt
+from libc.stdlib cimport calloc, free, malloc
+
+cdef enum:
+    STEP = 2
+    LARGEST_BOX = 1000
+    BANDS = 16  # of rows, each with its own counts
+
+
+cdef struct Pass:
+    const long long* slow   # first and last pixel of the boxes
+    const long long* fast
+    int n_slow_boxes
+    int n_fast_boxes
+    int* slow_map           # box of each row, -1 outside; the last where boxes overlap
+    int* fast_map
+    double* plane           # a, b, c, 1 / scatter of each box
+
+
+cdef struct Sums:
+    double n
+    double s
+    double f
+    double ss
+    double sf
+    double ff
+    double v
+    double vs
+    double vf
+
+
+cdef inline double one_value(
+    const Pass* p, int i, int j, int s, int f, int count
+) noexcept nogil:
+    """Z of a pixel by the plane of its box."""
+    cdef const double* q = p.plane + 4 * (i * p.n_fast_boxes + j)
+    cdef double mean = q[0] * (s - p.slow[2 * i]) + q[1] * (f - p.fast[2 * j]) + q[2]
+    return <float> ((count - mean) * q[3])
+
+
+cdef inline double value_before(
+    const Pass* passes, int k, int order, int s, int f, int count
+) noexcept nogil:
+    """Z of a pixel when pass k comes to its box number `order`; order 0: before the pass."""
+    cdef int i, j
+    cdef const Pass* p
+    while k >= 0:
+        p = passes + k
+        i, j = p.slow_map[s], p.fast_map[f]
+        if i >= 0 and j >= 0:
+            if i * p.n_fast_boxes + j < order:
+                return one_value(p, i, j, s, f, count)
+        k -= 1
+        order = 1 << 30
+    return 0.0
+
+
+cdef int sample(
+    const int* image, int n_fast, const Pass* passes, int k, int order, int s0, int f0, int at_s,
+    int at_f, int high, int wide, double upper, int underload, Sums* t, double* held
+) noexcept nogil:
+    """Sums over the background of a box; `held` takes (s, f, count) of each sample."""
+    cdef int s, f, n = 0, count
+    cdef long long one = 0, sum_s = 0, sum_f = 0, ss = 0, sf = 0, ff = 0, v = 0, vs = 0, vf = 0
+    cdef long long p, q
+    for s in range(at_s, at_s + high, 2):  # STEP, which range() does not take
+        for f in range(at_f, at_f + wide, 2):
+            count = image[<size_t> s * n_fast + f]
+            if count <= underload:
+                continue
+            if k > 0 or order > 0:
+                if not value_before(passes, k, order, s, f, count) < upper:
+                    continue
+            elif not 0.0 < upper:
+                continue
+            p, q = s - s0, f - f0
+            sum_s += p
+            sum_f += q
+            ss += p * p
+            sf += p * q
+            ff += q * q
+            v += count
+            vs += p * count
+            vf += q * count
+            held[3 * n], held[3 * n + 1], held[3 * n + 2] = p, q, count
+            n += 1
+    t.n, t.s, t.f, t.ss, t.sf, t.ff, t.v, t.vs, t.vf = n, sum_s, sum_f, ss, sf, ff, v, vs, vf
+    return n
+
+
+cdef void fit_plane(const Sums* t, const double* held, double* plane) noexcept nogil:
+    cdef double det, r0, r1, r2, r4, r5, r8, a, b, c, residual, total = 0.0
+    cdef int i
+    det = (
+        t.ss * (t.ff * t.n - t.f * t.f) - t.sf * (t.sf * t.n - t.f * t.s)
+        + t.s * (t.sf * t.f - t.ff * t.s)
+    )
+    r0, r1 = (t.ff * t.n - t.f * t.f) / det, (t.s * t.f - t.sf * t.n) / det
+    r2, r4 = (t.sf * t.f - t.s * t.ff) / det, (t.ss * t.n - t.s * t.s) / det
+    r5, r8 = (t.s * t.sf - t.ss * t.f) / det, (t.ss * t.ff - t.sf * t.sf) / det
+    a = r0 * t.vs + r1 * t.vf + r2 * t.v
+    b = r1 * t.vs + r4 * t.vf + r5 * t.v
+    c = r2 * t.vs + r5 * t.vf + r8 * t.v
+    for i in range(<int> t.n):
+        residual = held[3 * i + 2] - a * held[3 * i] - b * held[3 * i + 1] - c
+        total = total + residual * residual
+    total = sqrt(total / t.n)
+    plane[0], plane[1], plane[2] = a, b, c
+    plane[3] = 1.0 / total if total != 0.0 else 0.0
+
+
+cdef int one_box(
+    const int* image, int n_slow, int n_fast, Pass* passes, int k, int box, bint may_grow,
+    double upper, int underload
+) noexcept nogil:
+    """Fit one box: 0 done, 1 too little background, 2 no memory."""
+    cdef Pass* p = passes + k
+    cdef int i = box // p.n_fast_boxes, j = box % p.n_fast_boxes
+    cdef int s0 = p.slow[2 * i], f0 = p.fast[2 * j], at_s = s0, at_f = f0
+    cdef int high = p.slow[2 * i + 1] - s0 + 1, wide = p.fast[2 * j + 1] - f0 + 1
+    cdef int wanted = high * wide * 2 // 3 // (STEP * STEP), grow = min(high, wide) // 3
+    cdef int order = 0  # its own pixels are in no other box of the pass
+    cdef int status = 0
+    cdef Sums t
+    cdef double* held = NULL
+    while True:
+        free(held)
+        held = <double*> malloc(
+            3 * <size_t> ((high + 1) // STEP + 1) * ((wide + 1) // STEP + 1) * sizeof(double)
+        )
+        if held == NULL:
+            return 2
+        if sample(image, n_fast, passes, k, order, s0, f0, at_s, at_f, high, wide, upper,
+                  underload, &t, held) >= wanted:
+            fit_plane(&t, held, p.plane + 4 * box)
+            break
+        if not may_grow:
+            status = 1
+            break
+        order = box
+        high, wide = high + 2 * grow, wide + 2 * grow
+        if high > min(LARGEST_BOX, n_slow) or wide > n_fast or grow == 0:
+            status = 1
+            break
+        at_s = min(max(0, at_s - grow), n_slow - high)
+        at_f = min(max(0, at_f - grow), n_fast - wide)
+    free(held)
+    return status
+
+
+cdef int one_pass(
+    const int* image, int n_slow, int n_fast, Pass* passes, int k, double upper, int underload,
+    int threads
+) noexcept nogil:
+    """Fit all boxes; those that must grow wait, as they read boxes that come before them."""
+    cdef int n_boxes = passes[k].n_slow_boxes * passes[k].n_fast_boxes, box, status = 0
+    cdef unsigned char* waits = <unsigned char*> calloc(n_boxes + 1, 1)
+    if waits == NULL:
+        return 2
+    for box in prange(n_boxes, num_threads=threads, schedule="dynamic", chunksize=8):
+        waits[box] = one_box(
+            image, n_slow, n_fast, passes, k, box, False, upper, underload
+        )
+    for box in range(n_boxes):
+        if waits[box] != 0:
+            status = one_box(image, n_slow, n_fast, passes, k, box, True, upper, underload)
+            if status != 0:
+                # the boxes from here on keep what they had
+                passes[k].n_slow_boxes = -1 - box
+                break
+    free(waits)
+    return status
+
+
+cdef void write_row(
+    const int* image, int n_fast, const Pass* passes, int last, int limit, int s, float* signal,
+    float* background
+) noexcept nogil:
+    """Z and plane of a row: pass after pass, the last up to its box number `limit`."""
+    cdef int k, i, j, f, first, end, box
+    cdef const Pass* p
+    cdef const double* q
+    cdef double mean, factor, slope, base
+    for k in range(last + 1):
+        p = passes + k
+        i = p.slow_map[s]
+        if i < 0:
+            continue
+        for j in range(p.n_fast_boxes):
+            box = i * p.n_fast_boxes + j
+            if k == last and box >= limit:
+                break
+            q = p.plane + 4 * box
+            first, end, factor, slope = p.fast[2 * j], p.fast[2 * j + 1] + 1, q[3], q[1]
+            base = q[0] * (s - p.slow[2 * i])
+            for f in range(first, end):
+                mean = base + slope * (f - first) + q[2]
+                signal[f] = <float> ((image[f] - mean) * factor)
+                background[f] = <float> mean
+
+
+cdef class Boxes:
+    """Holds the memory of one pass."""
+
+    cdef object keep
+    cdef int n_slow_boxes, n_fast_boxes
+    cdef const long long[:, ::1] slow, fast
+    cdef int[::1] slow_map, fast_map
+    cdef double[::1] plane
+
+    def __cinit__(self, slow, fast, n_slow, n_fast):
+        self.slow, self.fast = slow, fast
+        self.n_slow_boxes, self.n_fast_boxes = len(slow), len(fast)
+        self.slow_map = box_map(slow, n_slow)
+        self.fast_map = box_map(fast, n_fast)
+        self.plane = np.zeros(4 * len(slow) * len(fast) + 1)
+
+    cdef void give(self, Pass* p):
+        p.n_slow_boxes, p.n_fast_boxes = self.n_slow_boxes, self.n_fast_boxes
+        p.slow = &self.slow[0, 0] if self.n_slow_boxes else NULL
+        p.fast = &self.fast[0, 0] if self.n_fast_boxes else NULL
+        p.slow_map, p.fast_map = &self.slow_map[0], &self.fast_map[0]
+        p.plane = &self.plane[0]
+
+
+def box_map(boxes, size):
+    """Box of each pixel along one axis, -1 outside."""
+    where = np.full(size, -1, dtype=np.int32)
+    for i, (first, last) in enumerate(np.asarray(boxes).tolist()):
+        where[first:last + 1] = i
+    return where
+
+
+def local_signal(
+    const int[:, ::1] image,            # IN (s, f) counts
+    const long long[:, ::1] slow1,      # IN (., 2) first and last pixel of boxes
+    const long long[:, ::1] fast1,
+    const long long[:, ::1] slow2,
+    const long long[:, ::1] fast2,
+    const long long[:, ::1] slow3,
+    const long long[:, ::1] fast3,
+    double upper,
+    int underload,
+    int threads=1,
+):
+    """Return signal, background (s, f) and status; see the definition."""
+    cdef int n_slow = image.shape[0], n_fast = image.shape[1], s, k, status = 0
+    cdef int last = 2, limit = 1 << 30
+    signal = np.zeros((n_slow, n_fast), dtype=np.float32)
+    background = np.zeros((n_slow, n_fast), dtype=np.float32)
+    if n_slow == 0 or n_fast == 0:
+        return signal, background, 0
+    cdef float[:, ::1] z = signal, b = background
+    cdef Pass[3] passes
+    cdef Boxes one = Boxes(slow1, fast1, n_slow, n_fast)
+    cdef Boxes two = Boxes(slow2, fast2, n_slow, n_fast)
+    cdef Boxes three = Boxes(slow3, fast3, n_slow, n_fast)
+    one.give(&passes[0])
+    two.give(&passes[1])
+    three.give(&passes[2])
+    with nogil:
+        for k in range(3):
+            status = one_pass(
+                &image[0, 0], n_slow, n_fast, &passes[0], k, upper, underload, threads
+            )
+            if status != 0:
+                last = k
+                limit = -1 - passes[k].n_slow_boxes
+                break
+        for s in prange(n_slow, num_threads=threads, schedule="static"):
+            write_row(&image[s, 0], n_fast, &passes[0], last, limit, s, &z[s, 0], &b[s, 0])
+    if status == 2:
+        raise MemoryError
+    return signal, background, status
+
+
+cdef void count_side(
+    const float* signal, int first, int last, int step, int beam, long long square, int width,
+    int n_rings, const double* levels, long long* counts
+) noexcept nogil:
+    """Add pixels of a row from `first` outwards to before `last`: the ring never falls."""
+    cdef int f = first
+    cdef long long d = first - beam, d2 = square + d * d, ring, edge, n, low, high
+    ring = <long long> (sqrt(<double> d2) / width)
+    while f != last:
+        while d2 >= (ring + 1) * (ring + 1) * width * width:
+            ring += 1
+        if ring >= n_rings:
+            return
+        edge = (ring + 1) * (ring + 1) * width * width
+        n = low = high = 0
+        while f != last and d2 < edge:
+            n += 1
+            low += signal[f] < levels[0]
+            high += signal[f] < levels[1]
+            f += step
+            d = f - beam
+            d2 = square + d * d
+        counts[3 * ring] += n
+        counts[3 * ring + 1] += low
+        counts[3 * ring + 2] += high
+
+
+cdef void count_band(
+    const float[:, ::1] signal, int band, int beam_slow, int beam_fast, int margin, int width,
+    int n_rings, const double* levels, long long* counts
+) noexcept nogil:
+    cdef int s, n_slow = signal.shape[0], first = margin, last = signal.shape[1] - margin, middle
+    cdef long long square
+    if last <= first:
+        return
+    middle = min(max(beam_fast, first), last)
+    for s in range(margin, n_slow - margin):
+        if s % BANDS != band:
+            continue
+        square = <long long> (s - beam_slow) * (s - beam_slow)
+        count_side(&signal[s, 0], middle, last, 1, beam_fast, square, width, n_rings, levels,
+                   counts)
+        count_side(&signal[s, 0], middle - 1, first - 1, -1, beam_fast, square, width, n_rings,
+                   levels, counts)
+
+
+def ring_histogram(
+    const float[:, ::1] signal,     # IN (s, f)
+    int beam_slow, int beam_fast,   # IN [px]
+    int margin, int width,          # IN [px]
+    int n_rings,
+    const double[::1] levels,       # IN (2)
+    int threads=1,
+):
+    """Return the counts (n_rings, 3); see the definition."""
+    counts = np.zeros((BANDS, max(n_rings, 0), 3), dtype=np.int64)
+    if n_rings <= 0 or signal.shape[0] == 0:
+        return counts.sum(axis=0)
+    cdef long long[:, :, ::1] out = counts
+    cdef int band
+    for band in prange(BANDS, nogil=True, num_threads=threads, schedule="static"):
+        count_band(
+            signal, band, beam_slow, beam_fast, margin, width, n_rings, &levels[0],
+            &out[band, 0, 0],
+        )
+    return counts.sum(axis=0)

@@ -250,19 +250,20 @@ cdef void peaks_of_row(
     const int* image, const unsigned char* mask, const unsigned char* calm, unsigned char* peak,
     int n_slow, int n_fast, int row, const Rule* rule
 ) noexcept nogil:
-    cdef int reach = min(rule.half_fast, rule.half_slow) - 1, j, d, k
-    cdef const unsigned char* other
-    cdef const int* value = image + <size_t> row * n_fast
-    cdef const unsigned char* good = mask + <size_t> row * n_fast
-    cdef unsigned char* out = peak + <size_t> row * n_fast
-    cdef int low = rule.low, high = rule.high
+    cdef int reach = min(rule.half_fast, rule.half_slow) - 1, j, d, k, touched
+    cdef size_t at = <size_t> row * n_fast
     for j in range(n_fast):
-        out[j] = (good[j] != 0) & (value[j] >= low) & (value[j] <= high)
-    for k in range(max(row - reach, 0), min(row + reach, n_slow - 1) + 1):
-        other = calm + <size_t> k * n_fast
-        for d in range(-reach, reach + 1):
-            for j in range(max(0, -d), min(n_fast, n_fast - d)):
-                out[j] &= other[j + d] ^ 1
+        if calm[at + j] != 0 or mask[at + j] == 0:
+            continue
+        if not rule.low <= image[at + j] <= rule.high:
+            continue
+        touched = 0
+        for k in range(max(row - reach, 0), min(row + reach, n_slow - 1) + 1):
+            for d in range(max(j - reach, 0), min(j + reach, n_fast - 1) + 1):
+                touched |= calm[<size_t> k * n_fast + d]
+            if touched:
+                break
+        peak[at + j] = touched == 0
 
 
 cdef bint stands_out(
@@ -353,7 +354,7 @@ def dispersion_extended(
         return strong
     cdef unsigned char[:, ::1] out = strong
     cdef unsigned char[:, ::1] calm = np.empty_like(strong)
-    cdef unsigned char[:, ::1] peak = np.empty_like(strong)
+    cdef unsigned char[:, ::1] peak = np.zeros_like(strong)
     with nogil:
         failed = run_bands(
             &image[0, 0], &mask[0, 0], &calm[0, 0], n_slow, n_fast, &rule, True, threads

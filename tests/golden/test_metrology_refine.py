@@ -16,7 +16,8 @@ from refimpl.metrology.engines import run_engine
 from refimpl.metrology.parameters import FixSettings, model_set
 from refimpl.metrology.problem import Observations, RefinementProblem
 from refimpl.metrology.refine import RefineSettings, refine
-from refimpl.metrology.selection import preset
+from refimpl.metrology.selection import preset, spindle_measure
+from refimpl.units import DEG
 
 CASES = {
     # experiments, reflections, level, jobs by panel, accepted, rejected
@@ -204,3 +205,28 @@ def test_cspad_with_1605_parameters(here) -> None:
         expected = file["xyzcal.mm"][used]
     got = found.table["xyzcal.mm"][used]
     np.testing.assert_allclose(got[:, :2], expected[:, :2], rtol=0, atol=1e-4)
+
+
+def test_the_regression_of_1128_reflections(here) -> None:
+    """Gauss-Newton: 1068 reflections after the cut-off, one step, its three RMSDs."""
+    reference = json.loads(here("simple/regression_gn.json").read_text())
+    with np.load(here("simple/regression_obs.npz")) as file:
+        z = {key: file[key] for key in file.files}
+    (e,) = read_expt(here("simple/regression_start.expt"))
+    measure = spindle_measure(z["s1"], e.beam.s0, e.goniometer.setting @ e.goniometer.rotation_axis)
+    rows = np.flatnonzero(measure > 0.1)
+    assert (len(measure), len(rows)) == (1128, 1068)
+    observed = Observations(
+        rows, np.zeros(len(rows), dtype=int), z["panel"][rows].astype(np.int32),
+        z["miller_index"][rows].astype(float), z["entering"][rows].astype(np.uint8),
+        z["xyzobs_mm_value"][rows], 1.0 / z["xyzobs_mm_variance"][rows],
+    )  # fmt: skip
+    target = np.array([0.172, 0.172, 0.1 * DEG]) / 3.0
+    problem = RefinementProblem(model_set((e,)), observed)
+    found = run_engine("gauss_newton", problem, target=target)
+    assert found.reason == reference["reason"] == "RMSD target achieved"
+    rmsd = np.array([s.rmsd for s in found.steps])
+    np.testing.assert_allclose(rmsd, reference["rmsd"], rtol=1e-10)
+    np.testing.assert_allclose(
+        found.x, reference["vector"][1], rtol=1e-9, atol=1e-9
+    )  # mm, mrad, 1e5/angstrom^2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refimpl.metrology.indexing.cycles import Refined, RefineModel, refine_rigid
+from refimpl.metrology.indexing.cycles import Refined, RefineModel, refine_rigid, refine_whole
 from refimpl.metrology.indexing.result import CandidateRow, CycleRow, IndexResult, LatticeRow
 from refimpl.metrology.indexing.run import index
 from refimpl.metrology.indexing.settings import ASSIGNMENTS, METHODS, IndexSettings
@@ -19,4 +19,5 @@ __all__ = [
     "Refined",
     "index",
     "refine_rigid",
+    "refine_whole",
 ]

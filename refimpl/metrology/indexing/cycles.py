@@ -22,7 +22,7 @@ from refimpl.metrology.indexing.search import entering_of, resolution
 from refimpl.metrology.indexing.settings import IndexSettings
 from refimpl.metrology.indexing.spots import Spots, mapped, spots_of_table
 
-__all__ = ["Cycles", "Progress", "RefineModel", "Refined", "refine_rigid"]
+__all__ = ["Cycles", "Progress", "RefineModel", "Refined", "refine_rigid", "refine_whole"]
 
 Progress = Callable[[str, float], None]
 
@@ -42,14 +42,21 @@ class Refined(Protocol):
 RefineModel = Callable[[tuple[Experiment, ...], ReflectionTable], Refined]
 
 
-@dataclass(frozen=True)
-class _Refined:
-    experiments: tuple[Experiment, ...]
-    table: ReflectionTable
+def refine_whole(experiments: tuple[Experiment, ...], table: ReflectionTable) -> Refined:
+    """Refine crystal, beam and the detector as a whole, to the minimum, outliers by Tukey.
+
+    The default of :func:`~refimpl.metrology.indexing.index`; raises what
+    :func:`refimpl.metrology.refine.refine` does.
+    """
+    from refimpl.metrology.refine import RefineSettings, refine
+    from refimpl.metrology.selection import PRESETS
+
+    selection = replace(PRESETS["current"], outlier="tukey")
+    return refine(experiments, table, RefineSettings(selection=selection))
 
 
 def refine_rigid(experiments: tuple[Experiment, ...], table: ReflectionTable) -> Refined:
-    """Refine crystal, beam and the detector as one body; see :func:`~.rigid_fit.fit_rigid`.
+    """Same by the quick fit that ranks candidates; see :func:`~.rigid_fit.fit_rigid`.
 
     Raises
     ------
@@ -70,7 +77,15 @@ def refine_rigid(experiments: tuple[Experiment, ...], table: ReflectionTable) ->
     flags = table["flags"] & ~np.uint64(USED_IN_REFINEMENT)
     flags = np.where(fit.used, flags | np.uint64(USED_IN_REFINEMENT), flags)
     refined = fit.model.experiment(experiment, experiment.crystal.hall)
-    return _Refined((refined,), table.with_columns(flags=flags))
+    return QuickRefined((refined,), table.with_columns(flags=flags))
+
+
+@dataclass(frozen=True)
+class QuickRefined:
+    """What :func:`refine_rigid` gives back."""
+
+    experiments: tuple[Experiment, ...]
+    table: ReflectionTable
 
 
 @dataclass(frozen=True)

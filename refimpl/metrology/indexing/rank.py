@@ -124,6 +124,8 @@ def tried_lattices(
     """
     assert experiment.crystal is not None
     basis = np.asarray(experiment.crystal.real_space)
+    some = _subset(np.arange(len(spots)), spots, settings)
+    spots, hkl = spots.select(some), hkl[some]
     found = []
     start = RigidModel.of(experiment)
     for setting in bravais_settings(basis, settings.max_delta_deg):

@@ -1,8 +1,7 @@
 """Quick refinement for indexing: crystal, beam and the detector as one body, outliers set aside.
 
-It ranks candidates, and serves the macro-cycles where no other refinement is handed in. Weighted
-Gauss-Newton with the damping scaled by each parameter's own curvature, so that millimetres and
-radians need no care. Not here: standard uncertainties, panels of their own, the published path.
+It ranks candidates, and can serve the macro-cycles. Not here: standard uncertainties, panels of
+their own, the published path; see :mod:`refimpl.metrology.refine`.
 """
 
 from __future__ import annotations
@@ -14,19 +13,20 @@ from numpy.typing import NDArray
 
 from refimpl.frames import F64, I64
 from refimpl.metrology.indexing.rigid_model import (
-    Residuals,
     RigidModel,
+    crystal_steps,
+    jacobian,
     residuals,
-    with_jacobian,
 )
 from refimpl.metrology.indexing.spots import Spots
+from refimpl.objective.least_squares import Normal, accumulate_normal, levenberg_marquardt
 from refimpl.rotations import expmap
 
 __all__ = ["RigidFit", "fit_rigid", "inliers"]
 
 LEAST_SPOTS = 20
-CONVERGED = 1e-4
-"""Relative fall of the objective that ends the fit."""
+CONVERGED = 0.05
+"""Part of its standard uncertainty by which no parameter moves any more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RigidFit:
     used
         (n,) spots that were fitted.
     steps
-        Accepted steps.
+        Steps taken.
     """
 
     model: RigidModel
@@ -111,57 +111,42 @@ def fit_rigid(
     return RigidFit(model, rmsd, used, steps)
 
 
-def _objective(found: Residuals, weight: F64) -> float:
-    cost = 0.5 * float((weight * found.values**2).sum())
-    return cost if np.isfinite(cost) and bool((found.on_panel[:, 2] > 0.0).all()) else np.inf
-
-
 def _one_round(
     model: RigidModel, spots: Spots, hkl: I64, max_steps: int
 ) -> tuple[RigidModel, int] | None:
-    """Levenberg-Marquardt with scaled damping on a fixed set of spots."""
-    weight = 1.0 / spots.variance
+    """Fit to a fixed set of spots; None where the model leaves the world."""
+    weight = 1.0 / spots.variance.ravel()
     found = residuals(model, spots, hkl)
-    cost, damping, accepted = _objective(found, weight), 1e-3, 0
-    if not np.isfinite(cost):
+    lever = model.d[spots.panel] @ (found.on_panel / found.on_panel[:, 2:])[:, :, None]
+    pivot = lever[:, :, 0].mean(axis=0)
+    steps = crystal_steps(model)
+
+    def problem(x: F64) -> Normal:
+        trial = _moved(model, steps, x, pivot)
+        seen = residuals(trial, spots, hkl)
+        if not np.isfinite(seen.values).all() or (seen.on_panel[:, 2] <= 0.0).any():
+            return Normal(np.inf, np.zeros(len(x)), np.eye(len(x)), weight.size)
+        rows = jacobian(trial, spots, hkl, seen, pivot, steps).reshape(-1, len(x))
+        cost, gradient, hessian = accumulate_normal(seen.values.ravel(), rows, weight)
+        return Normal(cost, gradient, hessian, weight.size)
+
+    names = tuple(f"p{k}" for k in range(len(steps) + 7))
+    fit = levenberg_marquardt(
+        problem, np.zeros(len(names)), names,
+        tolerance=CONVERGED, max_evaluations=max_steps + 1, covariance=False,
+    )  # fmt: skip
+    if not np.isfinite(fit.cost):
         return None
-    for _ in range(max_steps):
-        lever = model.d[spots.panel] @ (found.on_panel / found.on_panel[:, 2:])[:, :, None]
-        pivot = lever[:, :, 0].mean(axis=0)
-        jacobian, steps = with_jacobian(model, spots, hkl, found, pivot)
-        rows = jacobian.reshape(-1, jacobian.shape[2])
-        weighted = rows * weight.reshape(-1, 1)
-        normal, gradient = rows.T @ weighted, weighted.T @ found.values.ravel()
-        fell = 0.0
-        for _ in range(6):
-            trial = _stepped(model, steps, _solve(normal, gradient, damping), pivot)
-            tried = residuals(trial, spots, hkl)
-            fell = cost - _objective(tried, weight)
-            if fell > 0.0:
-                break
-            damping *= 10.0
-        else:
-            return model, accepted
-        accepted += 1
-        model, found, cost, damping = trial, tried, cost - fell, damping / 10.0
-        if fell < CONVERGED * (cost + fell):
-            break
-    return model, accepted
+    return _moved(model, steps, fit.x, pivot), len(fit.history) - 1
 
 
-def _solve(normal: F64, gradient: F64, damping: float) -> F64:
-    """Step of the damped normal equations; a parameter without any effect stays."""
-    scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
-    scaled = normal / np.outer(scale, scale) + damping * np.eye(len(scale))
-    return np.asarray(-np.linalg.solve(scaled, gradient / scale) / scale)
-
-
-def _stepped(model: RigidModel, steps: F64, change: F64, pivot: F64) -> RigidModel:
+def _moved(model: RigidModel, steps: F64, x: F64, pivot: F64) -> RigidModel:
+    """Model with its parameters changed by x; see :func:`~.rigid_model.jacobian`."""
     c = len(steps)
-    metric = model.a_matrix + np.tensordot(change[3:c], steps[3:], axes=1)
-    a_matrix = expmap(change[:3]) @ metric  # a true rotation: the symmetry stays exact
+    metric = model.a_matrix + np.tensordot(x[3:c], steps[3:], axes=1)
+    a_matrix = expmap(x[:3]) @ metric  # a true rotation: the symmetry stays exact
     tilt = np.cross(model.s0, model.setting @ model.axis)
-    s0 = model.s0 + change[c] * np.cross(tilt / np.linalg.norm(tilt), model.s0)
+    s0 = model.s0 + x[c] * np.cross(tilt / np.linalg.norm(tilt), model.s0)
     s0 *= np.linalg.norm(model.s0) / np.linalg.norm(s0)  # the wavelength is not refined
-    moved = model.with_detector_moved(change[c + 1 : c + 4], pivot, change[c + 4 : c + 7])
+    moved = model.with_detector_moved(x[c + 1 : c + 4], pivot, x[c + 4 : c + 7])
     return replace(moved, a_matrix=a_matrix, s0=s0)

@@ -20,7 +20,7 @@ from refimpl.frames import F64, I64
 from refimpl.metrology.indexing.spots import Spots
 from refimpl.rotations import expmap
 
-__all__ = ["Residuals", "RigidModel", "residuals", "with_jacobian"]
+__all__ = ["Residuals", "RigidModel", "crystal_steps", "jacobian", "residuals"]
 
 SPINDLE_CUTOFF = 0.05
 """Spots so near the rotation axis are left out: |(s1 x s0).e| over |s0|^2.
@@ -173,33 +173,43 @@ def residuals(model: RigidModel, spots: Spots, hkl: I64) -> Residuals:
     return Residuals(values, usable, r, sweep, speed, s1, seen)
 
 
-def with_jacobian(
-    model: RigidModel, spots: Spots, hkl: I64, found: Residuals, pivot: F64
-) -> tuple[F64, F64]:
-    r"""Derivatives of positions by all parameters, and the crystal part's meaning.
+def jacobian(
+    model: RigidModel, spots: Spots, hkl: I64, found: Residuals, pivot: F64, steps: F64
+) -> F64:
+    r"""Derivatives of :func:`residuals` by all parameters.
 
-    Parameters are, in order: rotation of the crystal about the three lab axes [rad]; independent
-    elements of the reciprocal metric [1/Å^2]; rotation of the beam out of the plane across the
-    spindle [rad]; rotation of the detector about the lab axes through ``pivot`` [rad]; its
-    translation [mm].
+    Parameters are, in order: rotation of the crystal about the three lab axes [rad]; amounts of
+    the other ``steps``; rotation of the beam out of the plane across the spindle [rad]; rotation
+    of the detector about the lab axes through ``pivot`` [rad]; its translation [mm].
 
     .. math:: d\varphi = -(dr \cdot s_1 + ds_0 \cdot r) / q, \quad
         d(u, v, w) = D(dr + e \times r\, d\varphi + ds_0) - D\, dd\, (u, v, w)
 
+    Parameters
+    ----------
+    model, spots, hkl
+        As for :func:`residuals`.
+    found
+        What that gave.
+    pivot
+        (3,) [mm].
+    steps
+        (c, 3, 3) from :func:`crystal_steps`.
+
     Returns
     -------
-    Derivatives (n, 3, k), and the steps of A (c, 3, 3) that the first c parameters stand for.
+    (n, 3, c + 7).
     """
-    steps = _crystal_steps(model)
     n, c = len(hkl), len(steps)
-    jacobian = np.empty((n, 3, c + 7))
+    out = np.zeros((n, 3, c + 7))
     inverse = np.linalg.inv(model.d)[spots.panel]
     u, v, w = found.on_panel.T
 
-    def put(column: int, dpv: F64, dphi: F64) -> None:
-        jacobian[:, 0, column] = (dpv[:, 0] - dpv[:, 2] * u / w) / w
-        jacobian[:, 1, column] = (dpv[:, 1] - dpv[:, 2] * v / w) / w
-        jacobian[:, 2, column] = dphi
+    def put(column: int, dpv: F64, dphi: F64 | None = None) -> None:
+        out[:, 0, column] = (dpv[:, 0] - dpv[:, 2] * u / w) / w
+        out[:, 1, column] = (dpv[:, 1] - dpv[:, 2] * v / w) / w
+        if dphi is not None:
+            out[:, 2, column] = dphi
 
     for k, step in enumerate(steps):
         dr = hkl @ (model.fixed @ step).T
@@ -214,14 +224,13 @@ def with_jacobian(
     put(c, np.einsum("nij,nj->ni", inverse, found.sweep * dphi[:, None] + ds0), dphi)
     lever = (model.d[spots.panel] @ found.on_panel[:, :, None])[:, :, 0] - w[:, None] * pivot
     for k, axis in enumerate(np.eye(3)):
-        turned = np.cross(axis, lever)
-        put(c + 1 + k, -np.einsum("nij,nj->ni", inverse, turned), np.zeros(n))
-        put(c + 4 + k, -(inverse @ axis) * w[:, None], np.zeros(n))
-    return jacobian, steps
+        put(c + 1 + k, -np.einsum("nij,nj->ni", inverse, np.cross(axis, lever)))
+        put(c + 4 + k, -(inverse @ axis) * w[:, None])
+    return out
 
 
-def _crystal_steps(model: RigidModel) -> F64:
-    """Directions (c, 3, 3) in which A may go: rotations, and metrics that keep the symmetry.
+def crystal_steps(model: RigidModel) -> F64:
+    """Directions (c, 3, 3) in which A may go: three rotations, and metrics that keep the symmetry.
 
     With G* = A^T A, a change K of G* is dA = A^-T K / 2.
     """

@@ -18,7 +18,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.experiment import Experiment
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.indexing.candidates import KnownSymmetry
-from refimpl.metrology.indexing.cycles import Cycles, Progress, RefineModel, refine_rigid
+from refimpl.metrology.indexing.cycles import Cycles, Progress, RefineModel, refine_whole
 from refimpl.metrology.indexing.rank import tried_lattices
 from refimpl.metrology.indexing.result import CycleRow, IndexResult, LatticeRow
 from refimpl.metrology.indexing.search import Search
@@ -34,7 +34,7 @@ def index(
     settings: IndexSettings | None = None,
     progress: Progress | None = None,
     *,
-    refine_model: RefineModel = refine_rigid,
+    refine_model: RefineModel = refine_whole,
 ) -> IndexResult:
     """Index the strong spots of one scan or still.
 
@@ -50,7 +50,8 @@ def index(
     progress
         Called with what is being done and the part of the work that is behind.
     refine_model
-        Refines the model of each macro-cycle.
+        Refines the model of each macro-cycle: :func:`~.cycles.refine_whole` by default,
+        :func:`~.cycles.refine_rigid`, or a closure about :func:`refimpl.metrology.refine.refine`.
 
     Raises
     ------

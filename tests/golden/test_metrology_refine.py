@@ -112,7 +112,7 @@ def test_the_published_trajectory(here, name) -> None:
     [("th82_60panel_lev1_tukey", 611.952198), ("i23_lev1_tukey", 7343.314290)],
 )
 def test_our_engine_reaches_the_optimum(here, name, objective) -> None:
-    """Gauss-Newton of the reference program ends there from the same start, its LM 0.003 % above."""
+    """The reference program's Gauss-Newton ends there from the same start, its LM 0.003 % above."""
     problem, reference = problem_of(here, name)
     found = run_engine("arrow", problem)
     assert found.steps[-1].objective == pytest.approx(objective, abs=1e-6)

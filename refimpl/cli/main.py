@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import refimpl
-from refimpl.cli import powder_commands
+from refimpl.cli import metrology_commands, powder_commands
 from refimpl.errors import ConvergenceError, RefimplError
 
 __all__ = ["app", "main"]
@@ -32,6 +32,7 @@ app = typer.Typer(
     "Exit: 0 done, 1 a comparison failed, 2 usage or bad input, 4 no convergence.",
 )
 app.add_typer(powder_commands.app, name="powder")
+app.add_typer(metrology_commands.app, name="metrology")
 
 
 def _version(value: bool) -> None:

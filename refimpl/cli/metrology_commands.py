@@ -1,0 +1,26 @@
+"""Commands of ``refimpl metrology``: parse, call, print; what they do is in refimpl.metrology."""
+
+from __future__ import annotations
+
+import typer
+
+from refimpl.cli import metrology_models, metrology_refine
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="Crystal, beam and every panel of a detector from the spots of rotation data.",
+)
+
+app.command(
+    "import", epilog=metrology_models.EXAMPLES, short_help="Make experiments of image headers."
+)(metrology_models.import_images)
+app.command("show", short_help="Print what experiments and reflections hold.")(
+    metrology_models.show
+)
+app.command(
+    "refine", epilog=metrology_refine.EXAMPLES,
+    short_help="Refine crystals, beam and detector, whole or by panel.",
+)(metrology_refine.refine)  # fmt: skip
+app.command("predict", short_help="Predict every reflection of a scan.")(metrology_models.predict)

@@ -56,13 +56,13 @@ def test_differences_of_every_size(backend):
         8, "little", signed=True
     )
     values, end = decode_byte_offset(np.frombuffer(data, np.uint8), 5, backend=backend)
-    # by hand; the last is -2147413853
-    assert values.tolist() == [5, 4, -196, 69804, 69804 - (1 << 31) - 9 + (1 << 32)]
-    assert end.tolist() == [5, len(data), 1]  # that one is below the smallest int32
-    for cut in (1, 4, 8, 15):
-        assert (
-            decode_byte_offset(np.frombuffer(data[:-cut], np.uint8), 5, backend=backend)[1][0] < 5
-        )
+    # by hand; the last sum is 10 below the smallest int32, and wraps
+    assert values.tolist() == [5, 4, -196, 69804, (1 << 31) - 10]
+    assert end.tolist() == [5, len(data), 1]
+    for cut in (1, 4, 8, 14):  # less than the last difference, its escapes included
+        part = np.frombuffer(data[:-cut], np.uint8)
+        values, end = decode_byte_offset(part, 5, backend=backend)
+        assert (end[0], values[4]) == (4, 0)
 
 
 @pytest.mark.parametrize("step", [127, 128, -127, -128, 32767, 32768, -32767, -32768, -32769])

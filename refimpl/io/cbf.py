@@ -23,14 +23,21 @@ from refimpl.errors import FormatError
 from refimpl.io.atomic import atomic_path
 from refimpl.io.byte_offset import decode_byte_offset, encode_byte_offset
 
-__all__ = ["read_bytes", "read_cbf", "split_cbf", "write_cbf"]
+__all__ = ["read_bytes", "read_cbf", "read_head", "split_cbf", "write_cbf"]
 
 SECTION: Final = b"--CIF-BINARY-FORMAT-SECTION--"
 START: Final = b"\x0c\x1a\x04\xd5"
 
 
-def read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path, most: int = -1) -> bytes:
     """Content of a file, gzip or bzip2 unpacked (told by its first bytes).
+
+    Parameters
+    ----------
+    path
+        Any file.
+    most
+        Bytes wanted from its beginning; all by default.
 
     Raises
     ------
@@ -39,17 +46,47 @@ def read_bytes(path: str | Path) -> bytes:
     """
     file = Path(path)
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
-    try:
-        if data[:3] == b"BZh":
-            return bz2.decompress(data)
-        if data[:2] == b"\x1f\x8b":
-            return gzip.decompress(data)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        with open(file, "rb") as raw:
+            magic = raw.read(3)
+            raw.seek(0)
+            if magic == b"BZh":
+                return bz2.BZ2File(raw).read(most)
+            if magic[:2] == b"\x1f\x8b":
+                return gzip.GzipFile(fileobj=raw).read(most)
+            return raw.read(most)
+    except (EOFError, ValueError, zlib.error) as error:
         raise FormatError(f"truncated or corrupt compressed file: {error}", path=file) from error
-    return data
+    except OSError as error:
+        what = "cannot be read" if error.strerror else "truncated or corrupt compressed file"
+        raise FormatError(f"{what}: {error.strerror or error}", path=file) from error
+
+
+def read_head(path: str | Path) -> tuple[str, dict[str, str]]:
+    """Text before the binary section and the section's own fields; the pixels are not read.
+
+    Raises
+    ------
+    FormatError
+        See :func:`split_cbf`.
+    """
+    file, most = Path(path), _HEAD
+    data = read_bytes(file, most)
+    while _is_longer(data, most):
+        most *= 8
+        data = read_bytes(file, most)
+    text, fields, _ = _split(data, file)
+    return text, fields
+
+
+_HEAD: Final = 1 << 14
+_LONGEST: Final = 1 << 24
+"""Bytes read at first for a header, and at most."""
+
+
+def _is_longer(data: bytes, most: int) -> bool:
+    """Whether the beginning of a CBF was cut before the end of its header."""
+    cut = data.startswith(b"###CBF") and START not in data and len(data) == most
+    return cut and most < _LONGEST
 
 
 def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
@@ -60,6 +97,16 @@ def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
     FormatError
         Not a CBF, no binary section, a field that is missing, or a section that is cut.
     """
+    text, fields, body = _split(data, path)
+    size = _number(fields, "X-Binary-Size", path)
+    if len(body) < size:
+        raise FormatError(
+            f"truncated: the pixels have {len(body)} of {size} bytes (X-Binary-Size)", path=path
+        )
+    return text, fields, body[:size]
+
+
+def _split(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
     if not data.startswith(b"###CBF"):
         raise FormatError(f"not a CBF: starts with {data[:8]!r}, not ###CBF", path=path)
     text, found, section = data.partition(SECTION)
@@ -74,12 +121,7 @@ def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
             fields[key.strip()] = value.strip().strip('";')
         elif "conversions" in line:
             fields["conversions"] = line.partition("=")[2].strip().strip('";')
-    size = _number(fields, "X-Binary-Size", path)
-    if len(body) < size:
-        raise FormatError(
-            f"truncated: the pixels have {len(body)} of {size} bytes (X-Binary-Size)", path=path
-        )
-    return text.decode("latin-1"), fields, body[:size]
+    return text.decode("latin-1"), fields, body
 
 
 def _number(fields: dict[str, str], key: str, path: Path) -> int:

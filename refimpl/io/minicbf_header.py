@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refimpl.errors import FormatError
-from refimpl.io.cbf import read_bytes, split_cbf
+from refimpl.io.cbf import read_head
 
 __all__ = ["Header", "header_fields", "read_header"]
 
@@ -79,7 +79,7 @@ def read_header(path: str | Path) -> Header:
         Not such a file, or a line that is needed is missing or holds no number; it is named.
     """
     file = Path(path)
-    text, section, _ = split_cbf(read_bytes(file), file)
+    text, section = read_head(file)
     fields = header_fields(text)
     pixel = _numbers(fields, "Pixel_size", 2, file)
     sensor = next((k for k in ("Silicon", "CdTe", "GaAs") if k in fields), "")

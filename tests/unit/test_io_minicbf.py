@@ -271,6 +271,12 @@ def test_refused_headers(tmp_path, changes, message):
         read_header(image(tmp_path, 1, **changes))
 
 
+def test_a_long_header_is_read_to_its_end(tmp_path):
+    text = "# Comment: " + "x" * 200_000 + "\n" + HEADER
+    path = write_cbf(tmp_path / "a_0001.cbf.bz2", IMAGE, text)
+    assert read_header(path).beam_px == (1261.61, 1306.96)
+
+
 def test_other_sensors(tmp_path):
     path = image(tmp_path, 1, Silicon="")
     assert not experiment_from_minicbf(path).detector.modules[0].parallax

@@ -31,6 +31,9 @@ DEPENDENT = 1e-10
 """Eigenvalue of the constraints' Gram matrix, relative to the largest, of a constraint that the
 others imply already."""
 
+IMITATED = 1e-6
+"""Part of a border parameter's curvature that its scale does not fall below."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bordered:
@@ -97,7 +100,7 @@ class Bordered:
         right = np.concatenate([-np.where(use[:g], self.gradient[:g], 0.0), np.zeros(len(rows))])
         right[g:] = -np.einsum("qpm,pm->q", rows, blocks_x)
         right += np.einsum("pmk,pm->k", solved, down)
-        top = _solve_symmetric(schur, right)
+        top = _solve_symmetric(schur, right, self.border)
         first = np.linalg.solve(self._damped(own, damping), -down[..., None])[..., 0]
         step = np.zeros(len(x))
         step[:g] = np.where(use[:g], top[:g], 0.0)
@@ -109,7 +112,7 @@ class Bordered:
         schur, solved, _ = self._reduced(use, 0.0)
         g, own = self.g, use[self.g :].reshape(len(self.blocks), -1)
         p, m = own.shape
-        middle = _inverse_symmetric(schur)
+        middle = _inverse_symmetric(schur, self.border)
         out = np.zeros((len(use), len(use)))
         out[:g, :g] = middle[:g, :g]
         arms = solved.reshape(p * m, -1)
@@ -141,7 +144,7 @@ class Bordered:
         if along is not None:
             solved[:, :, : self.g] -= np.where(use[: self.g], along, 0.0)
         own = use[self.g :].reshape(len(self.blocks), -1)
-        middle = _inverse_symmetric(schur)
+        middle = _inverse_symmetric(schur, self.border)
         inverse = np.linalg.inv(self._damped(own, 0.0))
         shared = np.einsum("pmk,kl,pml->pm", solved, middle, solved, optimize=True)
         return np.where(own, np.einsum("pii->pi", inverse) + shared, 0.0)
@@ -149,7 +152,7 @@ class Bordered:
     def border_variances(self, use: NDArray[np.bool_]) -> F64:
         """(g,) variances of the border's parameters alone, 0 for those not in `use`."""
         schur, _, _ = self._reduced(use, 0.0)
-        variances = np.diag(_inverse_symmetric(schur))[: self.g]
+        variances = np.diag(_inverse_symmetric(schur, self.border))[: self.g]
         return np.where(use[: self.g], variances, 0.0)
 
     def _damped(self, own: NDArray[np.bool_], damping: float) -> F64:
@@ -188,20 +191,26 @@ def _independent(rows: F64) -> F64:
     return np.asarray(out.reshape(len(out), *rows.shape[1:]))
 
 
-def _scale(matrix: F64) -> F64:
-    """Scale that makes the diagonal +-1: parameters and multipliers have any units."""
-    return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), np.finfo(float).tiny))
+def _scale(matrix: F64, border: F64) -> F64:
+    """Scale that makes the diagonal about +-1: parameters and multipliers have any units.
+
+    What rounding leaves of a border parameter that the blocks imitate in full, and only the
+    constraints determine, is no scale: the border's own (g, g) gives the least.
+    """
+    size = np.abs(np.diag(matrix))
+    size[: len(border)] = np.maximum(size[: len(border)], IMITATED * np.diag(border))
+    return np.asarray(1.0 / np.sqrt(np.maximum(size, np.finfo(float).tiny)))
 
 
-def _solve_symmetric(matrix: F64, right: F64) -> F64:
+def _solve_symmetric(matrix: F64, right: F64, border: F64) -> F64:
     if len(matrix) == 0:
         return right
-    d = _scale(matrix)
+    d = _scale(matrix, border)
     return np.asarray(np.linalg.solve(matrix * np.outer(d, d), right * d) * d)
 
 
-def _inverse_symmetric(matrix: F64) -> F64:
+def _inverse_symmetric(matrix: F64, border: F64) -> F64:
     if len(matrix) == 0:
         return matrix
-    d = _scale(matrix)
+    d = _scale(matrix, border)
     return np.asarray(np.linalg.inv(matrix * np.outer(d, d)) * np.outer(d, d))

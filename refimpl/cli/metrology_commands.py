@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from refimpl.cli import metrology_models, metrology_refine
+from refimpl.cli import metrology_models, metrology_refine, metrology_spots
 
 __all__ = ["app"]
 
@@ -19,6 +19,12 @@ app.command(
 app.command("show", short_help="Print what experiments and reflections hold.")(
     metrology_models.show
 )
+app.command(
+    "find-spots", epilog=metrology_spots.FIND_EXAMPLES, short_help="Find the spots of images."
+)(metrology_spots.find_spots)
+app.command(
+    "index", epilog=metrology_spots.INDEX_EXAMPLES, short_help="Find the lattice of the spots."
+)(metrology_spots.index)
 app.command(
     "refine", epilog=metrology_refine.EXAMPLES,
     short_help="Refine crystals, beam and detector, whole or by panel.",

@@ -1,0 +1,225 @@
+"""``refimpl metrology find-spots`` and ``index``: from images to indexed reflections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refimpl.cli import metrology_files as files
+from refimpl.cli import parse
+from refimpl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from refimpl.crystal.cell import Cell
+    from refimpl.forward.experiment import Experiment
+    from refimpl.imaging.spots import SpotTable
+
+__all__ = ["FIND_EXAMPLES", "INDEX_EXAMPLES", "find_spots", "index"]
+
+FIND_EXAMPLES = """\b
+Examples:
+  refimpl metrology find-spots imported.expt -o spots
+  refimpl metrology find-spots imported.expt --threshold dispersion --min-spot-size 6 -o spots"""
+
+INDEX_EXAMPLES = """\b
+Examples:
+  refimpl metrology index imported.expt spots/strong.refl -o indexed
+  refimpl metrology index imported.expt strong.refl --space-group P4 \\
+      --unit-cell 57.8,57.8,150,90,90,90 -o indexed"""
+
+Out = Annotated[Path, typer.Option(
+    "-o", "--out", metavar="DIR", help="Folder for the results; made if missing.")]  # fmt: skip
+Threads = Annotated[int | None, typer.Option(
+    metavar="N", help="Threads; the result does not depend on it.")]  # fmt: skip
+Again = Annotated[bool, typer.Option("--again", help="Also what is done already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+Set = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="NAME=VALUE", help="Any other setting, value as in TOML.")]  # fmt: skip
+
+
+def find_spots(
+    experiments: Annotated[Path, typer.Argument(metavar="EXPT", help=(
+        "One experiment with its images, as refimpl metrology import makes it."))],
+    out: Out,
+    threshold: Annotated[str | None, typer.Option(
+        metavar="NAME", help="dispersion_extended (default) or dispersion.")] = None,
+    min_spot_size: Annotated[int | None, typer.Option(
+        metavar="N", help="Least number of pixels; default 3.")] = None,
+    global_threshold: Annotated[float | None, typer.Option(
+        metavar="X", help="Counts that a strong pixel must exceed; default 0.")] = None,
+    set_: Set = None,
+    threads: Threads = None,
+    again: Again = False,
+    as_json: Json = False,
+) -> int:  # fmt: skip
+    """Find the spots of a scan or of stills; writes DIR/strong.refl and DIR/spots.json."""
+    from refimpl.cli.metrology_images import of_experiment
+    from refimpl.imaging.spots import SpotSettings
+    from refimpl.io.atomic import json_text, write_json
+    from refimpl.io.dials_files import read_expt, write_refl
+    from refimpl.io.reflection_table import ReflectionTable
+
+    given: dict[str, Any] = {
+        "threshold": threshold, "min_spot_size": min_spot_size,
+        "global_threshold": global_threshold,
+    }  # fmt: skip
+    options = parse.settings(set_ or []) | {k: v for k, v in given.items() if v is not None}
+    settings = SpotSettings(**_checked(options, SpotSettings))
+    models = read_expt(experiments)
+    experiment = _only(models, experiments)
+    images = of_experiment(experiment, experiments)
+    own = files.fingerprint([experiments, *images.paths], options)
+    if not again and files.is_done(out, "find-spots", own, ("strong.refl", "spots.json")):
+        typer.echo((out / "spots.json").read_text().rstrip("\n") if as_json else f"wrote {out}")
+        return 0
+    with parse.output_folder(out):
+        found = _search(experiment, images, settings, threads)
+        identifiers = {0: experiment.identifier} if experiment.identifier else {}
+        table = ReflectionTable(columns=found.columns, identifiers=identifiers)
+        write_refl(out / "strong.refl", table)
+        numbers = {
+            "spots": len(found), "extracted": found.extracted, "too_small": found.too_small,
+            "too_large": found.too_large, "too_far": found.too_far,
+            "images": len(found.strong_per_image),
+            "strong_pixels_per_image": found.strong_per_image.tolist(),
+            "spots_per_image": found.per_image().tolist() if not experiment.is_still else None,
+        }  # fmt: skip
+        write_json(out / "spots.json", numbers)
+        files.mark(out, "find-spots", own)
+    if as_json:
+        typer.echo(json_text(numbers))
+    else:
+        typer.echo(
+            f"{len(found)} spots on {numbers['images']} images; left out: {found.too_small} too "
+            f"small, {found.too_large} too large, {found.too_far} with the peak far from the "
+            f"centroid\nwrote {out / 'strong.refl'}"
+        )
+    return 0
+
+
+def _search(experiment: Experiment, images: Any, settings: Any, threads: int | None) -> SpotTable:
+    from refimpl.imaging.spots import find_spots as run
+
+    detector = experiment.detector
+    assert detector is not None  # an experiment with images has one
+    boxes = None
+    if len(detector) > 1:
+        boxes = [(*m.raw_image_offset, *m.size_px) for m in detector.modules]
+    with files.counter("finding spots", len(images)) as tell:
+        return run(
+            _whole(images, experiment), trusted_range=detector.modules[0].trusted_range,
+            is_still=experiment.is_still,
+            first_frame=0 if experiment.scan is None else experiment.scan.array_start,
+            panels=boxes, settings=settings, progress=lambda n, _: tell(n), threads=threads,
+        )  # fmt: skip
+
+
+def _whole(images: Any, experiment: Experiment) -> Iterator[Any]:
+    """Images, the first of them checked against the detector."""
+    from refimpl.errors import FormatError
+
+    detector = experiment.detector
+    assert detector is not None
+    corner = [max(m.raw_image_offset[k] + m.size_px[k] for m in detector.modules) for k in (0, 1)]
+    for k, image in enumerate(images):
+        if k == 0 and (image.shape[1] < corner[0] or image.shape[0] < corner[1]):
+            raise FormatError(
+                f"an image of {image.shape[1]} x {image.shape[0]} pixels (fast x slow): the "
+                f"detector has {corner[0]} x {corner[1]}; it is of another one",
+                path=images.paths[0],
+            )
+        yield image
+
+
+def index(
+    experiments: Annotated[Path, typer.Argument(metavar="EXPT", help="One experiment, .expt.")],
+    reflections: Annotated[Path, typer.Argument(
+        metavar="REFL", help="Its strong spots, .refl (or .npz).")],
+    out: Out,
+    method: Annotated[str | None, typer.Option(
+        metavar="NAME", help="fft3d (default), fft1d or grid_search.")] = None,
+    space_group: Annotated[str | None, typer.Option(
+        metavar="NAME", help="Known space group, P4 or 75.")] = None,
+    unit_cell: Annotated[str | None, typer.Option(
+        metavar="CELL", help="Known cell a,b,c,alpha,beta,gamma [A, degrees].")] = None,
+    set_: Set = None,
+    again: Again = False,
+    as_json: Json = False,
+) -> int:  # fmt: skip
+    """Find the lattice of strong spots; writes DIR/indexed.expt, indexed.refl and index.log."""
+    from refimpl.io.atomic import json_text, write_json, write_text
+    from refimpl.io.dials_files import write_expt, write_refl
+    from refimpl.metrology.indexing import IndexSettings
+    from refimpl.metrology.indexing import index as run
+
+    given = {"method": method, "space_group": space_group, "unit_cell": _cell(unit_cell)}
+    options = parse.settings(set_ or []) | {k: v for k, v in given.items() if v is not None}
+    settings = IndexSettings(**_checked(options, IndexSettings))
+    models, table = files.read_pair(experiments, reflections)
+    own = files.fingerprint([experiments, reflections], options)
+    wanted = ("indexed.expt", "indexed.refl", "index.json")
+    if not again and files.is_done(out, "index", own, wanted):
+        typer.echo((out / "index.json").read_text().rstrip("\n") if as_json else f"wrote {out}")
+        return 0
+    with parse.output_folder(out), parse.progress() as tell:
+        result = run(models, table, settings, tell)
+        write_expt(out / "indexed.expt", result.experiments)
+        write_refl(out / "indexed.refl", result.table)
+        write_text(out / "index.log", result.text())
+        numbers = {
+            "n_indexed": result.n_indexed, "n_spots": len(result.table),
+            "cell": list(result.cell), "rmsd_mm_mm_rad": list(result.cycles[-1].rmsd),
+            "d_min_angstrom": result.d_min_angstrom,
+            "lattices": [row.symbol for row in result.lattices if row.fits],
+        }  # fmt: skip
+        write_json(out / "index.json", numbers)
+        files.mark(out, "index", own)
+    if as_json:
+        typer.echo(json_text(numbers))
+    else:
+        cell = " ".join(f"{v:.3f}" for v in result.cell)
+        x, y, _ = result.cycles[-1].rmsd
+        typer.echo(
+            f"{result.n_indexed} of {len(result.table)} spots indexed, cell {cell}\n"
+            f"RMSD x {x:.4f} mm, y {y:.4f} mm\nwrote {out / 'indexed.expt'}"
+        )
+    return 0
+
+
+def _only(models: tuple[Experiment, ...], path: Path) -> Experiment:
+    if len(models) != 1:
+        raise ConfigError(f"{len(models)} experiments: expected one", path=path)
+    return models[0]
+
+
+def _cell(text: str | None) -> Cell | None:
+    """Cell from six numbers with commas or blanks."""
+    if text is None:
+        return None
+    try:
+        a, b, c, alpha, beta, gamma = (float(v) for v in text.replace(",", " ").split())
+    except ValueError as exc:
+        raise ConfigError(
+            f"--unit-cell {text!r}: expected six numbers a,b,c,alpha,beta,gamma", key="unit_cell"
+        ) from exc
+    return a, b, c, alpha, beta, gamma
+
+
+def _checked(options: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Settings by name; lists become tuples.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown.
+    """
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"unknown setting {name!r}: expected some of {', '.join(known)}", key=name
+            )
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}

@@ -140,7 +140,8 @@ def local_columns(node: Module | Group) -> F64:
 
 def _turn(d: F64) -> F64:
     """(3, 3) rotation fast, slow, normal of a frame."""
-    return np.column_stack([d[:, 0], d[:, 1], np.cross(d[:, 0], d[:, 1])])
+    (a, b, _), (c, e, _), (f, g, _) = d.tolist()
+    return np.array([[a, b, c * g - f * e], [c, e, f * b - a * g], [f, g, a * e - c * b]])
 
 
 def frame_below(parent: F64, local: F64) -> F64:

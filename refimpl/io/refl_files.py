@@ -177,15 +177,17 @@ def _filled(data: bytes, heads: NDArray[np.int64], places: NDArray[np.int64]) ->
 
 
 def _packed_boxes(boxes: Shoeboxes) -> bytes:
+    data, background = (a.astype("<f4").tobytes() for a in (boxes.data, boxes.background))
+    masks = {flag: boxes.mask.astype(kind).tobytes() for flag, kind in ((1, "<i4"), (2, "u1"))}
     parts = []
-    for row in range(len(boxes)):
-        flag = int(boxes.flag[row])
-        parts.append(_BOX.pack(int(boxes.panel[row]), *boxes.bbox[row].tolist(), flag))
+    heads = zip(boxes.panel.tolist(), boxes.bbox.tolist(), boxes.flag.tolist(), strict=True)
+    for row, (panel, bbox, flag) in enumerate(heads):
+        parts.append(_BOX.pack(panel, *bbox, flag))
         if flag:
-            part = slice(boxes.start[row], boxes.start[row + 1])
-            parts.append(boxes.data[part].astype("<f4").tobytes())
-            parts.append(boxes.mask[part].astype("<i4" if flag == 1 else "u1").tobytes())
-            parts.append(boxes.background[part].astype("<f4").tobytes())
+            a, b, size = int(boxes.start[row]), int(boxes.start[row + 1]), _MASK_SIZE[flag]
+            parts.append(data[4 * a : 4 * b])
+            parts.append(masks[flag][size * a : size * b])
+            parts.append(background[4 * a : 4 * b])
     return b"".join(parts)
 
 

@@ -1,0 +1,243 @@
+r"""What a refinement knows badly: weak modes in words, and the uncertainty of every panel.
+
+The normal matrix is scaled to a unit diagonal, :math:`\tilde N = D^{-1/2} N D^{-1/2}`. Along an
+eigenvector u of eigenvalue :math:`\lambda` the answer may move by
+:math:`\Delta x = D^{-1/2} u / \sqrt\lambda` before the weighted sum of squares rises by 1: a small
+eigenvalue is a combination of parameters that the data hardly see, though each alone is seen well.
+Panels are told in their own terms: the shift of the centre and the rotation vector, along the
+panel's fast and slow axes and its normal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.errors import ConfigError
+from refimpl.frames import F64
+from refimpl.metrology.gauge import GaugeAnswer
+from refimpl.metrology.group_moves import at_point, group_moves, group_pose, panel_centres
+from refimpl.metrology.parameters import ModelSet
+from refimpl.metrology.problem import RefinementProblem
+
+__all__ = ["PanelUncertainty", "WeakMode", "WeakModes", "panel_uncertainties", "weak_modes"]
+
+PANEL_MOVES = ("fast_mm", "slow_mm", "normal_mm", "about_fast_mrad", "about_slow_mrad",
+               "about_normal_mrad")  # fmt: skip
+_SAID = 0.2
+"""Weights below this part of the largest are not said."""
+_MOST = 6
+
+
+@dataclass(frozen=True, eq=False)
+class WeakMode:
+    """One combination of parameters.
+
+    Attributes
+    ----------
+    eigenvalue
+        Of the scaled normal matrix, whose diagonal is 1.
+    names, weights
+        Largest parts, in the scaled parameters; the sum of squares of all weights is 1.
+    shift
+        (f,) change of the free parameters at which the weighted sum of squares has risen by 1.
+    sentence
+        The same in words.
+    """
+
+    eigenvalue: float
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    shift: F64
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class WeakModes:
+    """Spectrum of a refinement.
+
+    Attributes
+    ----------
+    eigenvalues
+        (f,) of the scaled normal matrix, rising.
+    condition
+        Largest over smallest.
+    modes
+        The weakest, weakest first.
+    unseen
+        Names of free parameters that no reflection depends on.
+    """
+
+    eigenvalues: F64
+    condition: float
+    modes: tuple[WeakMode, ...]
+    unseen: tuple[str, ...]
+
+    def sentences(self) -> tuple[str, ...]:
+        """Report, line by line."""
+        first = (
+            f"condition number of the scaled normal matrix {self.condition:.3g} for "
+            f"{len(self.eigenvalues)} parameters",
+        )
+        unseen = (f"seen by no reflection: {', '.join(self.unseen)}",) if self.unseen else ()
+        return first + unseen + tuple(mode.sentence for mode in self.modes)
+
+
+def weak_modes(problem: RefinementProblem, x: F64, n: int = 5) -> WeakModes:
+    """Weakest combinations of the free parameters at a point.
+
+    Parameters
+    ----------
+    problem
+        Refinement.
+    x
+        (f,) free values, those of the minimum as a rule.
+    n
+        How many modes.
+
+    Raises
+    ------
+    ConfigError
+        No parameter is seen by any reflection.
+    """
+    hessian = problem.normal(x).hessian
+    names = np.array(problem.names)
+    diagonal = np.diag(hessian)
+    seen = diagonal > 0.0
+    if not seen.any():
+        raise ConfigError("no free parameter is seen by any reflection: there are no modes")
+    scale = np.sqrt(diagonal[seen])
+    values, vectors = np.linalg.eigh(hessian[np.ix_(seen, seen)] / np.outer(scale, scale))
+    values = np.maximum(values, np.finfo(float).eps * values[-1])  # an exact 0 is rounding's
+    modes = []
+    for k in range(min(n, len(values))):
+        shift = np.zeros(len(x))
+        shift[seen] = vectors[:, k] / scale / np.sqrt(values[k])
+        modes.append(_mode(k, float(values[k]), names[seen], vectors[:, k], shift[seen], shift))
+    return WeakModes(
+        values, float(values[-1] / values[0]), tuple(modes), tuple(str(s) for s in names[~seen])
+    )
+
+
+def unit_of(name: str) -> str:
+    """Unit of a published parameter."""
+    if name.endswith(("Dist", "Shift1", "Shift2")):
+        return "mm"
+    if "g_param" in name:
+        return "1e-5/Å²"
+    return "1/Å" if name.endswith("nu") else "mrad"
+
+
+def _mode(
+    k: int, value: float, names: NDArray[np.str_], vector: F64, shift: F64, whole: F64
+) -> WeakMode:
+    order = np.argsort(-np.abs(vector), kind="stable")
+    sign = 1.0 if vector[order[0]] >= 0.0 else -1.0
+    said = [i for i in order[:_MOST] if abs(vector[i]) >= _SAID * abs(vector[order[0]])]
+    parts = [
+        f"{names[i]} {sign * vector[i]:+.2f} ({sign * shift[i]:+.3g} {unit_of(names[i])})"
+        for i in said
+    ]
+    weight = float(np.sum(vector[said] ** 2))
+    rest = f", {1.0 - weight:.0%} in the rest" if weight < 0.995 else ""
+    sentence = (
+        f"mode {k + 1} (eigenvalue {value:.3g}): {', '.join(parts)}{rest}; numbers in brackets are "
+        "how far each moves before chi-square has risen by 1"
+    )
+    return WeakMode(
+        value, tuple(str(names[i]) for i in said), tuple(float(sign * vector[i]) for i in said),
+        sign * whole, sentence,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class PanelUncertainty:
+    """How well each panel stands.
+
+    Attributes
+    ----------
+    sigma
+        (p, 6) standard uncertainties in the order of :data:`PANEL_MOVES`: of the panel's centre
+        [mm] and of its rotation [mrad], along its own fast, slow, normal. NaN where held.
+    covariance
+        (p, 6, 6) of each panel's six.
+    n
+        (p,) reflections.
+    held
+        A sentence a panel that is held.
+    """
+
+    sigma: F64
+    covariance: F64
+    n: NDArray[np.intp]
+    held: tuple[str, ...]
+
+
+def panel_uncertainties(
+    models: ModelSet, full: F64, covariance: F64 | GaugeAnswer, n: NDArray[np.intp] | None = None
+) -> PanelUncertainty:
+    """Uncertainties of the panels of the first detector, by propagation.
+
+    Parameters
+    ----------
+    models
+        Of the refinement.
+    full
+        (k,) all values at the end.
+    covariance
+        (f, f) of the free parameters, scaled as wanted; or an answer in a gauge, for the panels
+        within the detector.
+    n
+        (p,) reflections on each panel, for the sentences.
+
+    Raises
+    ------
+    ConfigError
+        The covariance is of another number of parameters.
+    """
+    detector = models.detectors[0]
+    at = models.detector_at(0)
+    values = models.detector_values(full, 0)
+    own = _groups_covariance(models, covariance)
+    free = models.free[at].reshape(-1, 6)
+    d = detector.d(values)
+    centres = panel_centres(detector, d)
+    moves = group_moves(detector, values)
+    p = len(d)
+    count = np.zeros(p, dtype=np.intp) if n is None else np.asarray(n)
+    out, held = np.full((p, 6, 6), np.nan), []
+    for panel, g in enumerate(detector.group_of):
+        if not free[g].any():
+            name = detector.detector.modules[panel].name
+            why = "" if n is None else f": {count[panel]} reflections"
+            held.append(f"panel {panel} ({name}) is held{why}")
+            continue
+        point = group_pose(detector, g, values[g])[1]
+        axes = np.column_stack([d[panel, :, 0], d[panel, :, 1], np.cross(*d[panel, :, :2].T)])
+        local = np.kron(np.eye(2), axes.T) @ at_point(moves[g], point, centres[panel])
+        local[3:] *= 1e3
+        out[panel] = local @ own[g] @ local.T
+    sigma = np.sqrt(np.maximum(np.einsum("pii->pi", out), 0.0))
+    return PanelUncertainty(sigma, out, count, tuple(held))
+
+
+def _groups_covariance(models: ModelSet, covariance: F64 | GaugeAnswer) -> F64:
+    """(g, 6, 6) blocks of the groups of the first detector."""
+    at = models.detector_at(0)
+    size = at.stop - at.start
+    free = np.flatnonzero(models.free)
+    if isinstance(covariance, GaugeAnswer):
+        whole = covariance.covariance[-size:, -size:]
+    elif covariance.shape == (len(free), len(free)):
+        mine = np.flatnonzero((free >= at.start) & (free < at.stop))
+        whole = np.zeros((size, size))
+        place = free[mine] - at.start
+        whole[np.ix_(place, place)] = covariance[np.ix_(mine, mine)]
+    else:
+        raise ConfigError(
+            f"covariance of shape {covariance.shape}: expected ({len(free)}, {len(free)})"
+        )
+    blocks = whole.reshape(size // 6, 6, size // 6, 6)
+    return np.asarray(np.moveaxis(np.diagonal(blocks, axis1=0, axis2=2), -1, 0))

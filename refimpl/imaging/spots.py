@@ -41,6 +41,7 @@ _THRESHOLDS: dict[str, Any] = {
     "dispersion_extended": dispersion_extended,
 }
 _INT32 = np.iinfo(np.int32)
+_FLOOR = LARGEST_COUNT - 1  # counts further below zero are not summed either
 
 
 def strong_pixels(
@@ -69,14 +70,13 @@ def strong_pixels(
     -------
     (s, f) 1 for a strong pixel.
     """
-    low = max(math.ceil(trusted_range[0]), 1 - LARGEST_COUNT)
-    high = int(min(max(math.floor(trusted_range[1]), _INT32.min), _INT32.max))
-    usable = np.ones(image.shape, dtype=np.uint8) if mask is None else mask
+    low, high = (min(max(float(v), -_FLOOR), _INT32.max) for v in trusted_range)
+    usable = np.ones(image.shape, dtype=np.uint8) if mask is None else mask != 0
     marked: NDArray[np.uint8] = _THRESHOLDS[settings.threshold](
         image,
         usable,
-        low,
-        high,
+        math.ceil(low),
+        math.floor(high),
         *settings.kernel_size,
         settings.min_count,
         settings.sigma_background,

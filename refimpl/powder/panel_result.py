@@ -28,7 +28,7 @@ class PanelTable:
         Names of the fields that were refined.
     held
         (p, 7) True where a field that was refined on other panels is held on this one: fixed, or,
-        where the panel's points say next to nothing of it, by its prior (sigma is then the prior's).
+        where the panel's points say next to nothing of it, by its prior (whose sigma it then has).
     reasons
         One sentence a held panel or parameter: which, and why.
     points

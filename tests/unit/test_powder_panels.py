@@ -298,7 +298,7 @@ def test_groups_hold_every_field_once() -> None:
 
 
 def test_an_expansion_is_found_where_it_is_free() -> None:
-    """Panels 1000 ppm farther apart than the grid says: held it spoils the fit, free it is found."""
+    """Panels 1000 ppm farther apart than the grid says: held, it spoils the fit."""
     arm = 0.5 * (BOXES[:, :2] + BOXES[:, 2:])
     moves = np.zeros((len(BOXES), 7))
     moves[:, :2] = 1e-3 * (arm - arm.mean(axis=0))

@@ -276,7 +276,7 @@ def test_fixing_a_panel_is_a_matter_of_output() -> None:
         ({"refine": ()}, r"panel_refine is empty: expected some of shift"),
         ({"priors": {"shift": 0.0}}, r"panel_priors: got \{'shift': 0\.0\}: expected numbers > 0"),
         ({"priors": {"p2": 1.0}}, r"panel_priors: 'p2' is not refined"),
-        ({"tolerances": {"hight": 1.0}}, r"panel_tolerances: unknown 'hight'"),
+        ({"tolerances": {"tallness": 1.0}}, r"panel_tolerances: unknown 'tallness'"),
     ],
 )
 def test_a_setup_that_cannot_be_is_refused(changes, text) -> None:

@@ -148,7 +148,7 @@ def test_a_sensor_that_is_not_stated(nexus):
         (put(f"{BEAM}/incident_wavelength", "keV", "units"), FormatError,
          f"{BEAM}/incident_wavelength: units 'keV': expected one of angstrom"),
         (remove(f"{DETECTOR}/saturation_value"), FormatError, "has no field saturation_value"),
-        (put(f"{DETECTOR}/sensor_material", "CdTe"), ConfigError, "attenuation of CdTe is not kno"),
+        (put(f"{DETECTOR}/sensor_material", "CdTe"), ConfigError, "attenuation of CdTe is not known"),
         (remove(f"{DETECTOR}/module"), FormatError, "no NXdetector with NXdetector_module groups"),
         (remove(f"{SAMPLE}/depends_on"), FormatError,
          "no goniometer: /entry/sample has no sample with depends_on"),

@@ -19,6 +19,7 @@ _RING_RATIO = 2.0  # a ring has so many times the spots of its surroundings
 _RING_SPOTS = 6.0
 _LEAST_IN_BIN = 25
 _EMPTY_SHELLS = 10
+_LEAST_COVERAGE = 1e-6  # of the shell that ends beyond the corner of the detector
 _BEND_PI = 3.14159265  # as distl has it
 Bounds = list[tuple[float, float]]
 
@@ -92,7 +93,7 @@ class FlatDetector:
         outside = 2.0 * sum(beyond)
         for one, two in zip(beyond, beyond[1:] + beyond[:1], strict=True):
             outside = outside - np.maximum(0.0, one + two - 0.5 * np.pi)  # beyond a corner
-        return np.asarray(1.0 - outside / (2.0 * np.pi))
+        return np.asarray(np.maximum(1.0 - outside / (2.0 * np.pi), 0.0))
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _shells(d_angstrom: F64, first: float, detector: FlatDetector) -> _Shells:
     rows = int((first / d_angstrom[-1]) ** 3.0) + 1
     limit: F64 = first / (np.arange(rows, dtype=np.float64) + 1.0) ** (1.0 / 3.0)
     coverage = np.ones(rows)
-    coverage[1:] = detector.coverage(limit[1:])
+    coverage[1:] = np.maximum(detector.coverage(limit[1:]), _LEAST_COVERAGE)
     row = np.minimum(np.searchsorted(-limit, -d_angstrom), rows - 1)
     return _Shells(limit, coverage, np.bincount(row, minlength=rows).astype(np.float64))
 

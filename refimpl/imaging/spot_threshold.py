@@ -81,7 +81,7 @@ def dispersion(
 
     Notes
     -----
-    Source: :cite:t:`winter2018`, section 2.2, as DIALS computes it. Equal to the bit in both twins
+    Source: :cite:t:`winter2018`, as DIALS computes it. Equal to the bit in both twins
     while the sum of squares of a window is below 2**53.
     """
     valid = _valid(image, mask, low, high)

@@ -144,6 +144,11 @@ def separated(points: I64, chosen: I64, shape: dict[str, F64], mean_area: float)
         Of all spots, see :func:`shapes`.
     mean_area
         Of the spots with few maxima [px].
+
+    Notes
+    -----
+    As in distl a common vector, which points to growing fast coordinates, excuses a spot only where
+    its neighbour lies on that side, not its neighbour.
     """
     which, distance = nearest(points, points[chosen])
     vectors = _common_vectors(points, mean_area, len(chosen))

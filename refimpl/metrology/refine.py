@@ -26,7 +26,9 @@ from refimpl.io.reflection_table import (
     USED_IN_REFINEMENT,
     ReflectionTable,
 )
-from refimpl.metrology.engines import ENGINES, Trajectory, run_engine
+from refimpl.metrology.constraints import tie_matrix
+from refimpl.metrology.engines import ENGINES, Trajectory
+from refimpl.metrology.gauge import Gauge, GaugeAnswer, state_gauge
 from refimpl.metrology.outlier_jobs import OutlierReport, reject_outliers
 from refimpl.metrology.parameters import FixSettings, ModelSet, model_set
 from refimpl.metrology.problem import (
@@ -35,8 +37,10 @@ from refimpl.metrology.problem import (
     observations_of,
     predict,
 )
+from refimpl.metrology.restraints import CellTarget, RestrainedProblem
 from refimpl.metrology.rmsd import ResidualSummary, RmsdTable, rmsd_by_experiment, rmsd_by_panel
 from refimpl.metrology.rmsd import summarise as summarise_residuals
+from refimpl.metrology.robust import check_loss
 from refimpl.metrology.selection import (
     PRESETS,
     STILLS_ANGLE_WEIGHT,
@@ -45,6 +49,8 @@ from refimpl.metrology.selection import (
     observation_weights,
     random_subset,
 )
+from refimpl.metrology.siblings import siblings
+from refimpl.metrology.solve import solve
 from refimpl.units import DEG
 
 __all__ = ["RefineSettings", "RefinementResult", "refine"]
@@ -74,6 +80,14 @@ class RefineSettings:
         Of the published engines.
     delpsi_constant
         Weight of the angle off the Ewald sphere of stills [rad^-2].
+    gauge
+        In which terms the answer is told (:attr:`RefinementResult.gauge`); it does not change it.
+    loss
+        ``none``, ``huber`` or ``biweight``: robust weights beside the rejection of outliers.
+    constraints
+        Parts of names of parameters that shift together, such as ``Dist``.
+    cell_targets
+        Cells that those of the crystals are drawn to.
     """
 
     selection: SelectionSettings = field(default_factory=lambda: PRESETS["tutorial"])
@@ -84,6 +98,10 @@ class RefineSettings:
     bin_size_fraction: float = 0.0
     max_steps: int = 100
     delpsi_constant: float = STILLS_ANGLE_WEIGHT
+    gauge: Gauge = field(default_factory=Gauge)
+    loss: str = "none"
+    constraints: tuple[str, ...] = ()
+    cell_targets: tuple[CellTarget, ...] = ()
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -95,6 +113,7 @@ class RefineSettings:
                 f"auto_reduction {self.auto_reduction!r}: expected fix, fail or remove",
                 key="auto_reduction",
             )
+        check_loss(self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +148,8 @@ class RefinementResult:
         (n,) their rows in the table.
     settings
         As given.
+    gauge
+        The detector told in the gauge of the settings; None in the published one.
     """
 
     experiments: tuple[Experiment, ...]
@@ -147,6 +168,7 @@ class RefinementResult:
     residuals: F64
     used: NDArray[np.intp]
     settings: RefineSettings
+    gauge: GaugeAnswer | None = None
 
     @property
     def rmsd(self) -> F64:
@@ -157,6 +179,12 @@ class RefinementResult:
         """Write figures and ``report.html`` into a folder; return the path of the page."""
         return Path(hooks.call("metrology.report", self, Path(folder)))
 
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters; those that shift together count once."""
+        free = [n for n, f in zip(self.models.names, self.models.free, strict=True) if f]
+        return len(tie_matrix(free, self.settings.constraints)[1])
+
     def summary(self) -> dict[str, object]:
         """JSON-ready figures."""
         x, y, phi = (float(v) for v in self.rmsd)
@@ -166,7 +194,7 @@ class RefinementResult:
             "n_used": self.n_used,
             "n_accepted": self.n_accepted,
             "n_outliers": int(self.outliers.rejected.sum()),
-            "n_parameters": int(self.models.free.sum()),
+            "n_parameters": self.n_parameters,
             "objective": self.trajectory.steps[-1].objective,
             "steps": len(self.trajectory.steps) - 1,
             "reason": self.trajectory.reason,
@@ -234,12 +262,18 @@ def refine(
         )
     used = used.select(random_rows(used, experiments, settings))
     models, used, reduced = _reduced(models, used, settings)
+    if settings.gauge.kind != "published":
+        siblings(models, settings.gauge)  # refused before the work
     problem = RefinementProblem(models, used, threads)
+    if settings.cell_targets:
+        problem = RestrainedProblem(models, used, threads, settings.cell_targets)
     before = problem.residuals(problem.start)
     options: dict[str, object] = {"progress": progress}
     if settings.engine != "arrow":
         options |= {"max_steps": settings.max_steps, "target": _target(experiments, settings)}
-    trajectory = run_engine(settings.engine, problem, **options)
+    trajectory = solve(
+        problem, settings.engine, loss=settings.loss, constraints=settings.constraints, **options
+    )
     full = problem.full(trajectory.x)
     refined = models.moved(full)
     after = problem.residuals(trajectory.x)
@@ -261,7 +295,15 @@ def refine(
         residuals=after,
         used=problem.observed.row,
         settings=settings,
+        gauge=_told(models, full, settings.gauge, trajectory.covariance),
     )
+
+
+def _told(models: ModelSet, full: F64, gauge: Gauge, covariance: F64) -> GaugeAnswer | None:
+    """Answer in the gauge that is asked for; None in the published one."""
+    if gauge.kind == "published":
+        return None
+    return state_gauge(models, full, gauge, covariance)
 
 
 def _accepted(

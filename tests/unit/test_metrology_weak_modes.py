@@ -65,7 +65,7 @@ def test_sentences(fitted) -> None:
 
 
 def test_a_mode_that_is_known(fitted) -> None:
-    """With Mu1 free all may turn about the spindle: that is the weakest by far, and Mu1 is in it."""
+    """With Mu1 free all may turn about the spindle: the weakest by far, and Mu1 is in it."""
     problem, found = fitted
     models = problem.models
     free = models.free | np.array([name == "Beam1Mu1" for name in models.names])

@@ -146,6 +146,11 @@ SETS: Final[dict[str, DataSet]] = {
         "BSD-3-Clause",
         is_open=True,
     ),
+    "thaumatin-grid": DataSet(
+        "Thaumatin grid scan, images 1-10, Pilatus3 6M S/N 60-0119, 0.96859 Angstrom, 351 mm",
+        "CC-BY-4.0",
+        is_open=True,
+    ),
 }
 """Data sets by name."""
 

@@ -1,0 +1,332 @@
+"""Maps of a refined detector: residual vectors, residuals of every spot, moves of the panels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from refimpl.frames import F64, I64
+from refimpl.report import style
+from refimpl.report.metrology_view import MetrologyView
+from refimpl.report.panel_map import EDGE, HATCHED, nice_below
+
+__all__ = ["frame_layout", "panel_moves_figure", "residual_maps", "residual_vectors"]
+
+_WIDTH_IN, _LEFT, _BELOW, _ABOVE, _GAP = 9.6, 0.72, 0.6, 0.5, 0.3
+_CELL = 25
+"""Reflections that a cell of the vector map should have on average."""
+_LEAST = 4
+"""Fewest reflections of a cell that is drawn."""
+
+
+def window(view: MetrologyView) -> tuple[F64, F64]:
+    """Lower and upper corner of what is shown: panels with reflections, and what is beside them."""
+    outlines = view.layout.outlines
+    seen = view.counts > 0
+    mine = outlines[seen] if seen.any() else outlines
+    whole = outlines.reshape(-1, 2)
+    extent = np.median(mine.max(axis=1) - mine.min(axis=1), axis=0)
+    low, high = mine.reshape(-1, 2).min(axis=0), mine.reshape(-1, 2).max(axis=0)
+    pad = np.full(2, 0.35 * extent.min())
+    return (
+        np.maximum(low - pad, whole.min(axis=0)),
+        np.minimum(high + pad, whole.max(axis=0)),
+    )
+
+
+def _size(view: MetrologyView, width_in: float, height_in: float) -> tuple[float, float]:
+    """Largest (width, height) [in] of the window in true proportions within a box."""
+    low, high = window(view)
+    scale = min(width_in / (high[0] - low[0]), height_in / (high[1] - low[1]))
+    return float((high[0] - low[0]) * scale), float((high[1] - low[1]) * scale)
+
+
+def _axes(figure: Figure, left: float, bottom: float, wide: float, tall: float) -> Axes:
+    w, h = figure.get_size_inches()
+    return figure.add_axes((left / w, bottom / h, wide / w, tall / h))
+
+
+def frame_layout(ax: Axes, view: MetrologyView, *, labels: bool = True) -> None:
+    """Set up axes that show the window."""
+    layout, (low, high) = view.layout, window(view)
+    ax.set_aspect("equal")
+    ax.set_xlim(low[0], high[0])
+    ax.set_ylim(*((high[1], low[1]) if layout.unit == "px" else (low[1], high[1])))
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.set_facecolor("#ffffff")
+    name = ("fast (px)", "slow (px)") if layout.unit == "px" else ("x (mm)", "y (mm)")
+    if labels:
+        ax.set(xlabel=name[0], ylabel=name[1])
+    else:
+        ax.set_xticks([])
+        ax.set_yticks([])
+
+
+def _pair(
+    view: MetrologyView, rows: int = 1, height_in: float = 4.6
+) -> tuple[Figure, list[list[Axes]], list[Axes]]:
+    """Figure of rows of two equal maps, and one place for a colour bar a row."""
+    wide, tall = _size(view, (_WIDTH_IN - _LEFT - 1.15 - _GAP) / 2.0, height_in)
+    step = tall + _ABOVE + (0.0 if rows == 1 else 0.12)
+    figure = style.new_figure(_LEFT + 2.0 * wide + _GAP + 1.15, _BELOW + step * rows + 0.05)
+    maps, bars = [], []
+    for row in range(rows):
+        bottom = _BELOW + step * (rows - 1 - row)
+        maps.append(
+            [_axes(figure, _LEFT + k * (wide + _GAP), bottom, wide, tall) for k in range(2)]
+        )
+        bars.append(
+            _axes(figure, _LEFT + 2.0 * wide + _GAP + 0.2, bottom + 0.1 * tall, 0.17, 0.8 * tall)
+        )
+        for k, ax in enumerate(maps[-1]):
+            frame_layout(ax, view)
+            if k:
+                ax.tick_params(labelleft=False)
+                ax.set_ylabel("")
+            if row + 1 < rows:
+                ax.tick_params(labelbottom=False)
+                ax.set_xlabel("")
+    return figure, maps, bars
+
+
+def _outline(ax: Axes, view: MetrologyView, *, fill: str = "#ffffff", zorder: float = 1.0) -> None:
+    """Draw the panels: what the detector covers, and their edges."""
+    width = 0.6 if view.n_panels < 100 else 0.35
+    ax.add_collection(
+        PolyCollection(
+            list(view.layout.outlines), facecolors=fill, edgecolors=EDGE, linewidths=width,
+            zorder=zorder,
+        )
+    )  # fmt: skip
+
+
+# --- residuals ------------------------------------------------------------------------------------
+
+
+def cells(view: MetrologyView) -> tuple[I64, I64, F64]:
+    """Split the panels into cells of some 25 reflections.
+
+    Returns
+    -------
+    (n,) cell of each reflection, (c,) panel and (c, 2) middle [px] of each cell.
+    """
+    seen = view.counts[view.counts > 0]
+    per_panel = max(1.0, float(np.median(seen)) / _CELL) if len(seen) else 1.0
+    size = view.layout.size_px.astype(np.float64)
+    ratio = float(np.median(size[:, 0] / size[:, 1]))
+    n_fast = int(np.clip(round(np.sqrt(per_panel * ratio)), 1, 24))
+    n_slow = int(np.clip(round(per_panel / n_fast), 1, 24))
+    shape = np.array([n_fast, n_slow])
+    where = np.clip((view.xy_px / size[view.panel] * shape).astype(np.int64), 0, shape - 1)
+    of_point = (view.panel * n_slow + where[:, 1]) * n_fast + where[:, 0]
+    panel = np.repeat(np.arange(view.n_panels), n_fast * n_slow)
+    j, i = np.divmod(np.arange(n_fast * n_slow), n_fast)
+    middle = (np.column_stack([i, j]) + 0.5) / shape
+    return of_point, panel, np.tile(middle, (view.n_panels, 1)) * size[panel]
+
+
+def _cell_means(view: MetrologyView, residuals: F64) -> tuple[I64, F64, F64]:
+    """(c,) panel, (c, 2) middle [px] and (c, 2) mean residual [px] of cells with reflections."""
+    of_point, panel, middle = cells(view)
+    n = np.bincount(of_point, minlength=len(panel))
+    least = min(_LEAST, int(np.max(n, initial=1)))
+    keep = n >= least
+    mean = np.stack([np.bincount(of_point, v, len(panel)) for v in residuals[:, :2].T], axis=1)
+    return panel[keep], middle[keep], mean[keep] / n[keep, None]
+
+
+def residual_vectors(view: MetrologyView) -> Figure:
+    """Mean residual of every cell as an arrow, before and after, on one scale."""
+    with style.styled():
+        figure, ((left, right),), (cax,) = _pair(view)
+        both = [_cell_means(view, r) for r in (view.before, view.after)]
+        sizes = [np.linalg.norm(mean, axis=1) for _, _, mean in both]
+        top = float(np.percentile(sizes[0], 98)) if len(sizes[0]) else 1.0
+        norm = Normalize(0.0, top or 1.0)
+        scale = _arrow_scale(view, both[0][1], top)
+        for ax, (panel, middle, mean), size, name in zip(
+            (left, right), both, sizes, ("Before", "After"), strict=True
+        ):
+            _outline(ax, view)
+            at = view.layout.points(panel, middle)
+            along = view.layout.vectors(panel, mean) * scale
+            drawn = ax.quiver(
+                at[:, 0], at[:, 1], along[:, 0], along[:, 1], size, cmap=_ARROWS, norm=norm,
+                angles="xy", scale_units="xy", scale=1.0, pivot="mid", width=0.0036, minlength=0.0,
+                headwidth=3.4, headlength=3.8, headaxislength=3.4, zorder=4,
+            )  # fmt: skip
+            median = f"median {np.median(size):.3f} px" if len(size) else ""
+            style.title(ax, name, median)
+        bar = figure.colorbar(drawn, cax=cax, extend="max")
+        factor = f"{scale:,.0f}" if scale >= 1.0 else f"{scale:.3g}"
+        bar.set_label(f"mean residual of a cell (px)\narrows drawn {factor} times")
+        bar.outline.set_linewidth(0.6)
+    return figure
+
+
+_ARROWS = LinearSegmentedColormap.from_list("refimpl_arrows", ["#a6cde8", "#2f7db8", "#08306b"])
+
+
+def _arrow_scale(view: MetrologyView, middle: F64, top: float) -> float:
+    """Magnification that makes the longest arrows as long as a cell."""
+    if not (len(middle) and top > 0.0):
+        return 1.0
+    n = max(1.0, len(middle) / max(int(np.count_nonzero(view.counts)), 1))
+    area = float(np.median(np.prod(view.layout.size_px, axis=1)))
+    return nice_below(1.15 * np.sqrt(area / n) / top, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+
+
+def residual_maps(view: MetrologyView) -> Figure:
+    """Every reflection coloured by its x, y residual, before and after, on one scale a row."""
+    kinds = ("x", "y")
+    with style.styled():
+        figure, maps, bars = _pair(view, rows=2, height_in=3.9)
+        at = view.layout.points(view.panel, view.xy_px)
+        size = float(np.clip(14000.0 / max(len(view), 1), 0.6, 9.0))
+        rng = np.random.default_rng(0)  # order on paper: none of the panels always on top
+        order = rng.permutation(len(view))
+        for k, (row, cax) in enumerate(zip(maps, bars, strict=True)):
+            both = [view.before[:, k], view.after[:, k]]
+            limit = float(np.percentile(np.abs(both[0]), 97)) or 1.0
+            for ax, values, name in zip(row, both, ("before", "after"), strict=True):
+                _outline(ax, view, fill="#ffffff")
+                drawn = ax.scatter(
+                    at[order, 0], at[order, 1], c=values[order], s=size, cmap=style.DIVERGING,
+                    vmin=-limit, vmax=limit, linewidths=0, zorder=3, rasterized=True,
+                )  # fmt: skip
+                rms = np.sqrt(np.mean(values**2))
+                style.title(ax, f"{kinds[k]} {name}", f"rms {rms:.4f} px")
+            bar = figure.colorbar(drawn, cax=cax, extend="both")
+            bar.set_label(f"{kinds[k]}: calculated − observed (px)")
+            bar.outline.set_linewidth(0.6)
+    return figure
+
+
+# --- moves of the panels --------------------------------------------------------------------------
+
+
+def panel_moves_figure(view: MetrologyView) -> Figure:
+    """Refined against starting panels: shift as an arrow; height, tilts and turn as colours."""
+    with style.styled():
+        wide, tall = _size(view, 5.3, 5.6)
+        tall = max(tall, 3.6)
+        small = _size(view, 2.2, (tall - 0.9) / 3.0)
+        across = _LEFT + wide + 0.5 + small[0] + 0.95
+        figure = style.new_figure(across, _BELOW + tall + _ABOVE + 0.55)
+        base = _BELOW + 0.55
+        own = _size(view, wide, tall)
+        ax = _axes(figure, _LEFT, base + tall - own[1], *own)
+        frame_layout(ax, view)
+        _shifts(figure, ax, view, (_LEFT, wide))
+        tilt = np.hypot(view.moves[:, 3], view.moves[:, 4])
+        spread = np.hypot(view.sigma[:, 3], view.sigma[:, 4])
+        kinds: list[tuple[str, F64, F64, bool]] = [
+            ("Away from the sample (µm)", view.moves[:, 2], view.sigma[:, 2], True),
+            ("Turn in the plane (mrad)", view.moves[:, 5], view.sigma[:, 5], True),
+            ("Tilt (mrad)", tilt, spread, False),
+        ]
+        step = (tall - small[1]) / 2.0
+        for k, (name, values, sigma, signed) in enumerate(kinds):
+            place = (_LEFT + wide + 0.5, base + tall - small[1] - k * step, *small)
+            _small_map(figure, view, place, name, values, sigma, signed)
+    return figure
+
+
+def _shifts(figure: Figure, ax: Axes, view: MetrologyView, place: tuple[float, float]) -> None:
+    """Large map: arrows, and colours for their length."""
+    shift = view.moves[:, :2] * 1e-3 / view.pixel_mm  # px
+    size = np.linalg.norm(shift, axis=1)
+    free = ~view.held
+    top = float(np.max(size[free], initial=0.0)) or 1.0
+    norm = Normalize(0.0, top)
+    coloured = _filled(ax, view, size, norm, style.SEQUENTIAL)
+    side = float(np.median(np.min(view.layout.size_px, axis=1)))
+    scale = nice_below(0.85 * side / max(min(top, 4.0 * float(np.median(size[free]))), 1e-9)
+                       if free.any() else 1.0)  # fmt: skip
+    at = view.layout.centres[free]
+    panel = np.flatnonzero(free)
+    along = view.layout.vectors(panel, shift[free]) * scale
+    ax.quiver(
+        at[:, 0], at[:, 1], along[:, 0], along[:, 1], angles="xy", scale_units="xy", scale=1.0,
+        pivot="mid", width=0.005 if view.n_panels < 100 else 0.003, color=style.INK, minlength=0.0,
+        headwidth=4.0, headlength=4.5, headaxislength=4.0, zorder=5,
+    )  # fmt: skip
+    _names(figure, ax, view)
+    style.title(ax, "Shift of every panel", f"arrows drawn {scale:,.0f} times")
+    bar_ax = _axes(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
+    bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")
+    held = int(view.held.sum())
+    note = f"; hatched: {held} held" if held else ""
+    bar.set_label(f"length of the shift (px){note}")
+    bar.outline.set_linewidth(0.6)
+
+
+def _filled(
+    ax: Axes, view: MetrologyView, values: F64, norm: Normalize, cmap: Any
+) -> PolyCollection:
+    """Colour the panels that moved, hatch those that are held."""
+    outlines = list(view.layout.outlines)
+    _outline(ax, view)
+    held: NDArray[np.bool_] = view.held
+    if held.any():
+        ax.add_collection(
+            PolyCollection([o for o, h in zip(outlines, held, strict=True) if h], **HATCHED)
+        )
+    drawn = PolyCollection(
+        [o for o, h in zip(outlines, held, strict=True) if not h], cmap=cmap, norm=norm,
+        linewidths=0, zorder=2,
+    )  # fmt: skip
+    drawn.set_array(values[~held])
+    ax.add_collection(drawn)
+    _outline(ax, view, fill="none", zorder=2.5)
+    return drawn
+
+
+def _names(figure: Figure, ax: Axes, view: MetrologyView) -> None:
+    """Number of each panel in its corner, where there is room."""
+    width = figure.get_size_inches()[0] * ax.get_position().width
+    low, high = window(view)
+    extent = view.layout.outlines.max(axis=1) - view.layout.outlines.min(axis=1)
+    inches = extent * width / (high[0] - low[0])
+    for k, (wide, tall) in enumerate(inches):
+        if wide > 0.24 and tall > 0.16:
+            corner = view.layout.outlines[k]
+            place = corner[0] + 0.06 * (corner[2] - corner[0])
+            upper = corner[0, 1] == corner[:, 1].min()
+            up = upper == (view.layout.unit == "px")
+            ax.text(
+                place[0], place[1], str(k), fontsize=6.5, color=style.MUTED, ha="left",
+                va="top" if up else "bottom", zorder=6, clip_on=True,
+            )  # fmt: skip
+
+
+def _small_map(
+    figure: Figure, view: MetrologyView, place: tuple[float, float, float, float], name: str,
+    values: F64, sigma: F64, signed: bool,
+) -> None:  # fmt: skip
+    """One number of every panel; those below twice their uncertainty are small fields."""
+    ax = _axes(figure, *place)
+    frame_layout(ax, view, labels=False)
+    free = ~view.held
+    top = float(np.max(np.abs(values[free]), initial=0.0)) or 1.0
+    norm = TwoSlopeNorm(0.0, -top, top) if signed else Normalize(0.0, top)
+    drawn = _filled(ax, view, values, norm, style.DIVERGING if signed else style.SEQUENTIAL)
+    unsure = free & np.isfinite(sigma) & (np.abs(values) < 2.0 * sigma)
+    if unsure.any() and len(values) < 200:
+        at = view.layout.centres[unsure]
+        for colour, width in (("#ffffff", 2.2), (style.INK, 0.9)):
+            ax.plot(
+                at[:, 0], at[:, 1], ls="", marker="x", ms=3.8, mew=width, color=colour, zorder=6
+            )
+    ax.set_title(name, fontsize=9.5, pad=5.0)
+    left, bottom, wide, tall = place
+    bar = figure.colorbar(drawn, cax=_axes(figure, left + wide + 0.12, bottom, 0.12, tall))
+    bar.outline.set_linewidth(0.6)
+    bar.ax.tick_params(labelsize=8.0)

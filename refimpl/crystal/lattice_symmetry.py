@@ -129,7 +129,9 @@ def bravais_symbol(group: gemmi.SpaceGroup) -> str:
     return letter + group.centring_type()
 
 
-def bravais_settings(basis: F64, max_delta_deg: float = 5.0) -> list[BravaisSetting]:
+def bravais_settings(
+    basis: F64, max_delta_deg: float = 5.0, only: str | None = None
+) -> list[BravaisSetting]:
     """Bravais lattices that a primitive basis has within ``max_delta_deg``, most symmetric first.
 
     Parameters
@@ -138,11 +140,13 @@ def bravais_settings(basis: F64, max_delta_deg: float = 5.0) -> list[BravaisSett
         (3, 3) rows of a primitive basis [Å].
     max_delta_deg
         Largest Le Page delta allowed [degrees].
+    only
+        The one lattice symbol that is wanted; None for all.
 
     Returns
     -------
-    Never empty: the last is ``aP``, the reduced cell. Among lattices of one kind the one of least
-    delta comes first.
+    Of all lattices the last is ``aP``, the reduced cell, which is always there. Among lattices of
+    one kind the one of least delta comes first.
     """
     import gemmi
 
@@ -151,11 +155,15 @@ def bravais_settings(basis: F64, max_delta_deg: float = 5.0) -> list[BravaisSett
     twofolds = [np.array(op.rot, dtype=np.int64) // op.DEN for op, _ in operators]
     found = []
     for members in _subgroups(twofolds):
+        if only is not None and _FAMILY.get(len(members)) != only[0]:
+            continue
         group = np.array(sorted(members), dtype=np.int64).reshape(-1, 3, 3)
         setting = _conventional(reduced, group)
         if setting is None:
             continue
         symbol, matrix = setting
+        if only not in (None, symbol):
+            continue
         cell = cell_of_basis(matrix @ reduced)
         delta = le_page_delta(reduced, group)
         if delta <= max_delta_deg:

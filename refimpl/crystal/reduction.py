@@ -26,6 +26,7 @@ __all__ = [
     "basis_of_cell",
     "cell_of_basis",
     "cells_of_bases",
+    "hall_group",
     "niggli_basis",
     "point_rotations",
     "primitive_basis",
@@ -90,7 +91,7 @@ def unimodular_changes(largest: int = 1) -> I64:
 
 
 def space_group(name: str | int) -> gemmi.SpaceGroup:
-    """Space group by its symbol, ``P 4`` or ``P4`` or a Hall symbol, or by its number.
+    """Space group by its Hermann-Mauguin symbol, ``P 4`` or ``P4``, or by its number.
 
     Raises
     ------
@@ -103,17 +104,31 @@ def space_group(name: str | int) -> gemmi.SpaceGroup:
         found = gemmi.find_spacegroup_by_number(int(name))
     else:
         found = gemmi.find_spacegroup_by_name(name.strip())
-        if found is None:  # perhaps a Hall symbol
-            try:
-                found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(name.strip()))
-            except (RuntimeError, ValueError):
-                found = None
     if found is None:
         raise ConfigError(
-            f"space group {name!r} is not known: expected a Hermann-Mauguin or Hall symbol such as "
-            "'P 4' or 'C 2', or a number from 1 to 230",
+            f"space group {name!r} is not known: expected a Hermann-Mauguin symbol such as 'P 4' "
+            "or 'C 2', or a number from 1 to 230",
             got=name,
         )
+    return found
+
+
+def hall_group(symbol: str) -> gemmi.SpaceGroup:
+    """Space group by its Hall symbol, as files have it; ``P 4 2`` is P 4 2 2 here, not P 42.
+
+    Raises
+    ------
+    ConfigError
+        The symbol is no Hall symbol of a space group in a setting of the International Tables.
+    """
+    import gemmi
+
+    try:
+        found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol.strip()))
+    except (RuntimeError, ValueError):  # gemmi's ways to say that it cannot be parsed
+        found = None
+    if found is None:
+        raise ConfigError(f"Hall symbol {symbol!r} is not that of a known space group", got=symbol)
     return found
 
 

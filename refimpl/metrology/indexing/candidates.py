@@ -214,9 +214,8 @@ class KnownSymmetry:
         symbol = bravais_symbol(self.group)
         if symbol == "aP":
             return self._candidate(reduced, 0.0)
-        for setting in bravais_settings(reduced, self.settings.max_delta_deg):
-            if setting.symbol == symbol:
-                return self._candidate(setting.change @ reduced, setting.delta_deg)
+        for setting in bravais_settings(reduced, self.settings.max_delta_deg, symbol):
+            return self._candidate(setting.change @ reduced, setting.delta_deg)
         return None
 
     def _candidate(self, basis: F64, delta_deg: float) -> Candidate:

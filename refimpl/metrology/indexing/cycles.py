@@ -9,12 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.crystal.reduction import cell_of_basis, point_rotations, space_group
-from refimpl.errors import ConvergenceError
+from refimpl.crystal.reduction import cell_of_basis, hall_group, point_rotations
+from refimpl.errors import ConvergenceError, GeometryError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import INDEXED, USED_IN_REFINEMENT, ReflectionTable
 from refimpl.metrology.indexing.assign import assign_global, assign_local
+from refimpl.metrology.indexing.rank import LARGEST_CHANGE, cell_change
 from refimpl.metrology.indexing.result import CycleRow
 from refimpl.metrology.indexing.rigid_fit import fit_rigid
 from refimpl.metrology.indexing.rigid_model import RigidModel, residuals
@@ -65,7 +66,7 @@ def refine_rigid(experiments: tuple[Experiment, ...], table: ReflectionTable) ->
     """
     experiment = experiments[0]
     assert experiment.crystal is not None
-    rotations = point_rotations(space_group(experiment.crystal.hall))
+    rotations = point_rotations(hall_group(experiment.crystal.hall))
     spots, _ = spots_of_table(experiment, table)
     basis = np.asarray(experiment.crystal.real_space)
     model = RigidModel.of(experiment).with_crystal(basis, rotations)
@@ -132,9 +133,16 @@ class Cycles:
         indexed = _with_indices(
             experiment, self.table.select(chosen), points[chosen], s1[chosen], hkl[good]
         )
-        refined = self.refine_model((experiment,), indexed)
+        before = experiment
+        try:
+            refined = self.refine_model((experiment,), indexed)
+        except (GeometryError, np.linalg.LinAlgError) as exc:  # cell, beam or panel became nonsense
+            raise self._lost(before, len(chosen), len(within)) from exc
         experiment = refined.experiments[0]
         assert experiment.crystal is not None
+        assert before.crystal is not None
+        if cell_change(before.crystal.A, experiment.crystal.A) > LARGEST_CHANGE:
+            raise self._lost(before, len(chosen), len(within))
         used = refined.table.has_flags(USED_IN_REFINEMENT)
         row = CycleRow(
             d_min_angstrom=d_min,
@@ -145,6 +153,14 @@ class Cycles:
             cell=cell_of_basis(np.asarray(experiment.crystal.real_space)),
         )
         return experiment, row
+
+    def _lost(self, experiment: Experiment, n_indexed: int, n_spots: int) -> ConvergenceError:
+        assert experiment.crystal is not None
+        cell = " ".join(f"{v:.2f}" for v in experiment.crystal.cell)
+        return ConvergenceError(
+            f"the refinement lost the lattice: cell {cell} indexed {n_indexed} of {n_spots} spots "
+            "but does not hold; give unit_cell, another max_cell_angstrom or another method"
+        )
 
     def indexed(self, experiment: Experiment) -> ReflectionTable:
         """All spots with their indices under a model; ``id`` is -1 where there is none."""
@@ -189,5 +205,7 @@ def _rmsd(
     some = table.select(used)
     hkl = np.asarray(some["miller_index"], dtype=np.int64)
     found = residuals(RigidModel.of(experiment), spots_of_table(experiment, some)[0], hkl)
+    if not found.usable.any():
+        return np.nan, np.nan, np.nan
     x, y, phi = np.sqrt((found.values[found.usable] ** 2).mean(axis=0))
     return float(x), float(y), float(phi)

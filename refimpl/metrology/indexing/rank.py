@@ -24,12 +24,14 @@ from refimpl.metrology.indexing.rigid_model import RigidModel
 from refimpl.metrology.indexing.settings import IndexSettings
 from refimpl.metrology.indexing.spots import Spots
 
-__all__ = ["ranked", "tried_lattices"]
+__all__ = ["LARGEST_CHANGE", "cell_change", "ranked", "tried_lattices"]
 
 STEPS = 4
 IQR_MULTIPLIER = 2.0
 SEED = 42
 FITS_AS_WELL = 1.5
+LARGEST_CHANGE = 0.1
+"""Relative change of an edge in a refinement beyond which it has lost the lattice."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,17 @@ def _try(
         model, spots.select(some), hkl[some],
         max_steps=STEPS, rounds=1, iqr_multiplier=IQR_MULTIPLIER,
     )  # fmt: skip
-    return None if fit is None else Tried(candidate, fit, len(rows))
+    if fit is None or cell_change(model.a_matrix, fit.model.a_matrix) > LARGEST_CHANGE:
+        return None
+    return Tried(candidate, fit, len(rows))
+
+
+def cell_change(before: F64, after: F64) -> float:
+    """Largest relative change of an edge between two setting matrices; infinite for nonsense."""
+    if not np.isfinite(after).all() or abs(np.linalg.det(after)) < 1e-30:
+        return np.inf
+    edges = [np.linalg.norm(np.linalg.inv(a), axis=1) for a in (before, after)]
+    return float(np.abs(edges[1] / edges[0] - 1.0).max())
 
 
 def _subset(rows: I64, spots: Spots, settings: IndexSettings) -> I64:

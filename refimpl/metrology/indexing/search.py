@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.reduction import cell_of_basis
-from refimpl.errors import ConvergenceError, FormatError
+from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64
-from refimpl.metrology.indexing.candidates import KnownSymmetry, reduced_cells
+from refimpl.metrology.indexing.candidates import Candidate, KnownSymmetry, reduced_cells
 from refimpl.metrology.indexing.fft1d import projection_vectors
 from refimpl.metrology.indexing.fft3d import fourier_resolution, fourier_vectors
 from refimpl.metrology.indexing.grid_search import known_edge_vectors
@@ -28,7 +29,8 @@ MAX_CELL_MULTIPLIER = 1.3
 LONGEST_CELL = 2.0
 """Reduced cells with edges beyond this multiple of ``max_cell`` are no candidates."""
 CELLS_TOLD = 3
-"""Cells that an error names."""
+"""Cells that an error names, the best of those below."""
+CELLS_TRIED = 20
 CANDIDATES = {False: 50, True: 5}
 """Candidates tried of a rotation, and of a still."""
 
@@ -56,6 +58,8 @@ class Search:
 
     Raises
     ------
+    ConfigError
+        The longest edge is below the shortest.
     FormatError
         Too few spots are within the resolution.
     ConvergenceError
@@ -68,6 +72,11 @@ class Search:
         self.start, self.spots, self.settings, self.known = experiment, spots, settings, known
         points, s1 = mapped(experiment, spots)
         self.max_cell = self._max_cell(points, s1)
+        if self.max_cell <= settings.min_cell_angstrom:
+            raise ConfigError(
+                f"longest cell edge {self.max_cell:.2f} Å is not above min_cell_angstrom = "
+                f"{settings.min_cell_angstrom:g}"
+            )
         d = resolution(points)
         self.d_min = settings.d_min_angstrom or max(
             fourier_resolution(self.max_cell, settings.n_grid), float(d.min())
@@ -112,21 +121,29 @@ class Search:
             raise self._no_match(vectors)
         order = ranked(candidates, self.start, self.spots.select(self.within), self.points, chosen)
         if not order or order[0][2].fraction < chosen.min_indexed_fraction:
-            part = 0.0 if not order else 100.0 * order[0][2].fraction
-            raise ConvergenceError(
-                f"no lattice found: the best of {len(candidates)} cells "
-                f"({_words(candidates[0].cell if not order else order[0][2].cell)}) indexes "
-                f"{part:.0f} % of the spots, expected at least "
-                f"{100.0 * chosen.min_indexed_fraction:.0f} %"
-            )
+            raise self._poor(candidates, order[0][2] if order else None)
         candidate, fit, _ = order[0]
         model = fit.model.experiment(self.start, candidate.hall)
         return model, [row for _, _, row in order]
 
+    def _poor(self, candidates: list[Candidate], best: CandidateRow | None) -> ConvergenceError:
+        limit = f"looked for edges up to {self.max_cell:.0f} Å"
+        if best is None:
+            return ConvergenceError(
+                f"no lattice found: none of {len(candidates)} cells can be refined, the first is "
+                f"{_words(candidates[0].cell)}; {limit}"
+            )
+        return ConvergenceError(
+            f"no lattice found: the best of {len(candidates)} cells, {_words(best.cell)}, indexes "
+            f"{100.0 * best.fraction:.0f} % of the spots, expected at least "
+            f"{100.0 * self.settings.min_indexed_fraction:.0f} %; {limit}"
+        )
+
     def _no_match(self, vectors: F64) -> ConvergenceError:
-        longest = LONGEST_CELL * self.max_cell
-        cells = reduced_cells(vectors, self.settings.min_cell_angstrom, longest)
-        found = "; ".join(_words(cell_of_basis(b)) for b in islice(cells, CELLS_TOLD))
+        found = "; ".join(
+            f"{_words(row.cell)} ({100.0 * row.fraction:.0f} % of the spots)"
+            for row in self._cells_there(vectors)
+        )
         known = self.settings
         wanted = [] if known.unit_cell is None else [f"unit cell {_words(known.unit_cell)}"]
         wanted += [] if known.space_group is None else [f"space group {known.space_group}"]
@@ -135,6 +152,18 @@ class Search:
             f"{100.0 * known.relative_length_tolerance:.0f} % and "
             f"{known.angle_tolerance_deg:g} degrees; reduced cells found: {found or 'none'}"
         )
+
+    def _cells_there(self, vectors: F64) -> list[CandidateRow]:
+        """Best reduced cells of any kind, for the message that none is the known one."""
+        free = replace(self.settings, unit_cell=None, space_group=None, method="fft3d")
+        longest = LONGEST_CELL * self.max_cell
+        cells = islice(reduced_cells(vectors, free.min_cell_angstrom, longest), CELLS_TRIED)
+        any_kind = KnownSymmetry(free)
+        candidates = [c for basis in cells if (c := any_kind.match(basis)) is not None]
+        spots = self.spots.select(self.within)
+        order = ranked(candidates, self.start, spots, self.points, free)
+        good = [row for _, _, row in order if row.fraction >= free.min_indexed_fraction]
+        return good[:CELLS_TOLD]
 
 
 def resolution(points: F64) -> F64:

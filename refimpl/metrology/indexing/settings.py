@@ -61,7 +61,8 @@ class IndexSettings:
     min_spots
         Fewest spots that are tried.
     min_indexed_fraction
-        Smallest part of the spots that a lattice must index.
+        Smallest part of the spots that a lattice must index. Any lattice of large cell indexes
+        11 % of random points within ``hkl_tolerance`` 0.3.
     """
 
     method: str = "fft3d"
@@ -85,7 +86,7 @@ class IndexSettings:
     reflections_per_degree: float = 20.0
     choose_lattice: bool = False
     min_spots: int = 20
-    min_indexed_fraction: float = 0.1
+    min_indexed_fraction: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.

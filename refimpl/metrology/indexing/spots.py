@@ -12,6 +12,7 @@ from refimpl.forward.experiment import Experiment
 from refimpl.forward.reciprocal import diffracted_beams, reciprocal_points
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import ReflectionTable
+from refimpl.metrology.selection import STILLS_ANGLE_WEIGHT
 
 __all__ = ["Spots", "mapped", "spots_of_table"]
 
@@ -29,7 +30,7 @@ class Spots:
     phi
         (n,) [rad], or None for a still.
     variance
-        (n, 3) [mm^2, mm^2, rad^2].
+        (n, 3) [mm^2, mm^2, rad^2]; of a still the last is that of the angle to the Ewald sphere.
     """
 
     panel: I64
@@ -82,7 +83,10 @@ def spots_of_table(experiment: Experiment, table: ReflectionTable) -> tuple[Spot
             path=table.source,
         )
     panel = np.asarray(table["panel"]).astype(np.int64)
-    phi = None if experiment.is_still else value[:, 2].copy()
+    phi: F64 | None = value[:, 2].copy()
+    if experiment.is_still:
+        phi, variance = None, variance.copy()
+        variance[:, 2] = 1.0 / STILLS_ANGLE_WEIGHT
     return Spots(panel, value[:, :2].copy(), phi, variance), table
 
 

@@ -104,8 +104,9 @@ def test_loss_in_refine() -> None:
     robust = refine(case.start, case.table, RefineSettings(none, LEVEL1, loss="biweight"))
     assert plain.n_used == robust.n_used == len(case.table)
 
-    def off(result) -> float:
-        return float(np.abs(result.experiments[0].detector.d - case.truth[0].detector.d).max())
+    def off(result) -> float:  # across the beam, where the outliers pull
+        gone = result.experiments[0].detector.d - case.truth[0].detector.d
+        return float(np.median(np.abs(gone[:, 0, 2])))
 
     assert off(robust) < 0.5 * off(plain)
     with pytest.raises(ConfigError, match="loss 'cauchy': expected one of none, huber, biweight"):

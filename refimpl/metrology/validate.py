@@ -199,8 +199,8 @@ def _panels(result: RefinementResult, half: ReflectionTable) -> NDArray[np.int64
 def _held(result: RefinementResult) -> NDArray[np.bool_]:
     """(p,) panels whose group does not move."""
     detector, at = result.models.detectors[0], result.models.detector_at(0)
-    free = result.models.free[at].reshape(-1, 6).any(axis=1)
-    return np.asarray(~free[detector.group_of])
+    free: NDArray[np.bool_] = np.any(result.models.free[at].reshape(-1, 6), axis=1)
+    return ~np.asarray(free[detector.group_of])
 
 
 def _chi_squared(a: RefinementResult, b: RefinementResult, found: Congruence) -> float:

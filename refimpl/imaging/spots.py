@@ -157,7 +157,7 @@ def find_spots(
             values = np.ascontiguousarray(counts[part])
             good = None if mask is None else mask[part]
             marked = strong_pixels(values, good, trusted_range, settings, threads)
-            index = np.flatnonzero(marked)
+            index = np.flatnonzero(marked.view(np.bool_))  # three times as fast as of bytes
             strong[-1] += len(index)
             stream.add(index, values.reshape(-1)[index], first_frame + number, number)
         _check_strong(strong[-1], sum(b[2] * b[3] for b in boxes), number, settings)

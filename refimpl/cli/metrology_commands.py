@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from refimpl.cli import metrology_models, metrology_refine, metrology_spots
+from refimpl.cli import metrology_models, metrology_refine, metrology_report, metrology_spots
 
 __all__ = ["app"]
 
@@ -30,3 +30,10 @@ app.command(
     short_help="Refine crystals, beam and detector, whole or by panel.",
 )(metrology_refine.refine)  # fmt: skip
 app.command("predict", short_help="Predict every reflection of a scan.")(metrology_models.predict)
+app.command("report", short_help="Write the report of any refinement.")(metrology_report.report)
+app.command("view", short_help="Write an image with its spots and predictions.")(
+    metrology_report.view
+)
+app.command("simulate", short_help="Simulate reflections on panels that are off.")(
+    metrology_report.simulate
+)

@@ -218,7 +218,7 @@ def panel_moves_figure(view: MetrologyView) -> Figure:
         wide, tall = _size(view, 5.3, 5.6)
         tall = max(tall, 3.6)
         small = _size(view, 2.2, (tall - 0.9) / 3.0)
-        across = _LEFT + wide + 0.5 + small[0] + 0.95
+        across = _LEFT + wide + 0.5 + max(small[0] + 0.95, 2.35)
         figure = style.new_figure(across, _BELOW + tall + _ABOVE + 0.55)
         base = _BELOW + 0.55
         own = _size(view, wide, tall)
@@ -259,11 +259,12 @@ def _shifts(figure: Figure, ax: Axes, view: MetrologyView, place: tuple[float, f
         headwidth=4.0, headlength=4.5, headaxislength=4.0, zorder=5,
     )  # fmt: skip
     _names(figure, ax, view)
-    style.title(ax, "Shift of every panel", f"arrows drawn {scale:,.0f} times")
+    drawn = f"arrows drawn {scale:,.0f} times"
+    style.title(ax, "Shift of every panel", drawn if place[1] > 4.0 else "")
     bar_ax = _axes(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
     bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")
     held = int(view.held.sum())
-    note = f"; hatched: {held} held" if held else ""
+    note = (f"; hatched: {held} held" if held else "") + (f"\n{drawn}" if place[1] <= 4.0 else "")
     bar.set_label(f"length of the shift (px){note}")
     bar.outline.set_linewidth(0.6)
 
@@ -299,10 +300,11 @@ def _names(figure: Figure, ax: Axes, view: MetrologyView) -> None:
         if wide > 0.24 and tall > 0.16:
             corner = view.layout.outlines[k]
             place = corner[0] + 0.06 * (corner[2] - corner[0])
-            upper = corner[0, 1] == corner[:, 1].min()
+            upper = corner[0, 1] < corner[:, 1].mean()
             up = upper == (view.layout.unit == "px")
+            side = "left" if corner[0, 0] < corner[:, 0].mean() else "right"
             ax.text(
-                place[0], place[1], str(k), fontsize=6.5, color=style.MUTED, ha="left",
+                place[0], place[1], str(k), fontsize=6.5, color=style.MUTED, ha=side,
                 va="top" if up else "bottom", zorder=6, clip_on=True,
             )  # fmt: skip
 

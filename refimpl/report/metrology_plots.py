@@ -114,7 +114,7 @@ def rmsd_by_panel(view: MetrologyView) -> Figure:
                     mfc=colour if filled else "#ffffff", label=look["label"], zorder=3,
                 )  # fmt: skip
             top = float(np.nanmax(both[0][:, k], initial=0.0))
-            ax.set(ylabel="RMSD (px)", ylim=(0.0, 1.18 * max(top, float(last.max(initial=0.0)))))
+            ax.set(ylabel="RMSD (px)", ylim=(0.0, 1.3 * max(top, float(last.max(initial=0.0)))))
             ax.set_xlim(-0.8, len(seen) - 0.2)
             ax.grid(axis="x", visible=False)
             step = max(1, -(-len(seen) // 40))

@@ -1,4 +1,4 @@
-"""Twin of refimpl/imaging/distl_grow.py: the image is scanned backwards, each spot grown at once."""
+"""Twin of refimpl/imaging/distl_grow.py: the image is scanned backwards, spots grow at once."""
 
 import numpy as np
 

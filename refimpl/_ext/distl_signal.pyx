@@ -66,7 +66,7 @@ cdef int sample(
 ) noexcept nogil:
     """Sums over the background of a box; `held` takes (s, f, count) of each sample."""
     cdef int s, f, n = 0, count
-    cdef long long one = 0, sum_s = 0, sum_f = 0, ss = 0, sf = 0, ff = 0, v = 0, vs = 0, vf = 0
+    cdef long long sum_s = 0, sum_f = 0, ss = 0, sf = 0, ff = 0, v = 0, vs = 0, vf = 0
     cdef long long p, q
     for s in range(at_s, at_s + high, 2):  # STEP, which range() does not take
         for f in range(at_f, at_f + wide, 2):
@@ -178,14 +178,13 @@ cdef int one_pass(
 
 
 cdef void write_row(
-    const int* image, int n_fast, const Pass* passes, int last, int limit, int s, float* signal,
-    float* background
+    const int* image, const Pass* passes, int last, int limit, int s, float* signal
 ) noexcept nogil:
-    """Z and plane of a row: pass after pass, the last up to its box number `limit`."""
-    cdef int k, i, j, f, first, end, box
+    """Z of a row: pass after pass, the last up to its box number `limit`."""
+    cdef int k, i, j, f, first, box
     cdef const Pass* p
     cdef const double* q
-    cdef double mean, factor, slope, base
+    cdef double factor, slope, height, base
     for k in range(last + 1):
         p = passes + k
         i = p.slow_map[s]
@@ -196,18 +195,15 @@ cdef void write_row(
             if k == last and box >= limit:
                 break
             q = p.plane + 4 * box
-            first, end, factor, slope = p.fast[2 * j], p.fast[2 * j + 1] + 1, q[3], q[1]
+            first, factor, slope, height = p.fast[2 * j], q[3], q[1], q[2]
             base = q[0] * (s - p.slow[2 * i])
-            for f in range(first, end):
-                mean = base + slope * (f - first) + q[2]
-                signal[f] = <float> ((image[f] - mean) * factor)
-                background[f] = <float> mean
+            for f in range(first, p.fast[2 * j + 1] + 1):
+                signal[f] = <float> ((image[f] - (base + slope * (f - first) + height)) * factor)
 
 
 cdef class Boxes:
     """Holds the memory of one pass."""
 
-    cdef object keep
     cdef int n_slow_boxes, n_fast_boxes
     cdef const long long[:, ::1] slow, fast
     cdef int[::1] slow_map, fast_map
@@ -219,6 +215,11 @@ cdef class Boxes:
         self.slow_map = box_map(slow, n_slow)
         self.fast_map = box_map(fast, n_fast)
         self.plane = np.zeros(4 * len(slow) * len(fast) + 1)
+
+    cdef object slopes(self):
+        """Slopes and height of the plane of each box."""
+        count = 4 * self.n_slow_boxes * self.n_fast_boxes
+        return np.asarray(self.plane)[:count].reshape(-1, 4)[:, :3].copy()
 
     cdef void give(self, Pass* p):
         p.n_slow_boxes, p.n_fast_boxes = self.n_slow_boxes, self.n_fast_boxes
@@ -248,14 +249,13 @@ def local_signal(
     int underload,
     int threads=1,
 ):
-    """Return signal, background (s, f) and status; see the definition."""
+    """Return signal (s, f), planes (boxes, 3) and status; see the definition."""
     cdef int n_slow = image.shape[0], n_fast = image.shape[1], s, k, status = 0
     cdef int last = 2, limit = 1 << 30
     signal = np.zeros((n_slow, n_fast), dtype=np.float32)
-    background = np.zeros((n_slow, n_fast), dtype=np.float32)
     if n_slow == 0 or n_fast == 0:
-        return signal, background, 0
-    cdef float[:, ::1] z = signal, b = background
+        return signal, np.empty((0, 3)), 0
+    cdef float[:, ::1] z = signal
     cdef Pass[3] passes
     cdef Boxes one = Boxes(slow1, fast1, n_slow, n_fast)
     cdef Boxes two = Boxes(slow2, fast2, n_slow, n_fast)
@@ -273,10 +273,15 @@ def local_signal(
                 limit = -1 - passes[k].n_slow_boxes
                 break
         for s in prange(n_slow, num_threads=threads, schedule="static"):
-            write_row(&image[s, 0], n_fast, &passes[0], last, limit, s, &z[s, 0], &b[s, 0])
+            write_row(&image[s, 0], &passes[0], last, limit, s, &z[s, 0])
     if status == 2:
         raise MemoryError
-    return signal, background, status
+    planes = [one.slopes(), two.slopes(), three.slopes()]
+    if status != 0:
+        planes[last][limit:] = np.nan
+        for k in range(last + 1, 3):
+            planes[k][:] = np.nan
+    return signal, np.concatenate(planes), status
 
 
 cdef void count_side(

@@ -26,7 +26,7 @@ from refimpl.imaging.distl_shells import (
     limit_by_shells,
     spot_rings,
 )
-from refimpl.imaging.distl_signal import local_signal, ring_histogram
+from refimpl.imaging.distl_signal import background_at, local_signal, ring_histogram
 
 __all__ = ["DistlResult", "DistlSettings", "FlatDetector", "Modules", "count_spots"]
 
@@ -91,7 +91,7 @@ def count_spots(
         )
     counts = np.ascontiguousarray(counts, dtype=np.int32)
     boxes = _boxes(detector.shape, settings, modules or _PILATUS.get(detector.shape))
-    signal, background, status = local_signal(
+    signal, planes, status = local_signal(
         counts,
         *boxes,
         settings.minimum_signal_height,
@@ -104,11 +104,13 @@ def count_spots(
             f"{settings.minimum_signal_height}: the image has no background, or wrong modules"
         )
     rings = _ice_rings(signal, detector, settings, threads)
-    found = Found.grow(counts, signal, background, overload, settings)
+    found = Found.grow(counts, signal, overload, settings)
     found = found.screened(rings, detector, settings)
     method1 = limit_by_bend(found.peak, detector, settings.peripheral_margin)
     found = found.chosen(found.area > settings.minimum_spot_area)
-    return _filtered(found, rings, method1, detector, overload, settings)
+    background = background_at(found.body, detector.shape[1], boxes, planes)
+    spots, shape = spot_columns(found, background, detector.shape[1])
+    return _filtered(found, spots, shape, rings, method1, detector, overload, settings)
 
 
 def _boxes(
@@ -177,6 +179,8 @@ def _ice_rings(
 
 def _filtered(
     found: Found,
+    spots: dict[str, NDArray[Any]],
+    shape: dict[str, F64],
     rings: list[tuple[int, int]],
     method1: float,
     detector: FlatDetector,
@@ -184,7 +188,6 @@ def _filtered(
     settings: DistlSettings,
 ) -> DistlResult:
     """Make the lists, each from the one before, and the summary."""
-    spots, shape = spot_columns(found, detector.shape[1])
     pixel, (beam_fast, beam_slow) = detector.pixel_size_mm, detector.beam_mm
     away = (spots["max_pxl_slow"] * pixel - beam_slow, spots["max_pxl_fast"] * pixel - beam_fast)
     radius = np.maximum(pixel, np.sqrt(away[0] ** 2 + away[1] ** 2))

@@ -29,14 +29,12 @@ class Found:
     peak: I64
     values: NDArray[Any] = field(repr=False)  # flat counts of the image
     signal: NDArray[Any] = field(repr=False)
-    background: NDArray[Any] = field(repr=False)
 
     @classmethod
     def grow(
         cls,
         counts: NDArray[np.int32],
         signal: NDArray[np.float32],
-        background: NDArray[np.float32],
         overload: int,
         settings: DistlSettings,
     ) -> Found:
@@ -52,7 +50,7 @@ class Found:
             height,
             neighbours,
         )
-        return cls(*parts, counts.reshape(-1), signal.reshape(-1), background.reshape(-1))
+        return cls(*parts, counts.reshape(-1), signal.reshape(-1))
 
     @property
     def area(self) -> I64:
@@ -77,7 +75,6 @@ class Found:
             self.peak[keep],
             self.values,
             self.signal,
-            self.background,
         )
 
     def screened(
@@ -107,11 +104,15 @@ def _chosen_rows(rows: I64, offsets: I64, keep: NDArray[np.bool_]) -> tuple[I64,
     return rows[np.repeat(keep, size)], np.append(0, np.cumsum(size[keep])).astype(np.int64)
 
 
-def spot_columns(found: Found, n_fast: int) -> tuple[dict[str, NDArray[Any]], dict[str, F64]]:
-    """Columns of the spots, and the shapes that the last filter wants."""
+def spot_columns(
+    found: Found, background: F64, n_fast: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, F64]]:
+    """Columns of the spots, and the shapes that the last filter wants.
+
+    `background` is that of the pixels of the spots, spot by spot.
+    """
     k = len(found.peak)
     spot = np.repeat(np.arange(k), found.area)
-    background = found.background[found.body].astype(np.float64)
     weight = found.values[found.body] - background
     shape = shapes(found.body // n_fast, found.body % n_fast, weight, found.offsets)
     slow, fast = found.peak // n_fast, found.peak % n_fast

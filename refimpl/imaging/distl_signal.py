@@ -8,13 +8,15 @@ Poisson statistics (the scatter is measured) and a plane that continues from box
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
 
-__all__ = ["LARGEST_BOX", "local_signal", "ring_histogram"]
+__all__ = ["LARGEST_BOX", "background_at", "local_signal", "ring_histogram"]
 
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
@@ -45,7 +47,7 @@ def local_signal(
     fast3: I64,
     upper: float,
     underload: int,
-) -> tuple[F32, F32, int]:
+) -> tuple[F32, F64, int]:
     r"""Height of each pixel above its local background in units of the scatter.
 
     For each pass and each box, slow outermost: over every second pixel of every second row with
@@ -69,8 +71,9 @@ def local_signal(
     -------
     signal
         (s, f) Z; 0 outside all boxes.
-    background
-        (s, f) the plane; 0 outside all boxes.
+    planes
+        (boxes, 3) slopes a, b and height c at the first pixel of the box, pass after pass, slow
+        outermost; NaN where none was fitted. See :func:`background_at`.
     status
         0, or 1 where a box would have to grow beyond :data:`LARGEST_BOX` or the image; the pixels
         of the boxes from there on keep what they had.
@@ -80,21 +83,65 @@ def local_signal(
     Source: :cite:t:`zhang2006`; the passes and the plane as in the spotfinder of cctbx.
     """
     signal = np.zeros(image.shape, dtype=np.float32)
-    background = np.zeros(image.shape, dtype=np.float32)
-    for slow, fast in ((slow1, fast1), (slow2, fast2), (slow3, fast3)):
+    passes = ((slow1, fast1), (slow2, fast2), (slow3, fast3))
+    planes = np.full((sum(len(slow) * len(fast) for slow, fast in passes), 3), np.nan)
+    row = 0
+    for slow, fast in passes:
         for s0, s1 in slow.tolist():
             for f0, f1 in fast.tolist():
                 samples = _background(image, signal, (s0, s1, f0, f1), upper, underload)
                 if samples is None:
-                    return signal, background, 1
+                    return signal, planes, 1
                 a, b, c, scatter = _fit_plane(*samples)
                 s, f = np.ogrid[: s1 - s0 + 1, : f1 - f0 + 1]
                 box = (slice(s0, s1 + 1), slice(f0, f1 + 1))
                 with np.errstate(all="ignore"):
-                    mean = a * s + b * f + c
-                    signal[box] = (image[box] - mean) * (1.0 / scatter if scatter != 0.0 else 0.0)
-                    background[box] = mean
-    return signal, background, 0
+                    above = image[box] - (a * s + b * f + c)
+                    signal[box] = above * (1.0 / scatter if scatter != 0.0 else 0.0)
+                planes[row] = a, b, c
+                row += 1
+    return signal, planes, 0
+
+
+def background_at(pixel: I64, n_fast: int, boxes: Sequence[I64], planes: F64) -> F64:
+    """Background of pixels by the planes of :func:`local_signal`.
+
+    Parameters
+    ----------
+    pixel
+        (n,) flat indices.
+    n_fast
+        Pixels in a row.
+    boxes
+        slow1, fast1, slow2, fast2, slow3, fast3 as they were given, rising.
+    planes
+        As they were returned.
+
+    Returns
+    -------
+    (n,) counts, rounded to single precision as the signal is; 0 outside all boxes.
+    """
+    place = (pixel // n_fast, pixel % n_fast)
+    value = np.zeros(len(pixel), dtype=np.float32)
+    row = 0
+    for slow, fast in zip(boxes[::2], boxes[1::2], strict=True):
+        if len(slow) and len(fast):
+            i, j = (_box_of(at, side) for at, side in zip(place, (slow, fast), strict=True))
+            inside = np.flatnonzero((i >= 0) & (j >= 0))
+            i, j = i[inside], j[inside]
+            a, b, c = planes[row + i * len(fast) + j].T
+            at = a * (place[0][inside] - slow[i, 0]) + b * (place[1][inside] - fast[j, 0]) + c
+            fitted = ~np.isnan(at)
+            value[inside[fitted]] = at[fitted]
+        row += len(slow) * len(fast)
+    return value.astype(np.float64)
+
+
+def _box_of(at: I64, boxes: I64) -> I64:
+    """Box of each position along one side, -1 outside."""
+    box = np.searchsorted(boxes[:, 0], at, side="right") - 1
+    box[(box >= 0) & (at > boxes[box, 1])] = -1
+    return box
 
 
 def _background(

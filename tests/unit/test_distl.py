@@ -19,7 +19,7 @@ from refimpl.imaging.distl import (
 from refimpl.imaging.distl_filters import largest_cell, nearest, separated, shapes
 from refimpl.imaging.distl_grow import grow_spots
 from refimpl.imaging.distl_shells import limit_by_bend, limit_by_shells, spot_rings
-from refimpl.imaging.distl_signal import local_signal, ring_histogram
+from refimpl.imaging.distl_signal import background_at, local_signal, ring_histogram
 
 DETECTOR = FlatDetector((300, 260), 0.2, 100.0, 1.0, (25.4, 31.2))
 BACKENDS = available_backends()
@@ -49,8 +49,11 @@ def test_a_plane_is_taken_off(backend: str) -> None:
     image = spread()
     s, f = np.ogrid[: image.shape[0], : image.shape[1]]
     tiles = [boxes(50, n) for _ in range(3) for n in image.shape]
-    flat, background, status = local_signal(image, *tiles, 2.5, -1, backend=backend)
-    sloped, higher, _ = local_signal(image + 3 * s + 2 * f, *tiles, 2.5, -1, backend=backend)
+    flat, planes, status = local_signal(image, *tiles, 2.5, -1, backend=backend)
+    sloped, slopes, _ = local_signal(image + 3 * s + 2 * f, *tiles, 2.5, -1, backend=backend)
+    every = np.arange(image.size)
+    background = background_at(every, 260, tiles, planes).reshape(image.shape)
+    higher = background_at(every, 260, tiles, slopes).reshape(image.shape)
     assert status == 0
     # single precision of numbers of a thousand counts over a scatter of four
     np.testing.assert_allclose(sloped, flat, atol=1e-4)
@@ -59,6 +62,7 @@ def test_a_plane_is_taken_off(backend: str) -> None:
     # the scatter is that of samples below 2.5 sigma, which is 0.95 of a Poisson's at this level
     assert 0.95 < float(flat[covered].std()) < 1.15
     assert not flat[:, 250:].any()  # outside all boxes
+    assert not background[:, 250:].any()
     assert background[covered].mean() == pytest.approx(20.0, abs=0.2)  # counts
 
 
@@ -68,17 +72,22 @@ def test_a_box_that_is_mostly_gap_grows_into_its_surroundings(backend: str) -> N
     image[100:150, 100:150] = -1
     image[100:150, 100:102] = 21
     tiles = [boxes(50, n) for _ in range(3) for n in image.shape]
-    signal, background, status = local_signal(image, *tiles, 2.5, -1, backend=backend)
+    signal, planes, status = local_signal(image, *tiles, 2.5, -1, backend=backend)
     assert status == 0
     assert np.abs(signal[100:150, 100:102]).max() < 1.0
-    assert background[120, 120] == pytest.approx(20.0, abs=0.5)  # counts
+    background = background_at(np.array([120 * 260 + 120]), 260, tiles, planes)
+    assert background[0] == pytest.approx(20.0, abs=0.5)  # counts
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_image_without_background_has_a_status(backend: str) -> None:
     image = np.full((60, 60), -1, dtype=np.int32)
     tiles = [boxes(30, 60) for _ in range(6)]
-    assert local_signal(image, *tiles, 2.5, -1, backend=backend)[2] == 1
+    signal, planes, status = local_signal(image, *tiles, 2.5, -1, backend=backend)
+    assert status == 1
+    assert not signal.any()
+    assert np.isnan(planes).all()
+    assert background_at(np.array([70]), 60, tiles, planes).tolist() == [0.0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -19,7 +19,14 @@ from refimpl.frames import F64
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom
 
-__all__ = ["LAB_FROM_HEXRD", "HexrdInstrument", "HexrdPanel", "parse_hexrd", "read_hexrd"]
+__all__ = [
+    "LAB_FROM_HEXRD",
+    "HexrdInstrument",
+    "HexrdPanel",
+    "parse_hexrd",
+    "read_hexrd",
+    "read_tree",
+]
 
 LAB_FROM_HEXRD: Final = np.diag([-1.0, 1.0, -1.0])
 """Half a turn about y; its own inverse."""
@@ -175,6 +182,11 @@ def read_hexrd(path: str | Path) -> HexrdInstrument:
     MissingExtra
         It is YAML and PyYAML is not installed.
     """
+    return parse_hexrd(read_tree(path), path)
+
+
+def read_tree(path: str | Path) -> dict[str, Any]:
+    """All that an instrument file says, as it says it; raises as :func:`read_hexrd`."""
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
@@ -183,7 +195,7 @@ def read_hexrd(path: str | Path) -> HexrdInstrument:
     data = _json(text, path) if file.suffix.lower() == ".json" else _yaml(text, path)
     if not isinstance(data, dict):
         raise FormatError("not a HEXRD instrument: no keys at the top", path=path)
-    return parse_hexrd(data, path)
+    return data
 
 
 def _json(text: str, path: str | Path) -> Any:

@@ -28,7 +28,7 @@ from refimpl.metrology.grain_models import GRAIN_FIELDS
 from refimpl.metrology.grain_problem import TABLE_WIDTH_MM, WIDTHS, GrainProblem
 from refimpl.objective.least_squares import FitResult, levenberg_marquardt
 
-__all__ = ["GrainFit", "fit_grains", "hold_out", "only_grains"]
+__all__ = ["GrainFit", "fit_grains", "hold_out", "near", "only_grains"]
 
 PSEUDO = 4.0
 """Observations that a stated width counts as."""
@@ -146,6 +146,20 @@ def only_grains(problem: GrainProblem, grains: Iterable[int], start: F64 | None 
     free = [f"grain{g + 1}." for g in grains]
     held = [n for n in problem.names if not any(n.startswith(f) for f in free)]
     return fit_grains(problem, held=held, start=start, components=False)
+
+
+def near(residuals: F64, limit: float = 6.0) -> NDArray[np.bool_]:
+    """(n,) spots that are not far off in x or y.
+
+    Parameters
+    ----------
+    residuals
+        (n, 3). Omega is not looked at: in frames of finite width its spread is no robust one.
+    limit
+        In robust spreads, 1.4826 times the median distance from the median.
+    """
+    off = np.abs(residuals[:, :2] - np.median(residuals[:, :2], axis=0))
+    return np.asarray(np.all(off <= limit * 1.4826 * np.median(off, axis=0), axis=1))
 
 
 def _held(names: tuple[str, ...], held: Iterable[str]) -> NDArray[np.bool_]:

@@ -7,20 +7,21 @@ oscillation stage is S = Rx(chi), about its own x; the axis is y.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from refimpl.errors import ConfigError
+from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.interop.hexrd import detector_from_hexrd
-from refimpl.interop.hexrd_file import LAB_FROM_HEXRD, HexrdInstrument
+from refimpl.interop.hexrd_file import LAB_FROM_HEXRD, HexrdInstrument, read_tree
 from refimpl.io.hexrd_picks import Picks, stretch_of_mandel
 from refimpl.metrology.grain_models import Body, Grain
 from refimpl.metrology.grain_problem import WIDTHS, GrainProblem, spots_of
 from refimpl.metrology.grain_spots import Spots
 from refimpl.rotations import expmap
 
-__all__ = ["b_of_cell", "grain_of_row", "panels_of_hexrd", "problem_of_hexrd"]
+__all__ = ["b_of_cell", "grain_of_row", "panels_of_hexrd", "problem_of_hexrd", "read_stage"]
 
 
 def b_of_cell(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> F64:
@@ -43,6 +44,32 @@ def b_of_cell(a: float, b: float, c: float, alpha: float, beta: float, gamma: fl
         ]
     )
     return np.asarray(np.linalg.inv(direct).T)
+
+
+def read_stage(path: str | Path) -> tuple[float, dict[str, tuple[str, ...]]]:
+    """Chi [rad] of the oscillation stage of an instrument file, and the groups of its detectors.
+
+    A detector that is in no group is one by itself.
+
+    Raises
+    ------
+    FormatError
+        The file cannot be read, or has no such entries.
+    MissingExtra
+        It is YAML and PyYAML is not installed.
+    """
+    data = read_tree(path)
+    try:
+        chi = float(data["oscillation_stage"]["chi"])
+        groups: dict[str, tuple[str, ...]] = {}
+        for name, own in data["detectors"].items():
+            group = own.get("group") or name
+            groups[group] = (*groups.get(group, ()), name)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise FormatError(
+            f"no oscillation stage and detectors: {type(exc).__name__} {exc}", path=path
+        ) from exc
+    return chi, groups
 
 
 def grain_of_row(row: F64, b: F64) -> Grain:

@@ -14,8 +14,8 @@ from refimpl.io.hexrd_picks import Picks, read_grain_table, read_picks, stretch_
 from refimpl.metrology.grain_models import Body, left_jacobian
 from refimpl.metrology.grain_problem import GrainProblem
 from refimpl.metrology.grain_spots import table_basis
-from refimpl.metrology.grains import fit_grains, hold_out, only_grains
-from refimpl.metrology.hexrd_grains import b_of_cell, problem_of_hexrd
+from refimpl.metrology.grains import fit_grains, hold_out, near, only_grains
+from refimpl.metrology.hexrd_grains import b_of_cell, problem_of_hexrd, read_stage
 from refimpl.rotations import expmap
 
 SIGMA = np.array([0.006, 0.006, 1e-3])
@@ -261,3 +261,19 @@ def test_refusals() -> None:
     none = Picks(np.zeros(0, int), np.zeros(0, np.int32), np.zeros((0, 3)), np.zeros((0, 3)), 0)
     with pytest.raises(ConfigError, match="housings name l7: the panels are l0, l1, r0, r1"):
         problem_of_hexrd(instrument(), none, np.zeros((0, 12)), RUBY, 0.0, {"left": ("l7",)}, SIGMA)
+
+
+def test_near() -> None:
+    residuals = np.random.default_rng(0).normal(size=(200, 3))
+    residuals[3, 1], residuals[4, 2] = 30.0, 300.0
+    assert np.flatnonzero(~near(residuals)).tolist() == [3]  # omega is not looked at
+
+
+def test_reading_the_stage(tmp_path) -> None:
+    path = tmp_path / "i.json"
+    detectors = {"a": {"group": "x"}, "b": {}, "c": {"group": "x"}}
+    path.write_text(json.dumps({"oscillation_stage": {"chi": 0.5}, "detectors": detectors}))
+    assert read_stage(path) == (0.5, {"x": ("a", "c"), "b": ("b",)})
+    path.write_text(json.dumps({"detectors": detectors}))
+    with pytest.raises(FormatError, match="no oscillation stage and detectors: KeyError"):
+        read_stage(path)

@@ -1,0 +1,192 @@
+r"""Tables of pixel corrections from a refined metrology, and how two sets of tables compare.
+
+A program that knows one flat detector, or the panels where their maker puts them, takes a spot's
+pixel, adds the table's number and goes on with its own geometry. So the correction of a pixel is
+where the ray to its true place crosses the plane that the program believes in:
+
+.. math::
+
+   (dx, dy) = \mathrm{px}_\mathrm{before}(D_\mathrm{before}\, \vec r_\mathrm{after}(x, y))
+              - (x, y)
+
+The ray starts at the sample, so the tables hold for one distance where panels lie out of plane.
+The parallax is the same on both sides and left out. What a table says of a whole detector (its
+place, roll and scale) is not its metrology: :func:`compare_tables` takes that out first. Files of
+tables are read and written by :mod:`refimpl.io.xds_tables`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refimpl.detector.hierarchy import Hierarchy, Module
+from refimpl.errors import GeometryError
+from refimpl.frames import F64
+
+__all__ = ["TableComparison", "compare_tables", "correction_tables", "image_shape"]
+
+
+def image_shape(detector: Hierarchy) -> tuple[int, int]:
+    """(n_slow, n_fast) of the image that holds all panels at their offsets."""
+    ends = [np.add(m.raw_image_offset, m.size_px) for m in detector.modules]
+    fast, slow = np.max(ends, axis=0)
+    return int(slow), int(fast)
+
+
+def correction_tables(before: Hierarchy, after: Hierarchy) -> tuple[F64, F64]:
+    """Corrections of every pixel of the image.
+
+    Parameters
+    ----------
+    before
+        What the program that uses the tables believes in: the same panels, or one panel for the
+        whole image.
+    after
+        Where they are.
+
+    Returns
+    -------
+    dx, dy
+        (n_slow, n_fast) numbers to add to a recorded position [px]; 0 between the panels.
+
+    Raises
+    ------
+    GeometryError
+        Other panels, panels that overlap in the image (stacks have no single table), a ray that
+        does not cross the plane.
+    """
+    shape = image_shape(after)
+    whole = len(before) == 1 and len(after) > 1
+    if not whole and len(before) != len(after):
+        raise GeometryError(
+            f"tables: {len(before)} panels before, {len(after)} after: expected the same, or one"
+        )
+    if whole:
+        (nf, ns), need = before.modules[0].size_px, shape
+        if ns < need[0] or nf < need[1]:
+            raise GeometryError(
+                f"tables: an image of ({ns}, {nf}) pixels does not hold the panels' {need}"
+            )
+        shape = (ns, nf)
+    out, filled = np.zeros((2, *shape)), np.zeros(shape, dtype=bool)
+    d, inverse = after.d, before.inverse_d
+    for k, module in enumerate(after.modules):
+        (fast, slow), (nf, ns) = module.raw_image_offset, module.size_px
+        at = np.s_[slow : slow + ns, fast : fast + nf]
+        if filled[at].any():
+            raise GeometryError(f"tables: panel {k} overlaps another in the image")
+        filled[at] = True
+        base = before.modules[0 if whole else k]
+        y, x = np.mgrid[:ns, :nf] + 0.5
+        pixel = module.pixel_size_mm
+        local = np.stack([x * pixel[0], y * pixel[1], np.ones_like(x)], axis=-1)
+        crossing = local @ (inverse[0 if whole else k] @ d[k]).T
+        if not np.all(crossing[..., 2] > 0.0):
+            raise GeometryError(f"tables: rays to panel {k} do not cross the plane it had before")
+        found = crossing[..., :2] / crossing[..., 2:] / base.pixel_size_mm
+        start = np.subtract(base.raw_image_offset, module.raw_image_offset) if whole else 0.0
+        out[0][at] = found[..., 0] - x + np.broadcast_to(start, 2)[0]
+        out[1][at] = found[..., 1] - y + np.broadcast_to(start, 2)[1]
+    return out[0], out[1]
+
+
+@dataclass(frozen=True, eq=False)
+class TableComparison:
+    """Two sets of tables, panel by panel.
+
+    Attributes
+    ----------
+    mean
+        (p, 2) mean difference along fast and slow [px], after what is common is taken out.
+    rms
+        (p,) root mean square difference, both ways together [px].
+    reference
+        (p,) the same of the reference itself: what there was to find.
+    common
+        (4,) shift along fast and slow [px], roll [rad], scale - 1 of the first less the reference.
+    overall, overall_reference
+        Root mean square of all pixels [px].
+    """
+
+    mean: F64
+    rms: F64
+    reference: F64
+    common: F64
+    overall: float
+    overall_reference: float
+
+    def sentence(self) -> str:
+        """In words."""
+        return (
+            f"the tables differ by {self.overall:.4f} px r.m.s. where the reference corrects by "
+            f"{self.overall_reference:.4f} px; a common shift of ({self.common[0]:.3f}, "
+            f"{self.common[1]:.3f}) px, a roll of {1e3 * self.common[2]:.4f} mrad and a scale of "
+            f"{1.0 + self.common[3]:.6f} are taken out"
+        )
+
+
+def compare_tables(
+    tables: tuple[F64, F64],
+    reference: tuple[F64, F64],
+    detector: Hierarchy,
+    *,
+    weight: F64 | None = None,
+) -> TableComparison:
+    """Compare tables with a factory's.
+
+    Parameters
+    ----------
+    tables, reference
+        dx and dy (n_slow, n_fast) each [px].
+    detector
+        Where the panels are in the image.
+    weight
+        (p,) of the panels; 0 leaves one out (held in the refinement). Default: by area.
+
+    Raises
+    ------
+    GeometryError
+        Tables of another shape than the image, weights that do not fit.
+    """
+    shape = image_shape(detector)
+    for table in (*tables, *reference):
+        if table.shape != shape:
+            raise GeometryError(f"tables: shape {table.shape}: the panels' image is {shape}")
+    p = len(detector)
+    w = np.ones(p) if weight is None else np.asarray(weight, dtype=np.float64)
+    if w.shape != (p,) or np.any(w < 0.0) or not np.any(w > 0.0):
+        raise GeometryError(f"tables: weights of shape {w.shape}: expected {p}, not all 0")
+    gone = np.array(tables) - np.array(reference)
+    middle = 0.5 * np.array(shape[::-1])
+    normal, right = np.zeros((4, 4)), np.zeros(4)
+    for k, module in enumerate(detector.modules):
+        at, rows = _place(module, middle)
+        normal += w[k] * rows.T @ rows
+        right += w[k] * rows.T @ gone[at].reshape(-1)
+    common: F64 = np.asarray(np.linalg.solve(normal, right), dtype=np.float64)
+    mean, rms, own = np.empty((p, 2)), np.empty(p), np.empty(p)
+    areas = np.array([m.size_px[0] * m.size_px[1] for m in detector.modules], dtype=np.float64)
+    for k, module in enumerate(detector.modules):
+        at, rows = _place(module, middle)
+        left = gone[at].reshape(-1) - rows @ common
+        mean[k] = left.reshape(2, -1).mean(axis=1)
+        rms[k] = np.sqrt(2.0 * np.mean(left**2))
+        own[k] = np.sqrt(2.0 * np.mean(np.array(reference)[at] ** 2))
+    share = w * areas / np.sum(w * areas)
+    return TableComparison(
+        mean, rms, own, common, float(np.sqrt(share @ rms**2)), float(np.sqrt(share @ own**2))
+    )
+
+
+def _place(module: Module, middle: F64) -> tuple[tuple[slice, ...], F64]:
+    """Panel in both tables; (2 n, 4) what a shift, a roll and a scale do to its dx, then dy."""
+    (fast, slow), (nf, ns) = module.raw_image_offset, module.size_px
+    row, column = np.mgrid[slow : slow + ns, fast : fast + nf] + 0.5
+    x, y = column.ravel() - middle[0], row.ravel() - middle[1]
+    one, none = np.ones_like(x), np.zeros_like(x)
+    rows = np.concatenate(
+        [np.stack([one, none, -y, x], axis=1), np.stack([none, one, x, y], axis=1)]
+    )
+    return np.s_[:, slow : slow + ns, fast : fast + nf], rows

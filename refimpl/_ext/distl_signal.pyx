@@ -68,12 +68,25 @@ cdef int sample(
     cdef int s, f, n = 0, count
     cdef long long sum_s = 0, sum_f = 0, ss = 0, sf = 0, ff = 0, v = 0, vs = 0, vf = 0
     cdef long long p, q
+    cdef const Pass* before = passes + k - 1  # of k > 0
+    cdef const double* plane
+    cdef int row = -1, j
+    cdef double along = 0.0
     for s in range(at_s, at_s + high, 2):  # STEP, which range() does not take
+        if k > 0 and order == 0:
+            row = before.slow_map[s]
+            along = s - before.slow[2 * row] if row >= 0 else 0.0
         for f in range(at_f, at_f + wide, 2):
             count = image[<size_t> s * n_fast + f]
             if count <= underload:
                 continue
-            if k > 0 or order > 0:
+            if row >= 0 and before.fast_map[f] >= 0:  # value_before, without its questions
+                j = before.fast_map[f]
+                plane = before.plane + 4 * (row * before.n_fast_boxes + j)
+                if not <float> ((count - (plane[0] * along + plane[1] * (f - before.fast[2 * j])
+                                          + plane[2])) * plane[3]) < upper:
+                    continue
+            elif k > 0 or order > 0:
                 if not value_before(passes, k, order, s, f, count) < upper:
                     continue
             elif not 0.0 < upper:
@@ -177,8 +190,18 @@ cdef int one_pass(
     return status
 
 
+cdef bint hides(const Pass* later, const Pass* p, int n_fast) noexcept nogil:
+    """Whether a row of boxes of one pass lies under a row of boxes of a later one."""
+    cdef int f
+    for f in range(n_fast):
+        if p.fast_map[f] >= 0 and later.fast_map[f] < 0:
+            return False
+    return True
+
+
 cdef void write_row(
-    const int* image, const Pass* passes, int last, int limit, int s, float* signal
+    const int* image, const Pass* passes, const bint* hidden, int last, int limit, int s,
+    float* signal
 ) noexcept nogil:
     """Z of a row: pass after pass, the last up to its box number `limit`."""
     cdef int k, i, j, f, first, box
@@ -188,7 +211,7 @@ cdef void write_row(
     for k in range(last + 1):
         p = passes + k
         i = p.slow_map[s]
-        if i < 0:
+        if i < 0 or (hidden[k] and passes[last].slow_map[s] >= 0):
             continue
         for j in range(p.n_fast_boxes):
             box = i * p.n_fast_boxes + j
@@ -257,6 +280,7 @@ def local_signal(
         return signal, np.empty((0, 3)), 0
     cdef float[:, ::1] z = signal
     cdef Pass[3] passes
+    cdef bint[3] hidden
     cdef Boxes one = Boxes(slow1, fast1, n_slow, n_fast)
     cdef Boxes two = Boxes(slow2, fast2, n_slow, n_fast)
     cdef Boxes three = Boxes(slow3, fast3, n_slow, n_fast)
@@ -272,8 +296,10 @@ def local_signal(
                 last = k
                 limit = -1 - passes[k].n_slow_boxes
                 break
+        for k in range(3):
+            hidden[k] = k < last and status == 0 and hides(&passes[last], &passes[k], n_fast)
         for s in prange(n_slow, num_threads=threads, schedule="static"):
-            write_row(&image[s, 0], &passes[0], last, limit, s, &z[s, 0])
+            write_row(&image[s, 0], &passes[0], &hidden[0], last, limit, s, &z[s, 0])
     if status == 2:
         raise MemoryError
     planes = [one.slopes(), two.slopes(), three.slopes()]

@@ -135,8 +135,10 @@ def test_download_that_fails(
 def test_real_files_have_the_registered_sums(real_data: Callable[[str], Path]) -> None:
     for name in data.names():
         if "LICENSE" not in name:
-            assert data.path(name, verify=True) == real_data(name)
-    assert data.path(GOLDEN, verify=True) == real_data(GOLDEN)
+            expected = real_data(name)  # skips where the data are not here
+            assert data.path(name, verify=True) == expected
+    expected = real_data(GOLDEN)
+    assert data.path(GOLDEN, verify=True) == expected
 
 
 def test_io_imports_lightly() -> None:

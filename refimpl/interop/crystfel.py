@@ -13,8 +13,6 @@ Source: CrystFEL's manual page ``crystfel_geometry(5)``. The text of files is
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from refimpl.detector.hierarchy import Group, Hierarchy, Module
@@ -24,14 +22,11 @@ from refimpl.frames import F64
 from refimpl.interop.crystfel_file import (
     CrystfelGeometry,
     CrystfelPanel,
-    crystfel_text,
     read_geom,
 )
-from refimpl.io.atomic import write_text
 from refimpl.units import HC_KEV_ANGSTROM, M
 
 __all__ = ["crystfel_frame", "crystfel_from_experiment", "experiment_from_crystfel", "read_geom"]
-__all__ += ["write_geom"]
 
 
 def crystfel_frame(s0: F64) -> F64:
@@ -94,17 +89,6 @@ def _names(detector: Hierarchy) -> list[str]:
     if not reserved and all(clean) and len(set(clean)) == len(clean):
         return clean
     return [f"p{k}" for k in range(len(clean))]
-
-
-def write_geom(path: str | Path, experiment: Experiment) -> Path:
-    """Write a ``.geom`` file; what CrystFEL needs besides (data path, mask) is the user's to add.
-
-    Raises
-    ------
-    GeometryError
-        No beam or no detector.
-    """
-    return write_text(path, crystfel_text(crystfel_from_experiment(experiment)))
 
 
 def experiment_from_crystfel(geometry: CrystfelGeometry, s0: F64 | None = None) -> Experiment:

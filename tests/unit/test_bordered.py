@@ -132,3 +132,39 @@ def test_bounds_hold_parameters_of_blocks() -> None:
     assert fit.at_bound == (str(g + 2),)
     assert fit.x[g + 2] == upper[g + 2]
     assert fit.sigma[g + 2] == 0.0
+
+
+def test_what_the_blocks_imitate_in_full_is_left_to_the_constraints() -> None:
+    """A common shift of all blocks beside shifts of their own: the constraint tells them apart.
+
+    The Schur complement of the common shift is 0 but for rounding, which is no scale to solve with.
+    """
+    rng = np.random.default_rng(8)
+    p, m = 5, 6
+    blocks, weights = np.empty((p, m, m)), 10.0 ** rng.uniform(-1, 1, m)
+    for i in range(p):
+        jacobian = rng.normal(size=(40, m)) * weights
+        blocks[i] = jacobian.T @ jacobian
+    common = rng.normal(size=(p, m, m))  # x_i = own_i + common_i y
+    cross = np.einsum("pij,pjk->pki", blocks, common)
+    border = np.einsum("pji,pjk,pkl->il", common, blocks, common)
+    constraints = np.einsum("pij,jq->qpi", rng.normal(size=(p, m, m)), np.eye(m))
+    down = rng.normal(size=(p, m)) * weights
+    gradient = np.concatenate([np.einsum("pji,pj->i", common, down), down.ravel()])
+    n = Bordered(1.0, gradient, 200, border, cross, blocks, constraints)
+    use = np.ones(m + p * m, dtype=bool)
+    # own = x - common y with K own = 0: the unconstrained covariance of x, told in other words
+    plain = np.zeros((p * m, p * m))
+    for i in range(p):
+        plain[i * m : (i + 1) * m, i * m : (i + 1) * m] = np.linalg.inv(blocks[i])
+    rows, arms = constraints.reshape(m, -1), common.reshape(p * m, m)
+    to_y = np.linalg.solve(rows @ arms, rows)
+    both = np.vstack([to_y, np.eye(p * m) - arms @ to_y])
+    expected = both @ plain @ both.T
+    s = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(
+        n.covariance(use) / np.outer(s, s), expected / np.outer(s, s), rtol=0, atol=1e-6
+    )  # fmt: skip
+    step = n.step(np.zeros(len(use)), 0.0, use)
+    x = -np.linalg.solve(blocks, down[..., None])[..., 0].ravel()
+    np.testing.assert_allclose(step / s, (both @ x) / s, rtol=0, atol=1e-6)

@@ -13,10 +13,10 @@ from refimpl.interop.crystfel import (
     crystfel_from_experiment,
     experiment_from_crystfel,
     read_geom,
-    write_geom,
 )
 from refimpl.interop.crystfel_file import parse_geom
 from refimpl.io.dials_files import read_expt
+from refimpl.metrology.exports import write_geom
 from refimpl.testing.rotation_case import rotation_case
 
 # two panels by hand: the right one 128 px across, the left one turned by a quarter and 1 mm back

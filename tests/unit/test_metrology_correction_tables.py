@@ -9,8 +9,9 @@ import pytest
 
 from refimpl.detector.hierarchy import Hierarchy, Module
 from refimpl.errors import GeometryError
-from refimpl.io.xds_tables import read_corrections, write_corrections
+from refimpl.io.xds_tables import read_corrections
 from refimpl.metrology.correction_tables import compare_tables, correction_tables, image_shape
+from refimpl.metrology.exports import write_tables
 from refimpl.metrology.parameters import FixSettings
 from refimpl.metrology.refine import RefineSettings, refine
 from refimpl.testing.rotation_case import panel_grid, rotation_case
@@ -84,12 +85,18 @@ def test_refined_tables_agree_with_a_factory(tmp_path) -> None:
     case = rotation_case(seed=31, n=6000, turn_mrad=1.0, shift_mm=0.15)
     nominal, true = case.start[0].detector, case.truth[0].detector
     factory = correction_tables(nominal, true)
-    write_corrections(tmp_path, *factory)  # in units of 1/100 px, as makers do
+    write_tables(tmp_path, nominal, true, "geometry")  # in units of 1/100 px, as makers do
     reference = read_corrections(
         tmp_path / "x_geo_corr.cbf", tmp_path / "y_geo_corr.cbf", image_shape(nominal)
     )  # fmt: skip
     found = refine(case.start, case.table, RefineSettings(fix=FixSettings(hierarchy_level=1)))
     own = correction_tables(nominal, found.experiments[0].detector)
+    np.testing.assert_allclose(reference, factory, rtol=0, atol=0.00501)
+    write_tables(tmp_path, nominal, true)
+    coarse = read_corrections(
+        tmp_path / "X-CORRECTIONS.cbf", tmp_path / "Y-CORRECTIONS.cbf", image_shape(nominal)
+    )  # fmt: skip
+    assert compare_tables(coarse, reference, nominal).overall < 0.2  # units of 1/10, 4 x 4 pixels
     compared = compare_tables(own, reference, nominal)
     assert compared.overall_reference > 0.8
     assert compared.overall < 0.05 * compared.overall_reference

@@ -1,0 +1,55 @@
+"""A refined detector for other programs: CrystFEL's geometry, XDS' and the maker's tables.
+
+``.expt`` files are those of :func:`refimpl.io.dials_files.write_expt`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refimpl.detector.hierarchy import Hierarchy
+from refimpl.forward.experiment import Experiment
+from refimpl.interop.crystfel import crystfel_from_experiment
+from refimpl.interop.crystfel_file import crystfel_text
+from refimpl.io.atomic import write_text
+from refimpl.io.xds_tables import Layout, write_corrections
+from refimpl.metrology.correction_tables import correction_tables
+
+__all__ = ["write_geom", "write_tables"]
+
+
+def write_geom(path: str | Path, experiment: Experiment) -> Path:
+    """Write a ``.geom`` file; what CrystFEL needs besides (data path, mask) is the user's to add.
+
+    Raises
+    ------
+    GeometryError
+        No beam or no detector.
+    """
+    return write_text(path, crystfel_text(crystfel_from_experiment(experiment)))
+
+
+def write_tables(
+    folder: str | Path, before: Hierarchy, after: Hierarchy, layout: Layout = "xds"
+) -> tuple[Path, Path]:
+    """Write X- and Y-corrections.
+
+    Parameters
+    ----------
+    folder
+        Where the two files go; it must exist.
+    before
+        What the program that uses them believes in: the same panels, or one for the whole image.
+    after
+        Where they are.
+    layout
+        ``xds``: means of 4 x 4 pixels in 1/10 pixel; ``geometry``: every pixel in 1/100 pixel.
+
+    Raises
+    ------
+    ConfigError
+        Unknown layout, no such folder.
+    GeometryError
+        See :func:`refimpl.metrology.correction_tables.correction_tables`.
+    """
+    return write_corrections(folder, *correction_tables(before, after), layout)

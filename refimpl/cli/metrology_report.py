@@ -101,6 +101,9 @@ def simulate(
     experiments: Annotated[Path | None, typer.Argument(
         metavar="[EXPT]", help="One experiment with a crystal to start from; default: thaumatin "
                                "on a Pilatus 6M of 60 panels.")] = None,
+    tutorial: Annotated[bool, typer.Option(
+        "--tutorial", help="The twin of the published tutorial's data: 186,000 reflections.")
+    ] = False,
     d_min_angstrom: Annotated[float | None, typer.Option(
         metavar="D", help="Resolution limit, with EXPT.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
@@ -117,7 +120,13 @@ def simulate(
     from refimpl.metrology.simulate import simulate as run
 
     noise = RecipeNoise(outliers=outliers)
-    if experiments is None:
+    if tutorial:
+        if experiments is not None or d_min_angstrom is not None:
+            raise ConfigError("--tutorial has its own experiment and resolution limit")
+        from refimpl.metrology.tutorial_twin import tutorial_twin
+
+        made = tutorial_twin(seed)
+    elif experiments is None:
         if d_min_angstrom is not None:
             raise ConfigError("--d-min-angstrom goes with experiments of your own")
         made = sixty_panels(seed, noise)

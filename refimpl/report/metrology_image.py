@@ -96,14 +96,14 @@ def image_figure(
     small, factor = style.pool_maxima(whole[y0:y1, x0:x1].astype(np.float64), 1400)
     shade = np.sqrt(np.clip(small, 0.0, None))
     finite = shade[np.isfinite(shade)]
-    top = max(float(np.percentile(finite, 99.8)), 1.0) if finite.size else 1.0
+    ground, top = np.percentile(finite, [40.0, 99.8]) if finite.size else (0.0, 1.0)
     with style.styled():
         tall = _WIDTH_IN * 0.9 * (y1 - y0) / (x1 - x0)
         figure = style.new_figure(_WIDTH_IN, tall + 1.1)
         ax = figure.add_axes((0.08, 0.6 / (tall + 1.1), 0.9, tall / (tall + 1.1)))
         right, bottom = x0 + factor * small.shape[1], y0 + factor * small.shape[0]
         ax.imshow(
-            shade, cmap=style.PICTURE, vmin=0.0, vmax=top, origin="upper",
+            shade, cmap=style.PICTURE, vmin=ground, vmax=max(top, ground + 1.0), origin="upper",
             extent=(x0, right, bottom, y0),
         )  # fmt: skip
         many = max(len(observed), len(predicted))

@@ -264,8 +264,9 @@ def _shifts(figure: Figure, ax: Axes, view: MetrologyView, place: tuple[float, f
     bar_ax = _axes(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
     bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")
     held = int(view.held.sum())
-    note = (f"; hatched: {held} held" if held else "") + (f"\n{drawn}" if place[1] <= 4.0 else "")
-    bar.set_label(f"length of the shift (px){note}")
+    note = f"; hatched: {held} held" if held else ""
+    wide = place[1] > 4.0
+    bar.set_label(("length of the shift (px)" if wide else f"shift (px); arrows ×{scale:g}") + note)
     bar.outline.set_linewidth(0.6)
 
 

@@ -1,0 +1,437 @@
+"""``refimpl metrology``: commands on small simulated and real data, and what bad input is told."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refimpl.cli.main import main
+from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
+from refimpl.forward.rotation_scene import crystal_of_cell, grid_of_panels
+from refimpl.io.dials_files import read_expt, read_refl, write_expt, write_refl
+from refimpl.metrology.simulate import ORIENTATION, simulate
+
+REFINE = ["--hierarchy-level", "1", "--no-report"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six panels that are off, some 400 reflections each."""
+    folder = tmp_path_factory.mktemp("made")
+    experiment = Experiment(
+        "six", Beam(np.array([0.0, 0.0, 1.0]), 0.97625),
+        grid_of_panels((2, 3), distance_mm=180.0, beam_px=(490.0, 309.5)),
+        Goniometer(np.array([1.0, 0.0, 0.0])), Scan((1, 300), (10.0, 0.15)),
+        crystal_of_cell((57.784, 57.784, 150.011), ORIENTATION),
+    )  # fmt: skip
+    scene = simulate(experiment, d_min_angstrom=2.0, counts=[400] * 6, seed=4)
+    write_expt(folder / "start.expt", scene.start)
+    write_expt(folder / "truth.expt", scene.truth)
+    write_refl(folder / "spots.refl", scene.table)
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder with the data."""
+    monkeypatch.chdir(tmp_path)
+    for path in made.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def metrology(*arguments: object) -> int:
+    return main(["metrology", *(str(a) for a in arguments)])
+
+
+def refine(*arguments: object) -> int:
+    return metrology("refine", *arguments, *REFINE, "-o", "out")
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> dict:
+    captured = capsys.readouterr()
+    return json.loads(captured.out)
+
+
+# ---------------------------------------------------------------------------------- refine
+
+
+def test_refine_prints_the_promised_numbers(here, capsys) -> None:
+    assert refine("start.expt", "spots.refl", "--outlier", "tukey", "--json") == 0
+    found = printed(capsys)
+    assert found == json.loads(Path("out/result.json").read_text())
+    x, y = found["rmsd_mm"]
+    # errors are of 0.012 to 0.035 mm: 0.0244 mm in the mean square, less what outliers are cut
+    assert 0.021 < x < 0.0265
+    assert 0.021 < y < 0.0265
+    assert 0.02 < found["rmsd_deg"] < 0.04  # 0.08 to 0.3 of an image of 0.15 degrees
+    assert found["n_parameters"] == 36 + 1 + 3 + 2
+    # noise puts two of the 2400 beyond the ends of the scan
+    assert found["n_used"] + found["n_outliers"] == found["n_accepted"] == 2398
+    start = found["trajectory"][0]["rmsd"]
+    assert start[0] > 1.3 * x
+
+
+def test_refine_writes_its_files(here, capsys) -> None:
+    assert refine("start.expt", "spots.refl") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith("converged after ")
+    assert said.out.endswith("wrote out/result.json\n")
+    names = {"refined.expt", "refined.refl", "refine.log", "result.json", "done.json"}
+    assert {p.name for p in Path("out").iterdir()} == names
+    refined, truth = (read_expt(name)[0] for name in ("out/refined.expt", "truth.expt"))
+    start = read_expt("start.expt")[0]
+    off = [np.abs(e.detector.d - truth.detector.d)[:, :2, 2].max() for e in (start, refined)]
+    assert off[1] < 0.5 * off[0]
+    table = read_refl("out/refined.refl")
+    used = int(np.count_nonzero(table.has_flags(8)))
+    assert used == json.loads(Path("out/result.json").read_text())["n_used"]
+
+
+def test_the_log_is_in_the_published_layout(here) -> None:
+    assert refine("start.expt", "spots.refl", "--engine", "levmar") == 0
+    log = Path("out/refine.log").read_text()
+    parts = [
+        "The following parameters have been modified:\n\noutput {\n", "hierarchy_level = 1",
+        "Summary statistics for observations matched to predictions:\n----",
+        "| Xc - Xo (mm)      |", " reflections have been rejected as outliers\n",
+        "Performing refinement...\n\nRefinement steps:\n----", "| Step | Nref | RMSD_X",
+        "RMSD no longer decreasing\n\nRMSDs by experiment:\n----", "RMSDs by panel:\n----",
+        "Final refined crystal models:\nmodel 1 (", "    Space group: P 4\n    U matrix:  {{",
+        "Saving refined experiments to out/refined.expt",
+    ]  # fmt: skip
+    places = [log.find(part) for part in parts]
+    assert -1 not in places, parts[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_the_current_preset_has_the_current_layout(here) -> None:
+    assert refine("start.expt", "spots.refl", "--preset", "current") == 0
+    log = Path("out/refine.log").read_text()
+    assert "Outlier rejections per job:\n+---" in log
+    assert "Parameter 001 : Detector1Group1Dist\n" in log
+    assert "Detector 1 RMSDs by panel:\n+---" in log
+
+
+def test_done_before_is_kept(here, capsys) -> None:
+    assert refine("start.expt", "spots.refl", "--json") == 0
+    first = printed(capsys)
+    stamp = Path("out/refined.expt").stat().st_mtime_ns
+    assert refine("start.expt", "spots.refl", "--json") == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == first
+    assert again.err == "out: done before with the same input and settings, kept\n"
+    assert Path("out/refined.expt").stat().st_mtime_ns == stamp
+    assert refine("start.expt", "spots.refl", "--fix", "detector.orientation") == 0
+    assert Path("out/refined.expt").stat().st_mtime_ns != stamp
+
+
+def test_what_is_fixed_stays(here, capsys) -> None:
+    fixed = ("--fix", "beam.all,Group2Dist", "--fix", "crystal.cell")
+    assert refine("start.expt", "spots.refl", *fixed, "--json") == 0
+    found = printed(capsys)
+    names = [p["name"] for p in found["parameters"]]
+    assert found["n_parameters"] == len(names) == 35 + 3
+    assert "Detector1Group2Dist" not in names
+    assert not any(name.startswith(("Beam", "Crystal1g_param")) for name in names)
+
+
+def test_stopped_by_its_limit_is_no_convergence(here, capsys) -> None:
+    steps = ("--engine", "levmar", "--max-steps", "1")
+    assert refine("start.expt", "spots.refl", *steps) == 4
+    err = capsys.readouterr().err
+    assert err == "refimpl: not converged: maximum number of steps; what there is stands in out\n"
+    assert not json.loads(Path("out/result.json").read_text())["converged"]
+    assert not Path("out/done.json").exists()
+
+
+def test_a_table_of_plain_columns(here, capsys) -> None:
+    table = read_refl("spots.refl")
+    np.savez("spots.npz", **table.columns)
+    assert refine("start.expt", "spots.npz", "--json") == 0
+    plain = printed(capsys)
+    assert refine("start.expt", "spots.refl", "--json") == 0
+    assert printed(capsys)["rmsd_mm"] == plain["rmsd_mm"]
+
+
+# ---------------------------------------------------------------------------------- the others
+
+
+def test_show(here, capsys) -> None:
+    assert metrology("show", "start.expt", "spots.refl", "--json") == 0
+    found = printed(capsys)
+    assert found["start.expt"]["panels"] == 6
+    assert found["start.expt"]["space_group"] == "P 4"
+    assert found["spots.refl"]["reflections"] == 2400
+    assert found["spots.refl"]["flags: indexed"] == 2400
+    assert metrology("show", "start.expt") == 0
+    assert "oscillation_deg      10, 0.15" in capsys.readouterr().out
+
+
+def test_predict_sees_what_was_simulated(here, capsys) -> None:
+    """Every simulated reflection is among the predictions, and there are not many times more."""
+    assert metrology("predict", "truth.expt", "--d-min-angstrom", "2", "-o", "p.refl") == 0
+    assert capsys.readouterr().out.endswith("wrote p.refl\n")
+    predicted, simulated = read_refl("p.refl"), read_refl("spots.refl")
+
+    def keys(table) -> set:
+        return set(zip(*table["miller_index"].T.tolist(), table["entering"].tolist(), strict=True))
+
+    assert keys(simulated) <= keys(predicted)
+    assert np.all(predicted["d"] >= 2.0)
+
+
+def test_simulate_then_refine(here, capsys) -> None:
+    small = ("simulate", "start.expt", "--d-min-angstrom", "3", "--outliers", "0", "-o", "sim")
+    assert metrology(*small) == 0
+    assert metrology("refine", "sim/start.expt", "sim/simulated.refl", *REFINE, "-o", "out") == 0
+    assert json.loads(Path("sim/truth.json").read_text())["outliers"] == 0
+
+
+def test_report_of_any_files(here) -> None:
+    assert refine("start.expt", "spots.refl") == 0
+    after = ("report", "out/refined.expt", "out/refined.refl", "--before", "start.expt")
+    assert metrology(*after, "-o", "page") == 0
+    assert "residual_vectors" in Path("page/report.html").read_text()
+    assert Path("page/figures/panel_moves.png").stat().st_size > 10_000
+
+
+def test_refine_writes_the_report(here) -> None:
+    assert metrology("refine", "start.expt", "spots.refl", "-o", "out") == 0
+    assert Path("out/report.html").is_file()
+
+
+# ---------------------------------------------------------------------------------- real images
+
+
+@pytest.mark.slow
+def test_import_find_and_view(real_data, tmp_path, monkeypatch, capsys) -> None:
+    """Two images of thaumatin: spots as published counts say, a picture with circles."""
+    monkeypatch.chdir(tmp_path)
+    images = [real_data(f"thaumatin-grid/thau_3_2_{k:04d}.cbf.bz2") for k in (2, 3)]
+    assert metrology("import", *images, "--multi-panel") == 0
+    assert "panels                    60" in capsys.readouterr().out
+    find = ("find-spots", "imported.expt", "--min-spot-size", "3", "-o", "spots", "--json")
+    assert metrology(*find) == 0
+    found = printed(capsys)
+    assert found["images"] == 2
+    table = read_refl("spots/strong.refl")
+    assert len(table) == found["spots"] > 2000
+    assert metrology(*find) == 0
+    assert "kept" in capsys.readouterr().err
+    window = ("--window", "1000:1300,1000:1200")
+    assert metrology("view", "imported.expt", "spots/strong.refl", *window, "-o", "v.png") == 0
+    said = capsys.readouterr().out
+    assert said.endswith("wrote v.png\n")
+    assert int(said.split()[0]) == int(np.count_nonzero(table["xyzobs.px.value"][:, 2] < 1.0))
+    assert Path("v.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_index(real_data, tmp_path, monkeypatch, capsys) -> None:
+    """th82 with the tutorial's command: at least 13,804 of 13,805."""
+    monkeypatch.chdir(tmp_path)
+    files = [real_data(f"metrology/index/i04_60_{n}") for n in ("imported.expt", "strong.refl")]
+    known = ("--space-group", "P4", "--unit-cell", "57.8,57.8,150,90,90,90")
+    assert metrology("index", *files, *known, "-o", "ix", "--json") == 0
+    found = printed(capsys)
+    assert found["n_indexed"] >= 13_804
+    assert found["cell"][0] == pytest.approx(57.78, abs=0.02)
+    assert {p.name for p in Path("ix").iterdir()} == {
+        "indexed.expt", "indexed.refl", "index.log", "index.json", "done.json",
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+
+def refused(capsys, *arguments: object, code: int = 2) -> str:
+    """The one line of stderr, without its beginning; nothing is made or left behind."""
+    before = {p: p.stat().st_mtime_ns for p in Path().rglob("*")}
+    assert metrology(*arguments) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("refimpl: ")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert {p: p.stat().st_mtime_ns for p in Path().rglob("*") if p != Path()} == before
+    return said.err[len("refimpl: ") : -1]
+
+
+def refused_table(capsys, table, *options: str, code: int = 2) -> str:
+    write_refl("bad.refl", table)
+    return refused(
+        capsys, "refine", "start.expt", "bad.refl", *REFINE, *options, "-o", "out", code=code
+    )
+
+
+def test_missing_files(here, capsys) -> None:
+    said = refused(capsys, "refine", "none.expt", "spots.refl", "-o", "out")
+    assert said == "none.expt: cannot be read: No such file or directory"
+    said = refused(capsys, "refine", "start.expt", "none.refl", "-o", "out")
+    assert said == "none.refl: cannot be read: No such file or directory"
+    said = refused(capsys, "refine", "start.expt", "none.npz", "-o", "out")
+    assert said == "none.npz: no such file"
+    assert refused(capsys, "import", "no_####.cbf").endswith("no images found")
+
+
+def test_a_pickle_is_refused_and_never_loaded(here, capsys) -> None:
+    class Trap:
+        def __reduce__(self):
+            return (Path("loaded").touch, ())
+
+    for name in ("bad.refl", "bad.expt"):
+        Path(name).write_bytes(pickle.dumps(Trap()))
+    said = refused(capsys, "refine", "start.expt", "bad.refl", "-o", "out")
+    assert "bad.refl" in said
+    assert "pickle" in said
+    assert "pickle" in refused(capsys, "refine", "bad.expt", "spots.refl", "-o", "out")
+    np.savez("bad.npz", flags=np.array([{"a": 1}], dtype=object))
+    said = refused(capsys, "refine", "start.expt", "bad.npz", "-o", "out")
+    assert said == "bad.npz: not an .npz file of plain columns"
+    assert not Path("loaded").exists()
+
+
+@pytest.mark.parametrize("column", ["miller_index", "xyzobs.mm.value", "xyzobs.mm.variance", "id"])
+def test_missing_columns(column, here, capsys) -> None:
+    said = refused_table(capsys, read_refl("spots.refl").without(column))
+    assert said.startswith("bad.refl: ")
+    assert f"missing column {column}" in said
+
+
+def test_reflections_of_another_detector(here, capsys) -> None:
+    table = read_refl("spots.refl")
+    panel = table["panel"].copy()
+    panel[7] = 60
+    said = refused_table(capsys, table.with_columns(panel=panel))
+    assert "row 7 is on panel 60: the detector of experiment 0 has 6 panels" in said
+    said = refused_table(capsys, replace(table, identifiers={0: "another"}))
+    assert "id 0 is of experiment 'another'" in said
+
+
+def test_reflections_of_another_experiment(here, capsys) -> None:
+    table = read_refl("spots.refl")
+    ids = table["id"].copy()
+    ids[3] = 4
+    said = refused_table(capsys, table.with_columns(id=ids))
+    assert "row 3 is of experiment 4: the list has 1, from 0" in said
+
+
+def test_rows_in_any_order_give_the_same(here, capsys) -> None:
+    """Unsorted tables are no error: the order of rows has no say in a refinement."""
+    assert refine("start.expt", "spots.refl", "--json") == 0
+    expected = printed(capsys)
+    table = read_refl("spots.refl")
+    write_refl("mixed.refl", table.select(np.random.default_rng(1).permutation(len(table))))
+    assert refine("start.expt", "mixed.refl", "--json") == 0
+    found = printed(capsys)
+    assert found["n_used"] == expected["n_used"]
+    # sums in another order
+    np.testing.assert_allclose(found["rmsd_mm"], expected["rmsd_mm"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, np.nan])
+def test_variances_that_are_none(value, here, capsys) -> None:
+    table = read_refl("spots.refl")
+    variance = table["xyzobs.mm.variance"].copy()
+    variance[5, 1] = value
+    said = refused_table(capsys, table.with_columns({"xyzobs.mm.variance": variance}))
+    assert "1 of 2398 rows of xyzobs.mm.variance are not positive, the first is row 5" in said
+
+
+def test_a_panel_without_data_is_named_and_held(here, capsys) -> None:
+    table = read_refl("spots.refl")
+    write_refl("five.refl", table.select(table["panel"] != 2))
+    assert refine("start.expt", "five.refl", "--json") == 0
+    found = printed(capsys)
+    assert found["n_parameters"] == 5 * 6 + 6
+    assert any(text.startswith("Detector1Group3: 0 reflections") for text in found["reduced"])
+    told = ("refine", "start.expt", "five.refl", *REFINE, "--auto-reduction", "fail", "-o", "new")
+    assert "Detector1Group3: 0 reflections" in refused(capsys, *told, code=4)
+
+
+def test_all_rejected(here, capsys) -> None:
+    table = read_refl("spots.refl").select(np.arange(0, 2400, 200))
+    said = refused_table(capsys, table, code=4)
+    assert said.startswith("all of 12 reflections are rejected as outliers by tukey")
+
+
+def test_nothing_indexed(here, capsys) -> None:
+    table = read_refl("spots.refl")
+    none = table.with_columns(miller_index=np.zeros_like(table["miller_index"]))
+    said = refused_table(capsys, none, code=4)
+    assert said == "none of 2400 reflections is fit for refinement"
+
+
+def test_a_cell_that_does_not_match(real_data, here, capsys) -> None:
+    files = [real_data(f"metrology/index/i04_60_{n}") for n in ("imported.expt", "strong.refl")]
+    wrong = ("--space-group", "P4", "--unit-cell", "91,91,35,90,90,90")
+    said = refused(capsys, "index", *files, *wrong, "-o", "ix", code=4)
+    assert "cell" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--engine", "newton"), "engine 'newton': expected one of arrow, levmar, gauss_newton"),
+        (("--preset", "old"), "selection preset 'old' is unknown: expected one of tutorial, cur"),
+        (("--auto-reduction", "no"), "auto_reduction 'no': expected fix, fail or remove"),
+        (("--fix", "detector.all,beam.tilt"), "beam.fix: unknown 'tilt': expected some of in_sp"),
+        (("--fix", "detector.all,beam.all,crystal.all"), "every parameter is fixed: nothing to"),
+        (("--hierarchy-level", "3"), "hierarchy level 3: this detector has levels 0 to 1"),
+    ],
+)
+def test_bad_options(options, said, here, capsys) -> None:
+    given = ("refine", "start.expt", "spots.refl", "--no-report", *options, "-o", "new")
+    assert refused(capsys, *given).startswith(said)
+
+
+def test_bad_options_of_the_others(here, capsys) -> None:
+    said = refused(capsys, "predict", "start.expt", "--d-min-angstrom", "-1")
+    assert said == "d_min -1.0: expected a positive number of angstrom"
+    said = refused(capsys, "predict", "start.expt", "--d-min-angstrom", "0.001")
+    assert "lattice points, expected at most 50000000; raise the limit" in said
+    bare = replace(read_expt("start.expt")[0], crystal=None)
+    write_expt("bare.expt", [bare])
+    said = refused(capsys, "predict", "bare.expt")
+    assert said == "experiment 0 has no crystal: it cannot be predicted"
+    said = refused(capsys, "simulate", "bare.expt", "-o", "x")
+    assert said == "bare.expt: expected one rotation scan with a crystal"
+    said = refused(capsys, "index", "start.expt", "spots.refl", "--unit-cell", "1,2", "-o", "x")
+    assert said == "--unit-cell '1,2': expected six numbers a,b,c,alpha,beta,gamma"
+    said = refused(capsys, "index", "start.expt", "spots.refl", "--set", "speed=1", "-o", "x")
+    assert said.startswith("unknown setting 'speed': expected some of method, ")
+    said = refused(capsys, "view", "start.expt", "--window", "a")
+    assert said == "--window 'a': expected F0:F1,S0:S1 in pixels"
+    assert "the experiment names no images" in refused(capsys, "view", "start.expt")
+    write_expt("two.expt", read_expt("start.expt") * 2)
+    said = refused(capsys, "find-spots", "two.expt", "-o", "x")
+    assert said == "two.expt: 2 experiments: expected one"
+    said = refused(capsys, "simulate", "--d-min-angstrom", "2", "-o", "x")
+    assert said == "--d-min-angstrom goes with experiments of your own"
+    said = refused(capsys, "simulate", "start.expt", "--tutorial", "-o", "x")
+    assert said == "--tutorial has its own experiment and resolution limit"
+
+
+def test_images_that_are_none(real_data, here, capsys) -> None:
+    image = real_data("thaumatin-grid/thau_3_2_0001.cbf.bz2").read_bytes()
+    import bz2
+
+    whole = bz2.decompress(image)
+    Path("cut_0001.cbf").write_bytes(whole[: len(whole) // 2])
+    assert metrology("import", "cut_0001.cbf") == 0  # its header is whole
+    capsys.readouterr()
+    said = refused(capsys, "find-spots", "imported.expt", "-o", "spots")
+    assert said.startswith("cut_0001.cbf: ")
+    Path("text_0001.cbf").write_text("this is no image")
+    assert refused(capsys, "import", "text_0001.cbf").startswith("text_0001.cbf: ")
+    Path("cut_0001.cbf").unlink()
+    assert (
+        refused(capsys, "find-spots", "imported.expt", "-o", "x") == "cut_0001.cbf: no such image"
+    )

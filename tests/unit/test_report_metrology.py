@@ -1,0 +1,293 @@
+"""The report of a refinement: what its view, figures and texts contain."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.quiver import Quiver
+from matplotlib.text import Text
+
+from refimpl.detector.hierarchy import Hierarchy
+from refimpl.errors import ConfigError
+from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
+from refimpl.forward.rotation_scene import crystal_of_cell, grid_of_panels
+from refimpl.metrology.outputs import cell_sigma, listing_of, modified, save
+from refimpl.metrology.parameters import FixSettings
+from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
+from refimpl.metrology.simulate import ORIENTATION, simulate
+from refimpl.report import metrology as report
+from refimpl.report import metrology_sections as sections
+from refimpl.report.metrology_view import MOVES, panel_layout, panel_moves, view_of_files
+
+LEVEL_1 = RefineSettings(fix=FixSettings(hierarchy_level=1))
+
+
+def detector_of(**changes: object) -> Hierarchy:
+    grid = grid_of_panels((2, 2), distance_mm=180.0, beam_px=(490.0, 205.5))
+    return Hierarchy(tuple(replace(m, **changes) for m in grid.modules), grid.root)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Four panels that are off, without outliers; panel 3 has too few reflections."""
+    experiment = Experiment(
+        "four", Beam(np.array([0.0, 0.0, 1.0]), 0.97625), detector_of(),
+        Goniometer(np.array([1.0, 0.0, 0.0])), Scan((1, 300), (10.0, 0.15)),
+        crystal_of_cell((57.784, 57.784, 150.011), ORIENTATION),
+    )  # fmt: skip
+    return simulate(experiment, d_min_angstrom=2.0, counts=[300, 300, 300, 3], seed=4)
+
+
+@pytest.fixture(scope="module")
+def result(scene) -> RefinementResult:
+    return refine(scene.start, scene.table, LEVEL_1)
+
+
+@pytest.fixture(scope="module")
+def view(result):
+    return report.view_of_result(result)
+
+
+# ---------------------------------------------------------------------------------- the view
+
+
+def test_residuals_before_and_after(result, view) -> None:
+    pixel, to_deg = 0.172, np.pi / 180.0
+    assert len(view) == result.n_used
+    both = [
+        np.sqrt(np.mean(r**2, axis=0)) * [pixel, pixel, to_deg] for r in (view.before, view.after)
+    ]
+    np.testing.assert_allclose(both[1], result.rmsd, rtol=1e-9)  # through the files' models
+    np.testing.assert_allclose(both[0], result.trajectory.steps[0].rmsd, rtol=1e-9)
+    mean, rms = view.by_panel(view.after)
+    assert np.isnan(mean[3]).all()
+    np.testing.assert_allclose(rms[:3, :2], result.by_panel.values[:, :2], rtol=1e-9)
+
+
+def test_held_panels(view) -> None:
+    assert view.held.tolist() == [False, False, False, True]
+    assert np.all(view.moves[3] == 0.0)
+    assert np.all(view.sigma[3] == 0.0)
+    assert np.all(view.sigma[:3] > 0.0)
+
+
+def test_moves_are_the_true_ones(scene, view) -> None:
+    """Shift and turn of each panel within five of its uncertainties, of 18 numbers."""
+    true = panel_moves(scene.start[0].detector, scene.truth[0].detector)
+    assert np.all(np.abs(view.moves - true)[:3] < 5.0 * view.sigma[:3])
+    assert np.abs(true[:3]).max() > 5.0 * view.sigma[:3].min()
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_each_move_in_its_place(k) -> None:
+    """A panel that is shifted or turned about its own centre."""
+    before = detector_of()
+    d = before.d
+    f, s = d[1, :, 0], d[1, :, 1]
+    n = np.cross(f, s)
+    half = 0.5 * np.array([487, 195]) * 0.172
+    centre = d[1] @ [*half, 1.0]
+    away = n if n @ centre > 0 else -n
+    size = 1e-3  # mm, rad: 1 um, 1 mrad
+    moved = d.copy()
+    if k < 3:
+        moved[1, :, 2] += size * (f, s, away)[k]
+    else:
+        axis = (f, s, n)[k - 3]
+        cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+        turn = np.eye(3) + np.sin(size) * cross + (1.0 - np.cos(size)) * cross @ cross
+        moved[1, :, :2] = turn @ d[1, :, :2]
+        moved[1, :, 2] = centre - moved[1, :, :2] @ half
+    found = panel_moves(before, before.with_d(moved))
+    expected = np.zeros((4, 6))
+    expected[1, k] = 1.0
+    np.testing.assert_allclose(found, expected, atol=1e-7)  # of 1 um: rounding of 200 mm is 3e-8
+
+
+def test_uncertainties_are_those_of_the_moves(result, view) -> None:
+    """The linear map from parameters to moves against differences, one parameter at a time."""
+    models, own = result.models, result.models.detectors[0]
+    full = models.initial.copy()
+    full[models.free] = result.trajectory.x
+    values = models.detector_values(full, 0)
+    before = own.moved(values)
+    slopes = np.zeros((6, 6))
+    for j in range(6):
+        other = values.copy()
+        other[1, j] += 1e-3  # mm, mrad
+        slopes[:, j] = panel_moves(before, own.moved(other))[1] / 1e-3
+    at = (np.cumsum(models.free) - 1)[6:12]
+    covariance = result.trajectory.covariance[np.ix_(at, at)]
+    expected = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
+    np.testing.assert_allclose(view.sigma[1], expected, rtol=1e-3)
+
+
+def test_files_give_the_same_residuals(scene, result, view) -> None:
+    files = view_of_files(scene.start, result.experiments, result.table)
+    assert len(files) == len(view)
+    for name in ("before", "after"):
+        rms = [np.sqrt(np.mean(getattr(v, name) ** 2, axis=0)) for v in (files, view)]
+        np.testing.assert_allclose(rms[0], rms[1], rtol=1e-9)
+    assert np.isnan(files.sigma).all()
+    assert report.figure_names(files) == [n for n in report.figure_names(view) if n != "trajectory"]
+
+
+def test_files_that_do_not_fit(scene, result) -> None:
+    with pytest.raises(ConfigError, match="1 experiments before, 2 after: expected equal"):
+        view_of_files(scene.start, [*result.experiments] * 2, result.table)
+    one = replace(scene.start[0], detector=Hierarchy((detector_of().modules[0],)))
+    with pytest.raises(ConfigError, match="experiment 0 has 1 panels before and 4 after"):
+        view_of_files([one], result.experiments, result.table)
+    with pytest.raises(ConfigError, match="no indexed reflection to report on"):
+        view_of_files(scene.start, result.experiments, result.table.select(np.arange(0)))
+
+
+def test_layout_in_the_stored_image_or_in_the_lab() -> None:
+    grid = panel_layout(detector_of())
+    assert grid.unit == "px"
+    assert grid.outlines.reshape(-1, 2).min() == 0.0
+    lab = panel_layout(detector_of(raw_image_offset=(0, 0)))
+    assert lab.unit == "mm"
+    at = lab.points(np.array([2]), np.array([[100.0, 50.0]]))
+    d = detector_of().d[2]
+    np.testing.assert_allclose(at[0], (d @ [17.2, 8.6, 1.0])[:2], atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------- figures
+
+
+def test_figures(view) -> None:
+    names = [
+        "residual_vectors", "residual_maps", "residual_histograms", "residual_against_angle",
+        "panel_moves", "rmsd_by_panel", "trajectory",
+    ]  # fmt: skip
+    drawn = report.figures(view)
+    assert list(drawn) == names
+    for name, figure in drawn.items():
+        assert figure.get_size_inches()[0] <= 9.7, name
+        assert any(text.get_text() for text in figure.findobj(Text))
+    left, right = (ax.findobj(Quiver) for ax in drawn["residual_vectors"].axes[:2])
+    # one scale: the arrows of before are the longer ones
+    assert np.hypot(left[0].U, left[0].V).mean() > 2.0 * np.hypot(right[0].U, right[0].V).mean()
+    arrows = drawn["panel_moves"].axes[0].findobj(Quiver)[0]
+    assert len(arrows.U) == 3  # not the one that is held
+
+
+def test_arrows_point_to_the_calculated_place(view) -> None:
+    shifted = replace(view, before=np.tile([0.5, 0.0, 0.0], (len(view), 1)))
+    arrows = report.figures(shifted)["residual_vectors"].axes[0].findobj(Quiver)[0]
+    assert np.all(arrows.U > 0.0)
+    np.testing.assert_allclose(arrows.V, 0.0, atol=1e-12)
+
+
+def test_figures_without_their_data_are_left_out(view) -> None:
+    bare = replace(
+        view,
+        rmsd=np.empty((0, 3)),
+        held=np.ones(4, dtype=bool),
+        angle_deg=np.full(len(view), np.nan),
+    )
+    assert report.figure_names(bare) == [
+        "residual_vectors", "residual_maps", "residual_histograms", "rmsd_by_panel"
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------- the page
+
+
+def test_the_page(result, tmp_path) -> None:
+    page = result.report(tmp_path / "new")
+    text = page.read_text()
+    assert page.name == "report.html"
+    assert text.count("<figure") == 7
+    assert "http" not in text.split("<body>")[1]
+    for words in ("Is it good?", "Panels moved", "Refinement steps:", *MOVES):
+        assert words in text
+    assert {p.stem for p in (tmp_path / "new" / "figures").iterdir()} == set(
+        report.figure_names(report.view_of_result(result))
+    )
+
+
+def test_verdicts(view) -> None:
+    levels = {name: level for level, name, _ in sections.findings(view)}
+    assert levels["Convergence"] == "good"
+    assert levels["Too few reflections"] == "look"
+    assert levels["What is left"] == "good"
+    bad = replace(
+        view, numbers=dict(view.numbers) | {"converged": False, "undetermined": ["Beam1nu"]}
+    )
+    told = {name: (level, text) for level, name, text in sections.findings(bad)}
+    assert told["Convergence"][0] == "bad"
+    assert told["Not determined"] == ("bad", "the data say nothing of Beam1nu")
+    off = view.after + np.where(view.panel == 1, 0.2, 0.0)[:, None] * [1.0, 0.0, 0.0]
+    told = {
+        name: (level, text) for level, name, text in sections.findings(replace(view, after=off))
+    }
+    level, text = told["What is left"]
+    assert level == "look"
+    assert "1 panels are still off by more than 0.05 px on average (1)" in text
+
+
+def test_names_are_escaped(view, tmp_path) -> None:
+    page = report.write_report(replace(view, title="<b>&"), tmp_path)
+    assert "<h1>&lt;b&gt;&amp;</h1>" in page.read_text()
+
+
+# ---------------------------------------------------------------------------------- the files
+
+
+def test_save_writes_the_result_last(result, tmp_path, monkeypatch) -> None:
+    from refimpl.metrology import outputs
+
+    def broken(*_: object) -> str:
+        raise ConfigError("broken")
+
+    monkeypatch.setattr(outputs, "listing_of", lambda *_, **__: broken())
+    with pytest.raises(ConfigError, match="broken"):
+        save(result, tmp_path, report=False)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_uncertainty_of_the_cell(result) -> None:
+    """Against the standard uncertainty of its one free element: a = 1/sqrt(g0), tetragonal."""
+    sigma = cell_sigma(result, 0)
+    names = [n for n, free in zip(result.models.names, result.models.free, strict=True) if free]
+    at = names.index("Crystal1g_param_0")
+    g = result.trajectory.x[at] * 1e-5
+    expected = 0.5 * g**-1.5 * 1e-5 * np.sqrt(result.trajectory.covariance[at, at])
+    assert sigma[0] == pytest.approx(expected, rel=1e-5)
+    assert sigma[1] == pytest.approx(sigma[0], rel=1e-9)
+    assert np.all(sigma[3:] == 0.0)
+    held = refine_with(result, FixSettings(crystal=("cell",)))
+    assert cell_sigma(held, 0) is None
+
+
+def refine_with(result: RefinementResult, fix: FixSettings) -> RefinementResult:
+    return refine(result.models.experiments, result.table, RefineSettings(fix=fix))
+
+
+def test_the_listing_says_what_was_modified(result) -> None:
+    text = listing_of(result, inputs=("a.expt", "b.refl"), folder="out")
+    assert text.count("{") == text.count("}")
+    assert "input {\n  experiments = a.expt\n  reflections = b.refl\n}" in text
+    assert "Detector1Group4: 3 reflections" not in text.split("Configuring refiner")[0]
+    settings = RefineSettings(fix=FixSettings(beam=("all",), fix_list=("Tau1",)), engine="levmar")
+    said = modified(settings)["refinement"]
+    assert said["parameterisation"]["beam"] == {"fix": "all"}
+    assert said["parameterisation"]["detector"]["fix_list"] == "Tau1"
+    assert said["refinery"]["engine"] == "levmar"
+
+
+def test_the_library_name_space_is_light() -> None:
+    code = (
+        "import sys, refimpl.metrology as m; "
+        "print([n for n in ('scipy', 'torch', 'matplotlib', 'pandas', 'pydantic') "
+        "if n in sys.modules]); import refimpl.metrology.refine; "
+        "print(callable(m.refine) and m.RefineSettings.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "RefineSettings"]

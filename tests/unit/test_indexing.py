@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refimpl.crystal.reduction import basis_of_cell, cell_of_basis, point_rotations, space_group
+from refimpl.dispatch import available_backends, use_backend
 from refimpl.errors import ConfigError, ConvergenceError, FormatError, GeometryError
 from refimpl.io.reflection_table import INDEXED, STRONG, ReflectionTable
 from refimpl.metrology.indexing import IndexSettings, index, refine_rigid
@@ -494,6 +495,18 @@ def test_the_quick_refinement_needs_spots(result):
     few = result.table.select(np.flatnonzero(result.table["id"] == 0)[:10])
     with pytest.raises(ConvergenceError, match="of 10 indexed spots failed: fewer than 20"):
         refine_rigid(result.experiments, few)
+
+
+def test_the_definitions_give_the_same(spots):
+    cell = (38.0, 47.0, 61.0, 82.0, 95.0, 104.0)
+    settings = replace(QUICK, unit_cell=cell, method="grid_search", direction_step_rad=0.05)
+    found = []
+    for backend in available_backends():
+        with use_backend(backend):
+            result = index((spots.experiment,), spots.table, settings, refine_model=refine_rigid)
+        found.append(result.table["miller_index"])
+    assert (found[0] == found[-1]).all()
+    assert (found[0] != 0).any(axis=1).sum() > 560
 
 
 def test_a_still_is_indexed():

@@ -20,6 +20,7 @@ from refimpl.metrology.indexing.rigid_model import (
 )
 from refimpl.metrology.indexing.spots import Spots
 from refimpl.objective.least_squares import Normal, accumulate_normal, levenberg_marquardt
+from refimpl.objective.outliers import tukey
 from refimpl.rotations import expmap
 
 __all__ = ["RigidFit", "fit_rigid", "inliers"]
@@ -52,13 +53,10 @@ class RigidFit:
 
 
 def inliers(values: F64, usable: NDArray[np.bool_], multiplier: float) -> NDArray[np.bool_]:
-    """Spots none of whose residuals is an outlier by Tukey's fences, ``multiplier`` IQRs wide."""
-    if usable.sum() < 4:
-        return usable.copy()
-    low, high = np.percentile(values[usable], [25.0, 75.0], axis=0)
-    reach = multiplier * (high - low)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(usable & ((values >= low - reach) & (values <= high + reach)).all(axis=1))
+    """Usable spots (n,) of which no residual (n, 3) is an outlier by Tukey's fences."""
+    out = usable.copy()
+    out[usable] = ~tukey(values[usable], iqr_multiplier=multiplier)
+    return out
 
 
 def fit_rigid(

@@ -141,6 +141,21 @@ SETS: Final[dict[str, DataSet]] = {
             ),
         },
     ),
+    "metrology": DataSet(
+        "Spots and models of rotation data (thaumatin th82, i23, CSPAD) and DIALS runs on them",
+        "CC-BY-4.0",
+        is_open=True,
+    ),
+    "ff-ruby-dexela-hexrd": DataSet(
+        "Picked spots of three NIST ruby spheres (SRM 1990a), two Dexela 2923, 41.9906 keV, 671 mm",
+        "BSD-3-Clause",
+        is_open=True,
+    ),
+    "thaumatin-grid": DataSet(
+        "Ten images of a thaumatin grid scan on a Pilatus3 6M, 0.96859 Angstrom, 351 mm",
+        "CC-BY-4.0",
+        is_open=True,
+    ),
     "powder-golden": DataSet(
         "Outputs of the published calibration on the Pilatus 2M frame, and its forward model",
         "BSD-3-Clause",

@@ -26,6 +26,7 @@ from refimpl.forward.rotation_scene import (
 from refimpl.frames import F64
 from refimpl.io.reflection_table import INDEXED, OBSERVED, STRONG, ReflectionTable
 from refimpl.metrology.parameters import FixSettings, ModelSet, model_set
+from refimpl.metrology.selection import spindle_measure
 from refimpl.metrology.stated_values import panel_values
 from refimpl.rotations import expmap
 
@@ -34,8 +35,10 @@ __all__ = [
     "Offsets",
     "RecipeNoise",
     "SimulatedMetrology",
+    "all_for_refinement",
     "simulate",
     "sixty_panels",
+    "thinned",
 ]
 
 SPINDLE_CUTOFF = 0.0105
@@ -184,10 +187,24 @@ def _true_values(models: ModelSet, offsets: Offsets, rng: np.random.Generator) -
     return values
 
 
-def _thinned(
+def all_for_refinement(experiment: Experiment, d_min_angstrom: float) -> Reflections:
+    """All reflections that are not too close to the spindle, see :data:`SPINDLE_CUTOFF`."""
+    found = all_reflections(experiment, d_min_angstrom)
+    axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis  # type: ignore[union-attr]
+    speed = spindle_measure(found.s1, experiment.beam.s0, axis)  # type: ignore[union-attr]
+    return found.select(speed > SPINDLE_CUTOFF)
+
+
+def thinned(
     found: Reflections, counts: Sequence[int] | NDArray[np.int64], rng: np.random.Generator
 ) -> Reflections:
-    """As many reflections of each panel as wanted."""
+    """As many reflections of each panel as wanted, drawn by chance.
+
+    Raises
+    ------
+    ConfigError
+        A panel has fewer.
+    """
     rows = []
     edges = np.searchsorted(found.panel, np.arange(len(counts) + 1))
     for panel, count in enumerate(counts):
@@ -239,15 +256,22 @@ def simulate(
         raise ConfigError(f"counts of {len(counts)} panels: the detector has {n_panels}")
     values = _true_values(models, offsets or Offsets(), rng)
     truth = models.moved(values)
-    found = all_reflections(truth[0], d_min_angstrom)
-    axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis  # type: ignore[union-attr]
-    speed = np.abs(found.s1 @ np.cross(truth[0].beam.s0, axis))  # type: ignore[union-attr]
-    found = found.select(speed > SPINDLE_CUTOFF)
+    found = all_for_refinement(truth[0], d_min_angstrom)
     if counts is not None:
-        found = _thinned(found, counts, rng)
+        found = thinned(found, counts, rng)
     drawn = (noise or RecipeNoise())(rng, found.panel, experiment.scan.width_rad)  # type: ignore[union-attr]
+    _keep_in_scan(experiment, found.xyz[:, 2], drawn.error)
     table = _table(experiment, found, drawn)
     return SimulatedMetrology((experiment,), table, truth, values, found.xyz, drawn.outlier)
+
+
+def _keep_in_scan(experiment: Experiment, phi: F64, error: F64) -> None:
+    """Turn errors of phi round where they lead out of the images: no centroid lies there."""
+    scan = experiment.scan
+    assert scan is not None
+    ends = np.sort(scan.phi_of_frame(scan.array_start + np.array([0, scan.n_images])))
+    outside = (phi + error[:, 2] < ends[0]) | (phi + error[:, 2] > ends[1])
+    error[outside, 2] *= -1.0
 
 
 def _table(start: Experiment, found: Reflections, drawn: Drawn) -> ReflectionTable:

@@ -7,12 +7,14 @@ import pytest
 
 from refimpl.errors import ConfigError
 from refimpl.io.dials_files import read_expt
+from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.engines import run_engine
 from refimpl.metrology.gauge import Gauge, state_gauge
 from refimpl.metrology.gauge_fit import fit_in_gauge
 from refimpl.metrology.group_moves import group_moves, group_pose, values_of_pose
 from refimpl.metrology.parameters import FixSettings, model_set
 from refimpl.metrology.problem import RefinementProblem, observations_of
+from refimpl.metrology.refine import RefineSettings, refine
 from refimpl.metrology.siblings import siblings
 from refimpl.testing.rotation_case import rotation_case
 
@@ -206,3 +208,25 @@ def test_siblings_of_several_parents(real_data) -> None:
     np.testing.assert_allclose(
         told.hierarchy().d, models.moved(full)[0].detector.d, rtol=0, atol=1e-10
     )  # fmt: skip
+
+
+def test_gauges_of_measured_panels(real_data) -> None:
+    """th82: 13 panels with data, 47 held; every gauge ends at the same predictions."""
+    with np.load(real_data("metrology/data/th82_60panel_indexed.npz")) as columns:
+        table = ReflectionTable(columns={k: columns[k] for k in columns.files})
+    start = read_expt(real_data("metrology/refine/th82_60panel_lev0_tukey_refined.expt"))
+    found = refine(
+        start, table, RefineSettings(fix=FixSettings(hierarchy_level=1), gauge=Gauge("anchor", 23))
+    )  # fmt: skip
+    rows = found.used
+    observed = observations_of(table, start, rows, 1.0 / table["xyzobs.mm.variance"][rows])
+    problem = RefinementProblem(found.models, observed)
+    own, fit, answer = fit_in_gauge(problem, Gauge("zero_sum", out_of_plane=True))
+    expected = problem.residuals(found.trajectory.x)
+    got = problem.residuals(own.full(fit.x)[problem.free])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9)
+    assert found.gauge is not None
+    np.testing.assert_allclose(found.gauge.values, answer.values, rtol=0, atol=1e-9)
+    sigma, _ = found.gauge.uncertainty
+    assert sigma[0] < 0.003  # mm
+    assert len(found.gauge.sentences) == 7

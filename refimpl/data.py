@@ -151,11 +151,6 @@ SETS: Final[dict[str, DataSet]] = {
         "BSD-3-Clause",
         is_open=True,
     ),
-    "thaumatin-grid": DataSet(
-        "Ten images of a thaumatin grid scan on a Pilatus3 6M, 0.96859 Angstrom, 351 mm",
-        "CC-BY-4.0",
-        is_open=True,
-    ),
     "powder-golden": DataSet(
         "Outputs of the published calibration on the Pilatus 2M frame, and its forward model",
         "BSD-3-Clause",

@@ -232,9 +232,8 @@ def test_verdicts(view) -> None:
     assert "1 panels are still off by more than 0.05 px on average (1)" in text
 
 
-def test_names_are_escaped(view, tmp_path) -> None:
-    page = report.write_report(replace(view, title="<b>&"), tmp_path)
-    assert "<h1>&lt;b&gt;&amp;</h1>" in page.read_text()
+def test_names_are_escaped(view) -> None:
+    assert "<h1>&lt;b&gt;&amp;</h1>" in sections.top(replace(view, title="<b>&"))
 
 
 # ---------------------------------------------------------------------------------- the files

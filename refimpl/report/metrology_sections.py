@@ -6,12 +6,15 @@ import numpy as np
 
 from refimpl.frames import F64
 from refimpl.report import page
-from refimpl.report.metrology_view import MOVES, MetrologyView
+from refimpl.report.metrology_view import MetrologyView
 from refimpl.report.numbers import NOTHING, count, with_uncertainty
 
 __all__ = ["checks", "listing", "panel_table", "parameter_table", "tiles", "top"]
 
 _WORDS = {"good": "good", "look": "look here", "bad": "bad"}
+_MOVE_HEADS = (
+    "fast (µm)", "slow (µm)", "away (µm)", "tilt fast (mrad)", "tilt slow (mrad)", "turn (mrad)",
+)  # fmt: skip
 _MANY_OUTLIERS = 0.1
 _LEFT_PX, _SURE = 0.05, 5.0
 """Mean residual of a panel [px], and its size over its standard error, that is worth a look."""
@@ -138,19 +141,23 @@ def checks(view: MetrologyView) -> str:
 def panel_table(view: MetrologyView) -> str:
     """Every panel with reflections: residuals before and after, and how it moved."""
     (_, first), (_, last) = (view.by_panel(r) for r in (view.before, view.after))
-    rows = []
+    residuals, moves = [], []
     for k in map(int, np.flatnonzero(view.counts > 0)):
-        moves = ["held"] + [""] * 5 if view.held[k] else [
-            with_uncertainty(float(v), float(s))
-            for v, s in zip(view.moves[k], view.sigma[k], strict=True)
-        ]  # fmt: skip
         both = [f"{first[k, j]:.4f} → {last[k, j]:.4f}" for j in (0, 1)]
-        rows.append((k, view.names[k], count(int(view.counts[k])), *both, *moves))
-    head = ("", "name", "n", "RMSD x (px)", "RMSD y (px)", *MOVES)
-    return page.table(
-        head, rows, caption="Panels with reflections; moves about their own centres, in their own "
-        "frames before; in brackets the standard uncertainty in the last digits",
-        numeric="n.nnn" + "n" * 6,
+        both.append(f"{first[k, 2]:.5f} → {last[k, 2]:.5f}")
+        residuals.append((k, view.names[k], count(int(view.counts[k])), *both))
+        numbers = zip(view.moves[k].tolist(), view.sigma[k].tolist(), strict=True)
+        shown = ["held"] + [""] * 5 if view.held[k] else [with_uncertainty(*n) for n in numbers]
+        moves.append((k, *shown))
+    head = ("panel", "name", "n", "RMSD x (px)", "RMSD y (px)", "RMSD angle (°)")
+    table = page.table(
+        head, residuals, numeric="nknnnn", caption="Residuals of the panels, before → after"
+    )
+    return table + page.table(
+        ("panel", *_MOVE_HEADS), moves, numeric="n" * 7,
+        caption="Moves of the panels about their own centres, in their own frames before: shifts "
+        "along fast, along slow and away from the sample; tilts about fast and about slow; turn "
+        "in the plane. In brackets the standard uncertainty in the last digits",
     )  # fmt: skip
 
 

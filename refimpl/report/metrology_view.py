@@ -253,9 +253,7 @@ def _base(
         raise ConfigError("experiment 0 has no detector")
     mine = np.array([e.detector is first for e in start])[np.asarray(table["id"])[rows]]
     rows = rows[mine]
-    after, order = _residuals(model_set(refined), table, rows)
-    before, _ = _residuals(model_set(start), table, rows)
-    rows = rows[order]
+    before, after = (_residuals(model_set(some), table, rows) for some in (start, refined))
     panel = np.asarray(table["panel"][rows], dtype=np.int64)
     pixel = np.array([m.pixel_size_mm for m in first.modules])
     mm = np.asarray(table["xyzobs.mm.value"][rows], dtype=np.float64)
@@ -278,10 +276,8 @@ def _base(
     )
 
 
-def _residuals(
-    models: ModelSet, table: ReflectionTable, rows: NDArray[np.intp]
-) -> tuple[F64, NDArray[np.intp]]:
-    """(n, 3) [mm, mm, rad] at the models as they are, and their places in `rows`."""
+def _residuals(models: ModelSet, table: ReflectionTable, rows: NDArray[np.intp]) -> F64:
+    """(n, 3) [mm, mm, rad] at the models as they are."""
     observed = observations_of(table, models.experiments, rows, np.ones((len(rows), 3)))
     out = np.empty((len(rows), 3))
     for e, pose in enumerate(models.poses(models.initial)):
@@ -289,7 +285,7 @@ def _residuals(
         if len(mine):
             some = observed.select(mine)
             out[mine] = predict_rows(pose, some)[0] - some.xyz
-    return out, np.arange(len(rows))
+    return out
 
 
 # --- how panels moved -----------------------------------------------------------------------------

@@ -97,7 +97,7 @@ lint: $(VENV)/.installed
 # has pyFAI and lmfit. A limit that is missed fails the target after the other scripts have run.
 bench: private FLAGS = $(if $(UPDATE),--update $(UPDATE)) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 bench: $(VENV)/.twins
-	@failed=; for script in peaks powder integrate; do \
+	@failed=; for script in peaks powder integrate metrology; do \
 	  $(PY) benchmarks/$$script.py $(FLAGS) || failed="$$failed $$script"; done; \
 	$(PY) benchmarks/recovery.py --scenes 10 --quiet || failed="$$failed recovery"; \
 	test -z "$$failed" || { echo "make: benchmarks failed:$$failed" >&2; exit 1; }

@@ -22,7 +22,7 @@ from refimpl.io.hexrd_picks import read_grain_table, read_picks
 from refimpl.metrology.grain_models import MOVE_FIELDS, Body
 from refimpl.metrology.grain_problem import GrainProblem
 from refimpl.metrology.grains import GrainFit, fit_grains, hold_out, near, only_grains
-from refimpl.metrology.hexrd_grains import b_of_cell, problem_of_hexrd, read_stage
+from refimpl.metrology.hexrd_grains import as_tiled, b_of_cell, problem_of_hexrd, read_stage
 
 SET, PIXEL_MM = "ff-ruby-dexela-hexrd", 0.0748
 DEGREES, OURS = (0, 1, 2, 3, 4, 6), 3
@@ -90,6 +90,13 @@ def scores(published: GrainProblem, params: GrainProblem, kept: np.ndarray) -> l
         )
         if degree == OURS:
             best = fits
+    whole = as_tiled(some, read_hexrd(data.path(f"{SET}/dexelas_id3a_20200130.yml")))
+    rows.append(
+        ["undivided detectors, grains fitted", *score(only_grains(whole, range(3)).residuals)]
+    )
+    parts = [f.residuals for f in held_out(whole.with_degree(OURS))]
+    what = f"**ours, held out**, degree {OURS}, from the undivided detectors"
+    rows.append([what, *score(np.concatenate(parts))])
     inside = fit_grains(some.with_degree(OURS), held=[GAUGE])
     rows.append([f"ours, not held out, degree {OURS}", *score(inside.residuals)])
     by_grain = []

@@ -39,6 +39,9 @@ SETTLED, ROUNDS = 0.01, 40
 ROUGHLY = 1e-3
 """Tolerance of the fits between which spreads change, in standard uncertainties."""
 
+GENTLE = 1e-8
+"""Damping of all fits but the first: they start next to where they end."""
+
 
 @dataclass(frozen=True, eq=False)
 class GrainFit:
@@ -98,18 +101,19 @@ def fit_grains(
     x = np.zeros(len(problem.names)) if start is None else np.array(start, dtype=np.float64)
     fixed = _held(problem.names, held)
     low, high = np.where(fixed, x, -np.inf), np.where(fixed, x, np.inf)
-    settled = not components
+    settled, damping = not components, 1e-3
     for _ in range(ROUNDS if components else 0):
         fit = levenberg_marquardt(
-            problem, x, problem.names, lower=low, upper=high, tolerance=ROUGHLY
+            problem, x, problem.names, lower=low, upper=high, tolerance=ROUGHLY, damping=damping
         )
+        damping = GENTLE
         x, old = fit.x, np.concatenate([problem.sigma, problem.widths])
         problem = _components(problem, fit, fixed)
         change = np.concatenate([problem.sigma, problem.widths]) / old - 1.0
         if np.all(np.abs(change) < SETTLED):
             settled = True
             break
-    fit = levenberg_marquardt(problem, x, problem.names, lower=low, upper=high)
+    fit = levenberg_marquardt(problem, x, problem.names, lower=low, upper=high, damping=damping)
     return GrainFit(problem, fit, settled)
 
 

@@ -21,7 +21,14 @@ from refimpl.metrology.grain_problem import WIDTHS, GrainProblem, spots_of
 from refimpl.metrology.grain_spots import Spots
 from refimpl.rotations import expmap
 
-__all__ = ["b_of_cell", "grain_of_row", "panels_of_hexrd", "problem_of_hexrd", "read_stage"]
+__all__ = [
+    "as_tiled",
+    "b_of_cell",
+    "grain_of_row",
+    "panels_of_hexrd",
+    "problem_of_hexrd",
+    "read_stage",
+]
 
 
 def b_of_cell(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> F64:
@@ -151,3 +158,34 @@ def problem_of_hexrd(
     )  # fmt: skip
     spots = spots_of(picks.grain, picks.panel, picks.hkl, xyo, problem)
     return replace(problem, spots=spots)
+
+
+def as_tiled(problem: GrainProblem, whole: HexrdInstrument) -> GrainProblem:
+    """Same problem with sub-panels that sit side by side in the plane of an undivided detector.
+
+    Parameters
+    ----------
+    problem
+        Panels are called HOUSING_ROW_COLUMN and are of one size in a housing.
+    whole
+        Has a panel of each housing's name.
+
+    Raises
+    ------
+    ConfigError
+        A panel is not called so, or its housing is not there.
+    """
+    columns, _ = panels_of_hexrd(whole)
+    of = dict(zip((p.name for p in whole.panels), columns, strict=True))
+    d = problem.d.copy()
+    for i, name in enumerate(problem.panel_names):
+        housing, *place = name.split("_")
+        if housing not in of or len(place) != 2 or not all(k.isdigit() for k in place):
+            raise ConfigError(
+                f"panel {name!r}: expected HOUSING_ROW_COLUMN with a housing of {', '.join(of)}"
+            )
+        row, column = (int(k) for k in place)
+        d[i] = of[housing]
+        d[i, :, 2] += d[i, :, :2] @ (problem.size_mm[i] * [column, row])
+    bodies = (Body.of_panels(b.name, b.panels, d, problem.size_mm) for b in problem.housings)
+    return replace(problem, d=d, housings=tuple(bodies))

@@ -15,7 +15,7 @@ from refimpl.metrology.grain_models import Body, left_jacobian
 from refimpl.metrology.grain_problem import GrainProblem
 from refimpl.metrology.grain_spots import table_basis
 from refimpl.metrology.grains import fit_grains, hold_out, near, only_grains
-from refimpl.metrology.hexrd_grains import b_of_cell, problem_of_hexrd, read_stage
+from refimpl.metrology.hexrd_grains import as_tiled, b_of_cell, problem_of_hexrd, read_stage
 from refimpl.rotations import expmap
 
 SIGMA = np.array([0.006, 0.006, 1e-3])
@@ -277,3 +277,25 @@ def test_reading_the_stage(tmp_path) -> None:
     path.write_text(json.dumps({"detectors": detectors}))
     with pytest.raises(FormatError, match="no oscillation stage and detectors: KeyError"):
         read_stage(path)
+
+
+def test_tiling() -> None:
+    problem, _ = simulated(np.random.default_rng(0))
+    whole = parse_hexrd(
+        {
+            "energy_keV": 42.0,
+            "panels": {
+                name: {
+                    "rows": 3800, "cols": 1500, "pixel_mm": [0.075, 0.075],
+                    "tilt_expmap_rad": [0, 0, 0], "translation_mm": [x, 0, -600],
+                }
+                for name, x in (("left", -60), ("right", 60))
+            },
+        }
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"'l0': expected HOUSING_ROW_COLUMN .* of left, right"):
+        as_tiled(problem, whole)
+    names = ("left_0_0", "left_1_0", "right_0_0", "right_1_0")
+    got = as_tiled(replace(problem, panel_names=names), whole).d
+    np.testing.assert_allclose(got[1, :, 2] - got[0, :, 2], [0, -142.5, 0], atol=1e-12)
+    np.testing.assert_array_equal(got[:, :, :2], np.broadcast_to(got[0, :, :2], (4, 3, 2)))

@@ -60,7 +60,7 @@ def test_the_published_geometry(published, kept) -> None:
 
 
 @pytest.mark.parametrize(
-    ("degree", "expected"), [(0, (17.43, 9.32, 2.251)), (3, (6.65, 7.04, 2.250))]
+    ("degree", "expected"), [(0, (17.50, 9.30, 2.251)), (3, (6.65, 7.04, 2.250))]
 )
 def test_held_out_grain_by_grain(published, kept, degree, expected) -> None:
     problem = replace(published, spots=published.spots.select(kept)).with_degree(degree)
@@ -80,6 +80,7 @@ def test_held_out_grain_by_grain(published, kept, degree, expected) -> None:
         assert np.all((b.rmsd < 0.8 * rms(own.residuals[problem.spots.grain == g]) / UNITS)[:2])
 
 
+@pytest.mark.slow
 def test_no_calibration_of_sub_panels_is_needed(published, kept, real_data) -> None:
     """The same from the two undivided detectors, sub-panels cut side by side from their planes.
 

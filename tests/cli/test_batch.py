@@ -185,7 +185,8 @@ def test_every_option_of_calibrate_is_an_option_here(capsys) -> None:
         return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.MULTILINE))
 
     theirs, ours = options("calibrate"), options("batch")
-    assert theirs - ours == {"--threads", "--save-plots-hdf"}
+    frames_together = {"--joint", "--refine-shared", "--share"}
+    assert theirs - ours == {"--threads", "--save-plots-hdf"} | frames_together
     assert ours - theirs == {"--jobs", "--each", "--again", "--engine"}
 
 

@@ -27,6 +27,12 @@ __all__ = ["add_panels", "expansion", "fit_surface", "halves", "panel_setup", "w
 SURE = 5.0
 """Standard uncertainties beyond which an expansion that the gauge forbids is spoken of."""
 
+_UNSETTLED = (
+    "Weights, outliers and widths of the panels' priors did not come to rest: the points say "
+    "little of so many parameters. Refine fewer (panel_refine), or state the priors "
+    "(panel_learn_priors = false)."
+)
+
 
 def panel_setup(config: PowderConfig) -> PanelSetup | None:
     """What the settings say of panels; None for one surface."""
@@ -258,6 +264,7 @@ def add_panels(
         cross_validated_single=strain_summary(other) if len(other) else None,
         iterations=(*single.iterations, *passes.iterations),
         warnings=(
+            *(() if solution.settled else (_UNSETTLED,)),
             *_said_of_expansion(expansion(passes, result.rings, result.config)),
             *result.warnings,
         ),

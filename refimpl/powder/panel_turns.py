@@ -109,6 +109,7 @@ class Turns:
         self.few = self.counts < least
         self.problem = replace(problem, free=problem.free & ~self.few[:, None])
         self.fit: FitResult | None = None
+        self.settled = False
         self.gauge: tuple[str, ...] = ()
         self.variance = np.zeros(problem.free.shape)
         self.square, self.loose = (np.zeros(problem.free.shape) for _ in range(2))
@@ -152,6 +153,7 @@ class Turns:
         fit has come to them they would be out, and nothing would ever bring the panel there.
         """
         for clip_sigma, enough in ((np.inf, COARSE), (self.clip_sigma, SETTLED)):
+            self.settled = False
             for _ in range(OUTER):
                 before, kept = self._scales(), [w.keep for w in self.frames]
                 self.minimise(full=False)
@@ -163,7 +165,8 @@ class Turns:
                     np.max(np.abs(w.keep - k), initial=0.0)
                     for w, k in zip(self.frames, kept, strict=True)
                 ]
-                if change < enough and max(moved) < 10.0 * enough:
+                self.settled = bool(change < enough and max(moved) < 10.0 * enough)
+                if self.settled:
                     break
 
     def minimise(self, full: bool) -> None:
@@ -246,7 +249,7 @@ class Turns:
 
         Where nothing changes any more, the width squared is the mean of square plus variance, that
         of the stated panels among them: the maximum of the marginal likelihood. Counting what is
-        determined (MacKay, Neural Computation 4 (1992) 415, section 4) comes to the same place as
+        determined (:cite:t:`mackay1992`, section 4) comes to the same place as
         averaging both, and in far fewer turns where the points determine little.
         """
         problem, out, at = self.problem, {}, 0

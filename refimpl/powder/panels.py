@@ -67,6 +67,8 @@ class PanelSolution:
         (p,) points that carry weight.
     design_effect
         What the weights were divided by; of several frames, the largest.
+    settled
+        Whether weights, outliers and widths of the priors came to rest.
     names, covariance
         (k,), (k, k) of all parameters: the global ones, then ``3.d_fast_px`` panel by panel.
     """
@@ -81,6 +83,7 @@ class PanelSolution:
     gauge: tuple[str, ...]
     points: I64
     design_effect: float
+    settled: bool
     names: tuple[str, ...]
     covariance: F64
 
@@ -251,7 +254,7 @@ def _solution(turns: Turns, setup: PanelSetup, fit: FitResult) -> PanelSolution:
             for i in np.flatnonzero(turns.few | np.any(turns.weak, axis=1))
         ),
         widths=turns.widths, gauge=turns.gauge, points=turns.carrying(),
-        design_effect=max(w.design for w in turns.frames),
+        design_effect=max(w.design for w in turns.frames), settled=turns.settled,
         names=tuple(name for name, keep in zip(fit.names, real, strict=True) if keep),
         covariance=fit.covariance[np.ix_(real, real)],
     )  # fmt: skip

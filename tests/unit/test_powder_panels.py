@@ -16,6 +16,7 @@ from refimpl.detector.tilted_flat import PANEL_FIELDS, ring_coordinates
 from refimpl.errors import ConfigError
 from refimpl.forward.panel_gauge import draw_panel_errors
 from refimpl.powder.panel_setup import DEFAULT_PRIORS, PANEL_GROUPS, PanelSetup
+from refimpl.powder.panel_turns import PSEUDO_PANELS, Turns
 from refimpl.powder.panels import fit_panels
 from refimpl.powder.parameters import parameters
 from refimpl.powder.refine import point_strain
@@ -87,6 +88,35 @@ def test_the_answer_is_in_the_gauge_that_it_states() -> None:
     shifts = found(points, SHIFTS)
     assert len(shifts.panels.gauge) == 4
     assert "the radial expansion of the panels is 0" in shifts.panels.gauge
+
+
+def test_estimated_widths_rest_where_the_likelihood_has_its_maximum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """(nu + n) s^2 = nu s0^2 + sum(x^2 + variance): the equation of docs/theory/panels, though the
+    turns do not iterate on it; and where they are cut off, the solution says so."""
+    kept: list[Turns] = []
+
+    class Kept(Turns):
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, **options)
+            kept.append(self)
+
+    monkeypatch.setattr("refimpl.powder.panels.Turns", Kept)
+    points = ring_points(moved(), RINGS, SIGMA)
+    fit = found(points)
+    turns, at = kept[0], 0
+    for group, width in fit.panels.widths.items():
+        here = slice(at, at + len(PANEL_GROUPS[group]))
+        at = here.stop
+        free, s0 = turns.problem.free[:, here], DEFAULT_PRIORS[group]
+        total = np.sum((turns.square + turns.loose)[:, here][free])
+        expected = (PSEUDO_PANELS * s0**2 + total) / (PSEUDO_PANELS + free.sum())
+        assert width**2 == pytest.approx(expected, rel=1e-3), group  # turns end at changes of 1e-5
+        assert width != pytest.approx(s0, rel=0.05), group
+    assert fit.panels.settled
+    monkeypatch.setattr("refimpl.powder.panel_turns.OUTER", 1)
+    assert not found(points).panels.settled
 
 
 def test_errors_spread_as_the_uncertainties_say() -> None:

@@ -79,7 +79,8 @@ def test_moves_are_the_true_ones(scene, view) -> None:
     """Shift and turn of each panel within five of its uncertainties, of 18 numbers."""
     true = panel_moves(scene.start[0].detector, scene.truth[0].detector)
     assert np.all(np.abs(view.moves - true)[:3] < 5.0 * view.sigma[:3])
-    assert np.abs(true[:3]).max() > 5.0 * view.sigma[:3].min()
+    # there is something to find: a move of more than five of its own uncertainties
+    assert np.any(np.abs(true[:3]) > 5.0 * view.sigma[:3])
 
 
 @pytest.mark.parametrize("k", range(6))

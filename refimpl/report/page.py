@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from refimpl.io.atomic import atomic_path, make_folder, write_text
+from refimpl.report import style
 
 __all__ = [
-    "Html",
-    "badge",
-    "bar",
-    "code",
-    "document",
-    "figure",
-    "section",
-    "table",
-    "text",
-    "tiles",
+    *("Entry", "Html", "badge", "bar", "code", "document", "figure", "main", "section", "table"),
+    *("text", "tiles", "write"),
 ]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure of a page: how a view draws it, and what its reader should look for."""
+
+    draw: Callable[[Any], Figure]
+    alt: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,62 @@ def section(name: str, heading: str, body: str) -> str:
     if not body:
         return ""
     return f'<section id="{escape(name)}"><h2>{escape(heading)}</h2>\n{body}</section>\n'
+
+
+def main(top: str, lead: str, parts: Iterable[tuple[str, str, str]], foot: str, title: str) -> str:
+    """Whole page of its head, key numbers, and parts (anchor, heading, body) with links to them.
+
+    Parts whose body is empty are left out; `title` is escaped here, all else is HTML.
+    """
+    shown = [part for part in parts if part[2]]
+    links = "".join(f'<li><a href="#{name}">{head}</a></li>' for name, head, _ in shown)
+    return document(
+        title,
+        f'{top}<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n{lead}'
+        + "".join(section(*part) for part in shown)
+        + f"</main>\n<footer>{foot}</footer>\n",
+    )
+
+
+def write(
+    folder: str | os.PathLike[str],
+    figures: Mapping[str, Figure],
+    entries: Mapping[str, Entry],
+    compose: Callable[[dict[str, str]], str],
+) -> Path:
+    """Write ``figures/<name>.png`` and ``report.html``; the page comes last.
+
+    Files appear whole or not at all.
+
+    Parameters
+    ----------
+    folder
+        Made if it does not exist.
+    figures, entries
+        By name.
+    compose
+        Page from the figures as HTML, by name.
+
+    Returns
+    -------
+    Path of ``report.html``.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made or written to.
+    """
+    target = make_folder(folder)
+    pictures = make_folder(target / "figures")
+    inline = {}
+    for name, drawn in figures.items():
+        data = style.png(drawn)
+        with atomic_path(pictures / f"{name}.png") as temporary:
+            temporary.write_bytes(data)
+        wide, tall = (96.0 * float(inches) for inches in drawn.get_size_inches())  # CSS px: 1/96 in
+        entry = entries[name]
+        inline[name] = figure(name, data, (wide, tall), entry.alt, entry.caption)
+    return write_text(target / "report.html", compose(inline))
 
 
 def document(title: str, body: str) -> str:

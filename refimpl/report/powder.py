@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from refimpl.io.atomic import atomic_path, make_folder, write_text
 from refimpl.report import figures as draw
 from refimpl.report import page, panel_sections, sections, style
+from refimpl.report.page import Entry
 from refimpl.report.pictures import draw_overlay, draw_residual_map
 from refimpl.report.plots import draw_histogram, draw_strain
 from refimpl.report.view import PanelView, PowderView, Quantity
@@ -28,43 +26,35 @@ __all__ = [
 ]
 
 
-class _Entry(NamedTuple):
-    """One figure of the page: how it is drawn, and what its reader should look for."""
-
-    draw: Callable[[PowderView], Figure]
-    alt: str
-    caption: str
-
-
 _FIGURES = {
-    "ring_overlay": _Entry(
+    "ring_overlay": Entry(
         draw.ring_overlay,
         "Calibrant image with the predicted rings, and four close-ups",
         "Predicted rings (orange) in every other 15° sector, so that the measured ring goes on "
         "where the line stops. In the close-ups, pixel by pixel, the line should run through the "
         "middle of the ring and through the fitted peaks (blue circles). Contrast is compressed.",
     ),
-    "residual_map": _Entry(
+    "residual_map": Entry(
         draw.residual_map,
         "Map of the detector with every fitted point coloured by its signed strain",
         "A good calibration looks like confetti. Colour by module means that the modules stand "
         "apart; two or four lobes around the beam mean tilt or distortion; one colour inside and "
         "another outside means distance or radial distortion. Grey crosses were left out.",
     ),
-    "cake": _Entry(
+    "cake": Entry(
         draw.cake_figure,
         "Intensity against two-theta and azimuth with the predicted angles",
         "Every ring should be a straight vertical line on its dashed prediction. A wave means a "
         "wrong centre (one period) or tilt (two periods); a constant offset, a wrong distance or "
         "wavelength.",
     ),
-    "radial_profile": _Entry(
+    "radial_profile": Entry(
         draw.radial_profile,
         "Mean intensity against two-theta with the predicted angles",
         "Peaks should stand on the predicted angles. A peak without a line is another phase or a "
         "wrong calibrant; a line without a peak is a weak ring or one outside the image.",
     ),
-    "strain_against_two_theta": _Entry(
+    "strain_against_two_theta": Entry(
         draw.strain_against_two_theta,
         "Strain against two-theta at each pass, and of every point after the last",
         "Left, the loop should level off. Right, the rings should settle on zero from pass to "
@@ -72,20 +62,20 @@ _FIGURES = {
         "a slope is distance or wavelength, a bend is radial distortion, one ring alone is an "
         "overlap or a bad peak.",
     ),
-    "residual_against_eta": _Entry(
+    "residual_against_eta": Entry(
         draw.residual_against_eta,
         "Mean strain by ring and azimuth, and its course around the beam",
         "Waves that all rings share are tilt or distortion that the model does not have; steps at "
         "fixed azimuths are module borders. Empty cells hold no points.",
     ),
-    "residual_histogram": _Entry(
+    "residual_histogram": Entry(
         draw.residual_histogram,
         "Histogram of the residuals with the normal curves of their stated errors",
         "If peak noise were all, the bars would follow the orange curves. Wider bars are "
         "systematic residuals, which better statistics will not remove; outer bars hold all that "
         "lies beyond.",
     ),
-    "correlations": _Entry(
+    "correlations": Entry(
         draw.correlation_matrix,
         "Correlations of the refined parameters",
         "Pairs near +1 or −1 move together: their sum or difference is known far better than "
@@ -94,39 +84,39 @@ _FIGURES = {
 }
 
 _PANEL_FIGURES = {
-    "panel_shifts": _Entry(
+    "panel_shifts": Entry(
         draw.panel_shifts,
         "Map of the panels with an arrow for the shift of each",
         "Where each panel stands against its place in the ideal grid. Neighbours that move "
         "together point to the frame they are mounted on. Where the circle reaches the arrow's "
         "tail, the shift may as well be zero.",
     ),
-    "panel_fields": _Entry(
+    "panel_fields": Entry(
         draw.panel_fields,
         "Small maps of the panels, one for every refined number",
         "Numbers of one sign on one side of the detector, or rings of one colour around the beam, "
         "are no panel errors: there the model of the whole detector lacks a tilt or a distortion.",
     ),
-    "panel_residuals": _Entry(
+    "panel_residuals": Entry(
         draw.panel_residuals,
         "Two maps of the detector with every fitted point coloured by its signed strain, at the "
         "best single surface and with panels",
         "Left, panels that stand apart show as patches of one colour. Right, they should be gone; "
         "a patch that remains is a panel that needs another degree of freedom, or is held.",
     ),
-    "panel_strain": _Entry(
+    "panel_strain": Entry(
         draw.panel_strain,
         "Mean absolute strain of every panel at the best single surface and with panels",
         "A panel that did not gain was in place, or is held. One that stays above the others is "
         "not flat, or its points are bad.",
     ),
-    "panel_coverage": _Entry(
+    "panel_coverage": Entry(
         draw.panel_coverage,
         "Points per panel on the detector's layout, and by azimuth",
         "Few points, or a narrow range of azimuth, determine a shift along the radius only: look "
         "there first when a panel's error bars are long.",
     ),
-    "panel_correlations": _Entry(
+    "panel_correlations": Entry(
         draw.panel_correlations,
         "Correlations of all refined parameters in blocks by kind, and of the global ones",
         "Strong colour in the first column means that panels together imitate a global parameter: "
@@ -215,17 +205,7 @@ def write_report(view: PowderView, folder: str | os.PathLike[str]) -> Path:
     ConfigError
         The folder cannot be made or written to.
     """
-    target = make_folder(folder)
-    pictures = make_folder(target / "figures")
-    inline = {}
-    for name, figure in figures(view).items():
-        data = style.png(figure)
-        with atomic_path(pictures / f"{name}.png") as temporary:
-            temporary.write_bytes(data)
-        size = np.asarray(figure.get_size_inches()) * 96.0  # a CSS pixel is 1/96 inch
-        entry = _ALL[name]
-        inline[name] = page.figure(name, data, (size[0], size[1]), entry.alt, entry.caption)
-    return write_text(target / "report.html", _page(view, inline))
+    return page.write(folder, figures(view), _ALL, lambda inline: _page(view, inline))
 
 
 def _page(view: PowderView, inline: dict[str, str]) -> str:
@@ -246,19 +226,11 @@ def _page(view: PowderView, inline: dict[str, str]) -> str:
         ("rings", "Rings", sections.ring_table(view)),
         ("reproduce", "How to reproduce", _reproduce(view)),
     ]
-    links = "".join(f'<li><a href="#{name}">{head}</a></li>' for name, head, body in parts if body)
-    body = (
-        f'{sections.top(view)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
-        + sections.key_numbers(view)
-        + panel_sections.tiles(view)
-        + sections.warning_box(view)
-        + "".join(page.section(name, head, body) for name, head, body in parts)
-        + "</main>\n"
-    )
+    lead = sections.key_numbers(view) + panel_sections.tiles(view) + sections.warning_box(view)
     version = view.provenance.get("version")
-    made = f"refimpl {version}" if version else "refimpl"
-    body += f"<footer>Made by {page.text(made)}. Angles in degrees, strain in µε (10⁻⁶).</footer>\n"
-    return page.document(f"{view.title} – powder calibration", body)
+    made = page.text(f"refimpl {version}" if version else "refimpl")
+    foot = f"Made by {made}. Angles in degrees, strain in µε (10⁻⁶)."
+    return page.main(sections.top(view), lead, parts, foot, f"{view.title} – powder calibration")
 
 
 def _panel_part(view: PowderView, shown: Callable[..., str]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from refimpl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from refimpl.io.dials_files import read_expt, read_refl, write_expt, write_refl
@@ -52,24 +51,4 @@ _HOME = {
     "write_refl": "refimpl.io.dials_files",
 }
 
-
-class _Room(ModuleType):
-    """Package in which a function wins over the module of its name, whoever imports either first.
-
-    The import system binds ``refimpl.metrology.refine`` to the module as soon as anyone imports
-    it; the documented meaning of that name is the function.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Room
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'refimpl.metrology' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = lazy_names(__name__, _HOME)

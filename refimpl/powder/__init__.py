@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from refimpl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from refimpl.powder.calibrate import calibrate
@@ -29,35 +28,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "JointFrame": "joint",
-    "PowderConfig": "config",
-    "PowderResult": "result",
-    "calibrate": "calibrate",
-    "calibrate_joint": "joint",
-    "find_transform": "orient",
-    "integrate": "integrate",
-    "read_config": "config",
-    "score_maps": "patches",
+    "JointFrame": "refimpl.powder.joint",
+    "PowderConfig": "refimpl.powder.config",
+    "PowderResult": "refimpl.powder.result",
+    "calibrate": "refimpl.powder.calibrate",
+    "calibrate_joint": "refimpl.powder.joint",
+    "find_transform": "refimpl.powder.orient",
+    "integrate": "refimpl.powder.integrate",
+    "read_config": "refimpl.powder.config",
+    "score_maps": "refimpl.powder.patches",
 }
 
-
-class _Room(ModuleType):
-    """Package in which a function wins over the module of its name, whoever imports either first.
-
-    The import system binds ``refimpl.powder.calibrate`` to the module as soon as anyone imports
-    it; the documented meaning of that name is the function.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Room
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'refimpl.powder' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"refimpl.powder.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

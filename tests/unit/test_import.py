@@ -48,7 +48,9 @@ def test_rooms_load_on_first_use() -> None:
 
 
 def test_every_listed_room_can_be_had() -> None:
-    assert {"powder", "use_backend", "available_backends", "__version__"} <= set(dir(refimpl))
+    assert {"metrology", "powder", "use_backend", "available_backends", "__version__"} <= set(
+        dir(refimpl)
+    )
     for name in ("crystal", "detector", "frames", "units"):
         assert getattr(refimpl, name).__name__ == f"refimpl.{name}"
 
@@ -56,3 +58,16 @@ def test_every_listed_room_can_be_had() -> None:
 def test_an_unknown_attribute_is_an_ordinary_error() -> None:
     with pytest.raises(AttributeError, match="module 'refimpl' has no attribute 'powders'"):
         refimpl.powders  # noqa: B018
+
+
+@pytest.mark.parametrize("system, name", [("powder", "calibrate"), ("metrology", "refine")])
+def test_a_function_wins_over_the_module_of_its_name(system: str, name: str) -> None:
+    """Whoever imports either first."""
+    module, function = f"refimpl.{system}.{name}", f"refimpl.{system}.{name}.__name__"
+    early = run(f"import {module}; print({function})")
+    late = run(
+        f"import refimpl.{system}; refimpl.{system}.{name}; import {module}; print({function})"
+    )
+    assert early.split() == late.split() == [name]
+    with pytest.raises(AttributeError, match=f"module 'refimpl.{system}' has no attribute 'kalib'"):
+        getattr(refimpl, system).kalib  # noqa: B018

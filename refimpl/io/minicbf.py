@@ -1,9 +1,18 @@
 """Mini-CBF files of Pilatus and Eiger detectors: pixels, header, and the experiment they state.
 
-The header is lines of ``#``; an experiment is made of it as dxtbx makes it: beam along -Z, fast
-axis X, slow axis -Y, the detector at ``-distance`` on Z, rotation about X. One panel, or the
-modules of a Pilatus (487 x 195 pixels, gaps 7 and 17), numbered row by row, in the frame of the
-whole. Angles of further axes (Kappa, Phi, Chi) are not read: the goniometer is a single axis.
+The container is read in ``io.cbf``, the header's lines in ``io.minicbf_header``; an experiment is
+made of them as dxtbx makes it: beam along -Z, fast axis X, slow axis -Y, the detector at
+``-distance`` on Z, rotation about X. One panel, or the modules of a Pilatus (487 x 195 pixels, gaps
+7 and 17), numbered row by row, in the frame of the whole.
+
+Checked on a measured Pilatus3 6M (S/N 60-0119): the single panel against the numbers of dxtbx's
+model, the 60 against the gaps in the image. Not stated by a header, and so not checked: that the rotation is about +X (some beamlines have -X or
+a vertical axis: dxtbx tells them by serial number), and the attenuation. The angles of further axes
+(Kappa, Phi, Chi) are not read: the goniometer is a single axis, and the orientation of a crystal
+that is refined with it holds at these angles only. Exposure_time is taken as the time of an image;
+dxtbx takes Exposure_period, which is longer by the readout. The Pilatus 12M of Diamond I23 is
+refused: its rows stand on a barrel of which the header says nothing; its geometry comes with an
+``.expt`` file. So is a detector on a 2-theta arm.
 """
 
 from __future__ import annotations
@@ -40,19 +49,7 @@ _SHUTTER_ANGLE: Final = 1e-3
 
 
 def read_minicbf(path: str | Path) -> tuple[NDArray[np.int32], dict[str, str]]:
-    """Image and header fields of a mini-CBF.
-
-    Parameters
-    ----------
-    path
-        ``.cbf``, ``.cbf.gz`` or ``.cbf.bz2``.
-
-    Returns
-    -------
-    image
-        (n_slow, n_fast) counts as stored: -1 in gaps, -2 for bad pixels.
-    fields
-        See :func:`header_fields`.
+    """Image of :func:`refimpl.io.cbf.read_cbf`, and the :func:`header_fields` of its text.
 
     Raises
     ------
@@ -96,7 +93,8 @@ def experiment_from_minicbf(
     ------
     FormatError
         See :func:`read_header`; images of different geometry; numbers or angles that do not follow
-        each other; a sensor that is no whole number of modules.
+        each other; a sensor that is no whole number of modules; a detector that is not flat, or on
+        a 2-theta arm.
     ConfigError
         No image, or a sensor that is not silicon and no ``mu_per_mm``.
     """
@@ -104,6 +102,7 @@ def experiment_from_minicbf(
     if not files:
         raise ConfigError("no images given")
     headers = [read_header(file) for file in files]
+    _check_flat(headers[0], files[0])
     for file, header in zip(files, headers, strict=True):
         _check_same(headers[0], header, file)
     beam = Beam(np.array([0.0, 0.0, 1.0]), headers[0].wavelength_angstrom)
@@ -120,6 +119,22 @@ def experiment_from_minicbf(
         scan=scan,
         imageset=sequence | dict.fromkeys(("mask", "gain", "pedestal", "dx", "dy")),
     )
+
+
+def _check_flat(header: Header, file: Path) -> None:
+    """Refuse detectors that do not stand as a header can say."""
+    if re.search(r"PILATUS.* 12M|120-0100", header.detector):
+        raise FormatError(
+            f"{header.detector}: its modules stand on a barrel of which the header says nothing; "
+            "take the geometry from an .expt file",
+            path=file, key="Detector",
+        )  # fmt: skip
+    if header.two_theta_deg != 0.0:
+        raise FormatError(
+            f"Detector_2theta {header.two_theta_deg:g}: expected 0; the axis of the arm is not "
+            "stated, take the geometry from an .expt file",
+            path=file, key="Detector_2theta",
+        )  # fmt: skip
 
 
 def _check_same(first: Header, header: Header, file: Path) -> None:

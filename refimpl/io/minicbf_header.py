@@ -1,6 +1,8 @@
 """The header of a mini-CBF: the lines of ``#`` that Pilatus and Eiger detectors write.
 
-Units are those of the file on the way in and ours (mm, Å, degrees by name) on the way out.
+Units are those of the file on the way in and ours (mm, Å, degrees by name) on the way out. The
+words of the lines are those of measured Pilatus3 6M headers and of dxtbx's published reader; there
+is no measured Eiger header among our data, whose lines are taken to be alike.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Header:
         Rotation at the start of the image and during it; 0 where it is not stated.
     exposure_s
         Time.
+    two_theta_deg
+        Of the arm that carries the detector; 0 where it is not stated.
     """
 
     detector: str
@@ -68,6 +72,7 @@ class Header:
     start_angle_deg: float
     increment_deg: float
     exposure_s: float
+    two_theta_deg: float = 0.0
 
 
 def read_header(path: str | Path) -> Header:
@@ -86,7 +91,7 @@ def read_header(path: str | Path) -> Header:
     thickness = _numbers(fields, sensor, 1, file)[0] * 1e3 if sensor else 0.0
     turns = [
         _numbers(fields, k, 1, file)[0] if k in fields else 0.0
-        for k in ("Start_angle", "Angle_increment", "Exposure_time")
+        for k in ("Start_angle", "Angle_increment", "Exposure_time", "Detector_2theta")
     ]
     return Header(
         detector=fields.get("Detector", ""),
@@ -104,6 +109,7 @@ def read_header(path: str | Path) -> Header:
         start_angle_deg=turns[0],
         increment_deg=turns[1],
         exposure_s=turns[2],
+        two_theta_deg=turns[3],
     )
 
 

@@ -60,7 +60,7 @@ def test_an_unknown_attribute_is_an_ordinary_error() -> None:
         refimpl.powders  # noqa: B018
 
 
-@pytest.mark.parametrize("system, name", [("powder", "calibrate"), ("metrology", "refine")])
+@pytest.mark.parametrize(("system", "name"), [("powder", "calibrate"), ("metrology", "refine")])
 def test_a_function_wins_over_the_module_of_its_name(system: str, name: str) -> None:
     """Whoever imports either first."""
     module, function = f"refimpl.{system}.{name}", f"refimpl.{system}.{name}.__name__"

@@ -271,6 +271,22 @@ def test_refused_headers(tmp_path, changes, message):
         read_header(image(tmp_path, 1, **changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Detector": "PILATUS 12M, S/N 120-0100"},
+         "PILATUS 12M, S/N 120-0100: its modules stand on a barrel of which the header says"),
+        ({"Tau": "= 0 s\n# Detector_2theta 12.5 deg."},
+         "Detector_2theta 12.5: expected 0; the axis of the arm is not stated"),
+    ],
+)  # fmt: skip
+def test_detectors_that_a_header_cannot_place(tmp_path, changes, message):
+    path = image(tmp_path, 1, **changes)
+    for multi_panel in (False, True):
+        with pytest.raises(FormatError, match=rf"x_0001\.cbf: {message}"):
+            experiment_from_minicbf(path, multi_panel=multi_panel)
+
+
 def test_a_long_header_is_read_to_its_end(tmp_path):
     text = "# Comment: " + "x" * 200_000 + "\n" + HEADER
     path = write_cbf(tmp_path / "a_0001.cbf.bz2", IMAGE, text)

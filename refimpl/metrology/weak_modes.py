@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
+from refimpl.metrology.constraints import TiedProblem
 from refimpl.metrology.gauge import GaugeAnswer
 from refimpl.metrology.group_moves import at_point, group_moves, group_pose, panel_centres
 from refimpl.metrology.parameters import ModelSet
@@ -85,7 +86,7 @@ class WeakModes:
         return first + unseen + tuple(mode.sentence for mode in self.modes)
 
 
-def weak_modes(problem: RefinementProblem, x: F64, n: int = 5) -> WeakModes:
+def weak_modes(problem: RefinementProblem | TiedProblem, x: F64, n: int = 5) -> WeakModes:
     """Weakest combinations of the free parameters at a point.
 
     Parameters
@@ -122,7 +123,8 @@ def weak_modes(problem: RefinementProblem, x: F64, n: int = 5) -> WeakModes:
 
 
 def unit_of(name: str) -> str:
-    """Unit of a published parameter."""
+    """Unit of a published parameter, or of several that are tied."""
+    name = name.split(" of ")[0]
     if name.endswith(("Dist", "Shift1", "Shift2")):
         return "mm"
     if "g_param" in name:

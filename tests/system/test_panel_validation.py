@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -177,10 +178,59 @@ def test_description_files_of_the_page_describe_the_detector(tmp_path: Path) -> 
     assert counts == [24, 3]
 
 
-def test_the_tables_of_the_page_are_those_of_the_script() -> None:
-    """What the page holds between its markers has every table that the script prints."""
+def pattern(node: ast.expr) -> str:
+    """Regular expression of a text or a row of column heads, anything where numbers go in."""
+    match node:
+        case ast.Constant():
+            return re.escape(str(node.value))
+        case ast.JoinedStr():
+            return "".join(pattern(part) for part in node.values)
+        case ast.FormattedValue():
+            return ".+?"
+        case ast.List():
+            cells = ["(.+ )" if isinstance(e, ast.Starred) else f"{pattern(e)} " for e in node.elts]
+            return r"\| " + r"\| ".join(cells) + r"\|"
+    raise AssertionError(ast.dump(node))
+
+
+def written_tables(script: Path) -> list[tuple[str, str]]:
+    """Title and row of column heads of every table that a script writes, as expressions."""
+    found = []
+    for function in ast.parse(script.read_text(encoding="utf-8")).body:
+        set_here: dict[str, str] = {}
+        for node in ast.walk(function):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=("title" | "head") as name)], value=value):
+                    set_here[name] = pattern(value)
+                case ast.AugAssign(target=ast.Name(id="head")):
+                    set_here["head"] += r"( .+ \|)"
+        for node in ast.walk(function):
+            match node:
+                case ast.Call(func=ast.Name(id="markdown"), args=[title, head, _]):
+                    pair = [
+                        set_here[a.id] if isinstance(a, ast.Name) else pattern(a)
+                        for a in (title, head)
+                    ]
+                    found.append((pair[0], pair[1]))
+    return found
+
+
+def test_the_tables_of_the_page_are_those_of_the_scripts() -> None:
+    """Titles and column heads between the page's markers, in the order of the scripts, all of them.
+
+    The numbers are not computed again here.
+    """
     text = PAGES[1].read_text(encoding="utf-8")
     inside = text.split("<!-- begin panels -->")[1].split("<!-- end panels -->")[0]
-    titles = re.findall(r"^\*\*(.+?)\*\*$", inside, re.MULTILINE)
-    assert len(titles) == 12
+    tables = re.findall(r"^\*\*(.+?)\*\*\n\n(\|.*\|)\n\|(?:---\|)+\n", inside, re.MULTILINE)
+    assert len(tables) == 12
+    scripts = [ROOT / "validation" / f"panel_{name}.py" for name in ("halves", "modules")]
+    written = [pair for script in scripts for pair in written_tables(script)]
+    order = []
+    for title, head in tables:
+        (k,) = (i for i, pair in enumerate(written) if re.fullmatch(pair[0], title))
+        assert re.fullmatch(written[k][1], head), f"{title}: {head}"
+        order.append(k)
+    why = 4  # one table a published run, D and E
+    assert order == sorted([*range(len(written)), why])
     assert len(re.findall(r"^\| \d+ \|", inside, re.MULTILINE)) >= 47 + 47 + 24

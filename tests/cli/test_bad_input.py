@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from fabio.cbfimage import CbfImage
+from fabio.edfimage import EdfImage
 
 from refimpl.cli.main import main
 
@@ -69,8 +71,7 @@ def test_truncated_file(name, here, capsys, simulated) -> None:
     elif whole.suffix == ".ge2":
         whole.write_bytes(bytes(8192) + bytes(2048 * 2048 * 2))
     else:
-        fabio = pytest.importorskip("fabio")
-        kind = fabio.cbfimage.CbfImage if whole.suffix == ".cbf" else fabio.edfimage.EdfImage
+        kind = CbfImage if whole.suffix == ".cbf" else EdfImage
         kind(data=image).write(str(whole))
     content = whole.read_bytes()
     Path(name).write_bytes(content[: len(content) * 2 // 3])

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from fabio.cbfimage import CbfImage
 
 from refimpl.errors import ConfigError
 from refimpl.io.midas_params import read_params
@@ -50,8 +51,7 @@ def test_every_data_type_reads_the_same_frame(code, here):
         with h5py.File(path, "w") as file:
             file["exchange/data"] = COUNTS[None].astype(np.uint16)
     else:
-        fabio = pytest.importorskip("fabio")
-        fabio.cbfimage.CbfImage(data=COUNTS.astype(np.int32)).write(str(path))
+        CbfImage(data=COUNTS.astype(np.int32)).write(str(path))
     given = params(here, f"Ext {ext}\nDataType {code}\n{more}")
     np.testing.assert_array_equal(read_stored(given, path).data, COUNTS)
     image, mask, shape = read_published_frame(given, path)

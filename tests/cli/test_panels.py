@@ -178,6 +178,7 @@ def test_the_published_quirks(here, frames, capsys):
     frames[0][0][::-1, ::-1].astype("<u4").tofile("ceo2_000001.raw")
     np.save("mask.npy", frames[1][::-1, ::-1].astype(np.uint8))
     text = PUBLISHED.replace("ImTransOpt 2", "ImTransOpt 1\nDark missing.raw")
+    text = text.replace("Lsd 250100", "Lsd 251500")  # not where the answer is
     Path("ps.txt").write_text(text)
     assert "Dark missing.raw: no such file" in said(["ps.txt", "--published"], capsys)
     quirks = ["--published", "--published-quirks", "--published-chords"]

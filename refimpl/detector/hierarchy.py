@@ -28,12 +28,19 @@ from refimpl.detector.parallax import mm_from_px, px_from_mm
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import F64, I64
 
-__all__ = ["Group", "GroupFrame", "Hierarchy", "Module", "OffsetTables", "Vector"]
+__all__ = ["Group", "GroupFrame", "Hierarchy", "Module", "OffsetTables", "Vector", "axes_of"]
 
 GroupFrame = tuple[tuple[int, ...], tuple[int, ...], F64]
 """Path of child numbers from the root, panels below, global (3, 3) columns fast, slow, origin."""
 OffsetTables = Sequence[tuple[F64, F64] | None]
 """For each panel dx, dy (n_slow, n_fast) [px], or None."""
+
+
+def axes_of(d: F64) -> F64:
+    """(..., 3, 3) columns fast, slow, normal of columns fast, slow, origin."""
+    fast, slow = d[..., 0], d[..., 1]
+    return np.stack([fast, slow, np.cross(fast, slow)], axis=-1)
+
 
 _LAB = np.eye(3)
 _LAB[:, 2] = 0.0
@@ -119,6 +126,16 @@ class Hierarchy:
                 f"panel {panel} ({self.modules[panel].name!r}): the sample lies in its plane"
             )
         return np.asarray(np.linalg.inv(d), dtype=np.float64)
+
+    @property
+    def half_mm(self) -> F64:
+        """(p, 2) from each panel's corner to its centre, along fast and slow."""
+        return np.array([np.multiply(m.size_px, m.pixel_size_mm) for m in self.modules]) * 0.5
+
+    def centres(self, d: F64 | None = None) -> F64:
+        """(p, 3) centres [mm] of the panels, where they are or with global columns (p, 3, 3)."""
+        d, half = self.d if d is None else d, self.half_mm
+        return np.asarray(d[:, :, 2] + d[:, :, 0] * half[:, :1] + d[:, :, 1] * half[:, 1:])
 
     @property
     def depth(self) -> int:

@@ -34,7 +34,7 @@ from refimpl.interop.hexrd_file import (
     read_hexrd,
 )
 from refimpl.interop.plane import panel_of_tilted_flat, require_plain, tilted_flat_from_panel
-from refimpl.rotations import expmap
+from refimpl.rotations import expmap, rotation_vector
 from refimpl.units import kev_to_angstrom
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "hexrd_from_tilted_flat",
     "parse_hexrd",
     "read_hexrd",
-    "rotation_vector",
     "tilted_flat_from_hexrd",
 ]
 
@@ -166,29 +165,6 @@ def hexrd_from_tilted_flat(
         },
         "detectors": {name: {"pixels": pixels, "transform": transform}},
     }
-
-
-def rotation_vector(matrix: F64) -> F64:
-    """(3,) axis times angle of a rotation, the inverse of :func:`refimpl.rotations.expmap`.
-
-    By way of the quaternion of largest component (Shepperd 1978), exact at every angle.
-    """
-    m = np.asarray(matrix, dtype=np.float64)
-    trace = float(np.trace(m))
-    k = np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])
-    four = np.array([1.0 + trace, *(1.0 - trace + 2.0 * np.diag(m))])  # 4 q_i^2
-    i = int(four.argmax())
-    if i == 0:
-        q = np.array([four[0], *k])
-    else:
-        row = (m + m.T)[i - 1].copy()
-        row[i - 1] = four[i]
-        q = np.array([k[i - 1], *row])
-    q = q / np.sqrt(q @ q)
-    q = -q if q[0] < 0.0 else q
-    sine = float(np.sqrt(q[1:] @ q[1:]))
-    half = float(np.arctan2(sine, q[0]))
-    return np.asarray(2.0 * q[1:] * (half / sine if sine > 0.0 else 1.0))
 
 
 def _floats(v: F64) -> tuple[float, float, float]:

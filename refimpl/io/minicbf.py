@@ -6,13 +6,13 @@ made of them as dxtbx makes it: beam along -Z, fast axis X, slow axis -Y, the de
 7 and 17), numbered row by row, in the frame of the whole.
 
 Checked on a measured Pilatus3 6M (S/N 60-0119): the single panel against the numbers of dxtbx's
-model, the 60 against the gaps in the image. Not stated by a header, and so not checked: that the rotation is about +X (some beamlines have -X or
-a vertical axis: dxtbx tells them by serial number), and the attenuation. The angles of further axes
-(Kappa, Phi, Chi) are not read: the goniometer is a single axis, and the orientation of a crystal
-that is refined with it holds at these angles only. Exposure_time is taken as the time of an image;
-dxtbx takes Exposure_period, which is longer by the readout. The Pilatus 12M of Diamond I23 is
-refused: its rows stand on a barrel of which the header says nothing; its geometry comes with an
-``.expt`` file. So is a detector on a 2-theta arm.
+model, the 60 against the gaps in the image. Not stated by a header, and so not checked: that the
+rotation is about +X (some beamlines have -X or a vertical axis: dxtbx tells them by serial number).
+The angles of further axes (Kappa, Phi, Chi) are not read: the goniometer is a single axis, and the
+orientation of a crystal that is refined with it holds at these angles only. Exposure_time is taken
+as the time of an image; dxtbx takes Exposure_period, which is longer by the readout. The Pilatus
+12M of Diamond I23 is refused: its rows stand on a barrel of which the header says nothing; its
+geometry comes with an ``.expt`` file. So is a detector on a 2-theta arm.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.detector.hierarchy import Hierarchy
+from refimpl.detector.hierarchy import Hierarchy, axes_of
 from refimpl.errors import GeometryError
 from refimpl.frames import F64
+from refimpl.rotations import rotation_vector
 
 __all__ = ["Congruence", "best_motion", "congruence"]
 
@@ -108,7 +109,7 @@ def congruence(
         c2, f2 = c2 @ turn.T + shift, np.einsum("ij,pjk->pik", turn, f2)
     offset = np.einsum("pki,pk->pi", f1, c2 - c1)
     spin = np.einsum("pik,pjk->pij", f2, f1)
-    vectors = np.einsum("pki,pk->pi", f1, _rotation_vectors(spin))
+    vectors = np.einsum("pki,pk->pi", f1, np.array([rotation_vector(turn) for turn in spin]))
     return Congruence(offset, 1e3 * vectors, w)
 
 
@@ -127,9 +128,7 @@ def same_panels(first: Hierarchy, second: Hierarchy) -> None:
 def centres_and_frames(detector: Hierarchy) -> tuple[F64, F64]:
     """(p, 3) centres [mm] and (p, 3, 3) columns fast, slow, normal of the panels."""
     d = detector.d
-    half = 0.5 * np.array([np.multiply(m.size_px, m.pixel_size_mm) for m in detector.modules])
-    centres = d[:, :, 2] + d[:, :, 0] * half[:, :1] + d[:, :, 1] * half[:, 1:]
-    return centres, np.stack([d[:, :, 0], d[:, :, 1], np.cross(d[:, :, 0], d[:, :, 1])], axis=2)
+    return detector.centres(d), axes_of(d)
 
 
 def best_motion(points: F64, onto: F64, weight: F64) -> tuple[F64, F64]:
@@ -143,12 +142,3 @@ def best_motion(points: F64, onto: F64, weight: F64) -> tuple[F64, F64]:
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     turn = left @ sign @ right
     return np.asarray(turn), np.asarray(b - turn @ a)
-
-
-def _rotation_vectors(spin: F64) -> F64:
-    """(p, 3) axis times angle of rotations (p, 3, 3), less than half a turn."""
-    skew = 0.5 * (spin - np.swapaxes(spin, 1, 2))
-    out = np.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
-    sine = np.sqrt(np.einsum("pi,pi->p", out, out))
-    angle = np.arctan2(sine, 0.5 * (np.trace(spin, axis1=1, axis2=2) - 1.0))
-    return np.asarray(out * np.where(sine > 1e-12, angle / np.maximum(sine, 1e-300), 1.0)[:, None])

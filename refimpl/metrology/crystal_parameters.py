@@ -18,12 +18,16 @@ import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
-from refimpl.metrology.detector_parameters import MRAD, turn
+from refimpl.metrology.detector_parameters import MRAD
+from refimpl.rotations import turn_and_slope
+from refimpl.units import DEG
 
 __all__ = ["BeamParameters", "CellParameters", "OrientationParameters", "beam_parameters"]
-__all__ += ["b_matrix", "cell_parameters", "orientation_parameters"]
+__all__ += ["b_matrix", "cell_and_gradient", "cell_parameters", "orientation_parameters"]
 
 CELL_SCALE = 1e5
+_EDGES = ((0, 0), (1, 1), (2, 2))
+_ANGLES = ((1, 2), (0, 2), (0, 1))
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
@@ -43,13 +47,15 @@ class BeamParameters:
 
     def s0(self, values: F64) -> F64:
         """(3,) beam vector."""
-        r1, r2 = (turn(a, v * MRAD)[0] for a, v in zip(self.axes, values[:2], strict=True))
+        r1, r2 = (
+            turn_and_slope(a, v * MRAD)[0] for a, v in zip(self.axes, values[:2], strict=True)
+        )
         return np.asarray(values[2] * (r2 @ r1 @ self.unit))
 
     def derivatives(self, values: F64) -> F64:
         """(3, 3) derivative of s0 by each value."""
         (r1, dr1), (r2, dr2) = (
-            turn(a, v * MRAD) for a, v in zip(self.axes, values[:2], strict=True)
+            turn_and_slope(a, v * MRAD) for a, v in zip(self.axes, values[:2], strict=True)
         )
         nu = values[2] * MRAD
         return np.array([nu * (r2 @ dr1 @ self.unit), nu * (dr2 @ r1 @ self.unit),
@@ -83,13 +89,15 @@ class OrientationParameters:
 
     def u(self, values: F64) -> F64:
         """(3, 3) orientation."""
-        r1, r2, r3 = (turn(a, v * MRAD)[0] for a, v in zip(np.eye(3), values, strict=True))
+        r1, r2, r3 = (
+            turn_and_slope(a, v * MRAD)[0] for a, v in zip(np.eye(3), values, strict=True)
+        )
         return np.asarray(r3 @ r2 @ r1 @ self.start)
 
     def derivatives(self, values: F64) -> F64:
         """(3, 3, 3) derivative of U by each value."""
         (r1, d1), (r2, d2), (r3, d3) = (
-            turn(a, v * MRAD) for a, v in zip(np.eye(3), values, strict=True)
+            turn_and_slope(a, v * MRAD) for a, v in zip(np.eye(3), values, strict=True)
         )
         parts = (r3 @ r2 @ d1, r3 @ d2 @ r1, d3 @ r2 @ r1)
         return np.array([MRAD * (part @ self.start) for part in parts])
@@ -149,6 +157,29 @@ class CellParameters:
         """(c, 3, 3) derivative of B by each value."""
         _, d = b_matrix(self.expand @ values / CELL_SCALE)
         return np.einsum("kc,kij->cij", self.expand, d) / CELL_SCALE
+
+
+def cell_and_gradient(cell: CellParameters, values: F64) -> tuple[F64, F64]:
+    r"""(6,) cell [angstrom, deg] at the parameters (c,), and its derivatives (6, c).
+
+    With :math:`G = G^{*-1}` and :math:`dG = -G\,dG^* G`: :math:`a = \sqrt{G_{00}}`,
+    :math:`\cos\gamma = G_{01}/(ab)`.
+    """
+    b = cell.b(values)
+    metric = np.linalg.inv(b.T @ b)
+    by_b = cell.derivatives(values)
+    by = np.array([-metric @ (db.T @ b + b.T @ db) @ metric for db in by_b])
+    out, gradient = np.empty(6), np.empty((6, len(values)))
+    for k, (i, j) in enumerate(_EDGES):
+        out[k] = np.sqrt(metric[i, j])
+        gradient[k] = by[:, i, j] / (2.0 * out[k])
+    for k, (i, j) in enumerate(_ANGLES, 3):
+        cosine = metric[i, j] / (out[i] * out[j])
+        slope = by[:, i, j] / (out[i] * out[j])
+        slope = slope - cosine * (gradient[i] / out[i] + gradient[j] / out[j])
+        out[k] = np.arccos(cosine) / DEG
+        gradient[k] = -slope / np.sqrt(1.0 - cosine**2) / DEG
+    return out, gradient
 
 
 def cell_parameters(

@@ -21,22 +21,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl.detector.hierarchy import Hierarchy
+from refimpl.detector.hierarchy import Hierarchy, axes_of
 from refimpl.errors import GeometryError
 from refimpl.frames import F64, I64
+from refimpl.rotations import turn_and_slope
 
 __all__ = ["DETECTOR_NAMES", "DetectorParameters", "detector_parameters"]
 
 DETECTOR_NAMES = ("Dist", "Shift1", "Shift2", "Tau1", "Tau2", "Tau3")
 MRAD = 1e-3
-
-
-def turn(axis: F64, angle: float) -> tuple[F64, F64]:
-    """(3, 3) rotation about a unit axis, and its derivative by the angle (Rodrigues)."""
-    k = np.array([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]])
-    square = k @ k
-    c, s = np.cos(angle), np.sin(angle)
-    return np.eye(3) + s * k + (1.0 - c) * square, c * k + s * square
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +87,8 @@ class DetectorParameters:
         for g, (dist, s1, s2, *tau) in enumerate(values):
             d1, d2, dn = self.axes[g].T
             (r1, dr1), (r2, dr2), (r3, dr3) = (
-                turn(axis, angle * MRAD) for axis, angle in zip((dn, d1, d2), tau, strict=True)
+                turn_and_slope(axis, angle * MRAD)
+                for axis, angle in zip((dn, d1, d2), tau, strict=True)
             )
             full = r3 @ r2 @ r1
             place = s1 * d1 + s2 * d2
@@ -123,18 +117,46 @@ class DetectorParameters:
 
     def _moved_frame(self, g: int, old: F64, values: F64) -> F64:
         """(3, 3) new columns of a group's own frame."""
-        (before, after) = (self._pose(g, v) for v in (self.initial[g], values))
-        turned = after[0] @ before[0].T
+        (before, start), (after, point) = (self.pose(g, v) for v in (self.initial[g], values))
+        turned = (after @ self.axes[g]) @ (before @ self.axes[g]).T
         out = turned @ old
-        out[:, 2] = after[1] + turned @ (old[:, 2] - before[1])
+        out[:, 2] = point + turned @ (old[:, 2] - start)
         return out
 
-    def _pose(self, g: int, values: F64) -> tuple[F64, F64]:
-        dist, s1, s2, *tau = values
+    def turns(self, g: int, tau: F64) -> tuple[F64, F64, F64]:
+        """R(dn, tau1), R(d1, tau2), R(d2, tau3) of a group, each (3, 3)."""
         d1, d2, dn = self.axes[g].T
-        r1, r2, r3 = (turn(a, t * MRAD)[0] for a, t in zip((dn, d1, d2), tau, strict=True))
+        angles = zip((dn, d1, d2), tau, strict=True)
+        r1, r2, r3 = (turn_and_slope(axis, t * MRAD)[0] for axis, t in angles)
+        return r1, r2, r3
+
+    def pose(self, g: int, values: F64) -> tuple[F64, F64]:
+        """Rotation F (3, 3) of a group since its axes were fixed, and its point o (3,) [mm]."""
+        dist, s1, s2 = values[:3]
+        d1, d2, dn = self.axes[g].T
+        r1, r2, r3 = self.turns(g, values[3:])
         full = r3 @ r2 @ r1
-        return full @ self.axes[g], dist * dn + full @ (s1 * d1 + s2 * d2)
+        return full, dist * dn + full @ (s1 * d1 + s2 * d2)
+
+    def values_of_pose(self, g: int, full: F64, point: F64) -> F64:
+        """(6,) values of a group's pose, the inverse of :meth:`pose`.
+
+        Raises
+        ------
+        GeometryError
+            The group stands across its first position: no distance along the first normal gives it.
+        """
+        axes = self.axes[g]
+        d1, d2, dn = axes.T
+        m = axes.T @ full @ axes  # = Ry(tau3) Rx(tau2) Rz(tau1) in the group's axes
+        if abs(m[2, 2]) < 1e-9 or abs(m[1, 2]) > 1.0 - 1e-12:
+            raise GeometryError(f"{self.prefix}Group{g + 1} has turned by a right angle")
+        tau = np.array([np.arctan2(m[1, 0], m[1, 1]), -np.arcsin(m[1, 2]),
+                        np.arctan2(m[0, 2], m[2, 2])]) / MRAD  # fmt: skip
+        normal = full @ dn
+        dist = float(point @ normal) / float(dn @ normal)
+        rest = point - dist * dn
+        return np.array([dist, rest @ (full @ d1), rest @ (full @ d2), *tau])
 
 
 def detector_parameters(
@@ -162,9 +184,7 @@ def detector_parameters(
         A group's plane holds the sample.
     """
     d, p = detector.d, len(detector)
-    half = np.array([m.size_px for m in detector.modules]) * 0.5
-    size = half * np.array([m.pixel_size_mm for m in detector.modules])
-    centres = d[:, :, 2] + d[:, :, 0] * size[:, :1] + d[:, :, 1] * size[:, 1:]
+    centres = detector.centres(d)
     if p == 1:
         groups: Sequence[tuple[tuple[int, ...], F64, F64]] = [((0,), d[0], centres[0])]
         own_level: int | None = None
@@ -180,9 +200,8 @@ def detector_parameters(
     axes, initial, offsets = np.empty((len(groups), 3, 3)), [], np.empty((p, 3, 3))
     group_of = np.empty(p, dtype=np.int64)
     for g, (panels, frame, origin) in enumerate(groups):
-        d1, d2 = frame[:, 0], frame[:, 1]
-        dn = np.cross(d1, d2)
-        axes[g] = np.column_stack([d1, d2, dn])
+        axes[g] = axes_of(frame)
+        d1, d2, dn = axes[g].T
         dist = float(frame[:, 2] @ dn)
         if abs(dist) < 1e-9:
             raise GeometryError(f"{prefix}: the sample lies in the plane of group {g + 1}")

@@ -6,8 +6,7 @@ body (a panel, or the panels of one housing) turns about a pivot by :math:`G = M
 shifted along the axes M. With the left Jacobian J of the exponential map
 :math:`d\exp(w) = [J\,dw]_\times \exp(w)`.
 
-Source: Bernier et al. (2011), J. Strain Anal. 46, 527 (:math:`V^{-1}`); J. Solà et al. (2018),
-arXiv:1812.01537, eq. 145 (J).
+Source: Bernier et al. (2011), J. Strain Anal. 46, 527 (:math:`V^{-1}`).
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refimpl.detector.hierarchy import axes_of
 from refimpl.frames import F64
-from refimpl.rotations import expmap
+from refimpl.rotations import cross_matrix, expmap, left_jacobian
 
-__all__ = ["GRAIN_FIELDS", "MOVE_FIELDS", "Body", "Grain", "left_jacobian"]
+__all__ = ["GRAIN_FIELDS", "MOVE_FIELDS", "Body", "Grain"]
 
 GRAIN_FIELDS = (
     "turn_1", "turn_2", "turn_3", "x_mm", "y_mm", "z_mm",
@@ -33,21 +33,6 @@ MOVE_FIELDS = (
 """Of a body: along its axes [mm] and about them [rad]."""
 
 _PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-
-
-def _cross_matrix(v: F64) -> F64:
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
-
-
-def left_jacobian(w: F64) -> F64:
-    """(3, 3) J of ``d exp(w) = [J dw]x exp(w)``."""
-    angle = float(np.sqrt(w @ w))
-    k = _cross_matrix(w)
-    if angle < 1e-3:  # the closed form cancels; the next term is angle**4/120 < 1e-14
-        a2 = angle * angle
-        return np.eye(3) + (0.5 - a2 / 24.0) * k + (1.0 / 6.0 - a2 / 120.0) * (k @ k)
-    one = (1.0 - np.cos(angle)) / angle**2
-    return np.asarray(np.eye(3) + one * k + (angle - np.sin(angle)) / angle**3 * (k @ k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +121,8 @@ class Body:
         """
         at = list(panels)
         half = np.concatenate([0.5 * size_mm[at], np.ones((len(at), 1))], axis=1)
-        f, s = d[at[0], :, 0], d[at[0], :, 1]
-        axes = np.stack([f, s, np.cross(f, s)], axis=1)
-        return cls(name, panels, np.einsum("pij,pj->i", d[at], half) / len(at), axes)
+        pivot = np.einsum("pij,pj->i", d[at], half) / len(at)
+        return cls(name, panels, pivot, axes_of(d[at[0]]))
 
     def move(self, x: F64, d: F64) -> tuple[F64, F64, F64]:
         """Its panels moved.
@@ -164,5 +148,5 @@ class Body:
         about = self.axes @ left_jacobian(x[3:])
         for k in range(3):
             slopes[:, k, :, 2] = self.axes[:, k]
-            slopes[:, 3 + k] = _cross_matrix(about[:, k]) @ turned
+            slopes[:, 3 + k] = cross_matrix(about[:, k]) @ turned
         return out, slopes, g

@@ -1,8 +1,7 @@
 r"""Cells that are drawn to known ones: the published ``tie_to_target``.
 
 Each tied quantity v of a cell (a, b, c, alpha, beta, gamma) adds :math:`((v - v_0)/\sigma)^2` to
-the weighted sum of squares. With :math:`G = G^{*-1}` and :math:`dG = -G\,dG^* G`:
-:math:`a = \sqrt{G_{00}}`, :math:`\cos\gamma = G_{01}/(ab)`.
+the weighted sum of squares.
 """
 
 from __future__ import annotations
@@ -14,17 +13,13 @@ import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
-from refimpl.metrology.crystal_parameters import CellParameters
+from refimpl.metrology.crystal_parameters import cell_and_gradient
 from refimpl.metrology.parameters import ModelSet
 from refimpl.metrology.problem import Observations, RefinementProblem
 from refimpl.objective.bordered import Bordered
 from refimpl.objective.least_squares import Normal
-from refimpl.units import DEG
 
-__all__ = ["CellTarget", "RestrainedProblem", "cell_and_gradient"]
-
-_EDGES = ((0, 0), (1, 1), (2, 2))
-_ANGLES = ((1, 2), (0, 2), (0, 1))
+__all__ = ["CellTarget", "RestrainedProblem"]
 
 
 @dataclass(frozen=True)
@@ -55,25 +50,6 @@ class CellTarget:
             raise ConfigError(
                 f"tie_to_target: sigmas {self.sigmas}: expected none negative and one positive"
             )
-
-
-def cell_and_gradient(cell: CellParameters, values: F64) -> tuple[F64, F64]:
-    """(6,) cell [angstrom, deg] at the parameters (c,), and its derivatives (6, c)."""
-    b = cell.b(values)
-    metric = np.linalg.inv(b.T @ b)
-    by_b = cell.derivatives(values)
-    by = np.array([-metric @ (db.T @ b + b.T @ db) @ metric for db in by_b])
-    out, gradient = np.empty(6), np.empty((6, len(values)))
-    for k, (i, j) in enumerate(_EDGES):
-        out[k] = np.sqrt(metric[i, j])
-        gradient[k] = by[:, i, j] / (2.0 * out[k])
-    for k, (i, j) in enumerate(_ANGLES, 3):
-        cosine = metric[i, j] / (out[i] * out[j])
-        slope = by[:, i, j] / (out[i] * out[j])
-        slope = slope - cosine * (gradient[i] / out[i] + gradient[j] / out[j])
-        out[k] = np.arccos(cosine) / DEG
-        gradient[k] = -slope / np.sqrt(1.0 - cosine**2) / DEG
-    return out, gradient
 
 
 class RestrainedProblem(RefinementProblem):

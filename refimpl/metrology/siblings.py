@@ -11,13 +11,13 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.detector.hierarchy import Hierarchy
+from refimpl.detector.hierarchy import Hierarchy, axes_of
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.metrology.detector_parameters import MRAD, DetectorParameters
-from refimpl.metrology.group_moves import cross_matrix, group_moves, group_pose, values_of_pose
+from refimpl.metrology.group_moves import group_moves
 from refimpl.metrology.parameters import ModelSet
-from refimpl.rotations import expmap
+from refimpl.rotations import cross_matrix, expmap, left_jacobian
 
 __all__ = ["GAUGES", "Family", "Gauge", "Siblings", "rigid_motion", "siblings"]
 
@@ -101,9 +101,9 @@ class Siblings:
         for family, own in self.each(y):
             turn, shift = rigid_motion(family, own)
             for g in family.groups:
-                full, point = group_pose(self.detector, g, out[g])
+                full, point = self.detector.pose(g, out[g])
                 moved = family.pivot + turn @ (point - family.pivot) + shift
-                out[g] = values_of_pose(self.detector, g, turn @ full, moved)
+                out[g] = self.detector.values_of_pose(g, turn @ full, moved)
         return out
 
     def within(self, y: F64, values: F64) -> F64:
@@ -112,9 +112,9 @@ class Siblings:
         for family, own in self.each(y):
             turn, shift = rigid_motion(family, own)
             for g in family.groups:
-                full, point = group_pose(self.detector, g, out[g])
+                full, point = self.detector.pose(g, out[g])
                 back = family.pivot + turn.T @ (point - family.pivot - shift)
-                out[g] = values_of_pose(self.detector, g, turn.T @ full, back)
+                out[g] = self.detector.values_of_pose(g, turn.T @ full, back)
         return np.asarray(out - self.detector.initial)
 
     def derivatives(self, y: F64, delta: F64) -> tuple[F64, F64]:
@@ -128,11 +128,11 @@ class Siblings:
         for family, own in self.each(y):
             turn, _ = rigid_motion(family, own)
             twist = family.basis @ own
-            left = _left_jacobian(twist[3:])
+            left = left_jacobian(twist[3:])
             at = slice(start, start + len(own))
             start = at.stop
             for g in family.groups:
-                arm = turn @ (group_pose(self.detector, g, before[g])[1] - family.pivot)
+                arm = turn @ (self.detector.pose(g, before[g])[1] - family.pivot)
                 move = np.zeros((6, len(own)))
                 move[3:] = left @ family.basis[3:]
                 move[:3] = family.basis[:3] - cross_matrix(arm) @ move[3:]
@@ -151,16 +151,6 @@ def rigid_motion(family: Family, y: F64) -> tuple[F64, F64]:
     """Rotation (3, 3) about a family's pivot and shift (3,) [mm] of its moves y."""
     twist = family.basis @ y
     return expmap(twist[3:]), twist[:3]
-
-
-def _left_jacobian(v: F64) -> F64:
-    """(3, 3) derivative of the rotation vector of exp(v) on the left by v."""
-    angle = float(np.sqrt(v @ v))
-    k = cross_matrix(v)
-    if angle < 1e-4:  # the next terms are of order angle^3
-        return np.asarray(np.eye(3) + 0.5 * k + k @ k / 6.0)
-    a, b = (1.0 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
-    return np.asarray(np.eye(3) + a * k + b * (k @ k))
 
 
 def siblings(models: ModelSet, gauge: Gauge) -> Siblings:
@@ -232,8 +222,7 @@ def _by_parent(detector: DetectorParameters, taking: I64) -> list[tuple[tuple[in
 
 def _parent_axes(detector: Hierarchy, path: tuple[int, ...]) -> F64:
     """(3, 3) columns fast, slow, normal of a node."""
-    frame = next(d for own, _, d in detector.groups(len(path)) if own == path)
-    return np.column_stack([frame[:, 0], frame[:, 1], np.cross(frame[:, 0], frame[:, 1])])
+    return axes_of(next(d for own, _, d in detector.groups(len(path)) if own == path))
 
 
 def _family(
@@ -241,7 +230,7 @@ def _family(
 ) -> Family:
     """Family that pivots about its groups' mean point; moves in the order of :data:`_MOVES`."""
     detector = models.detectors[0]
-    points = [group_pose(detector, g, detector.initial[g])[1] for g in members]
+    points = [detector.pose(g, detector.initial[g])[1] for g in members]
     axes = _parent_axes(detector.detector, path)
     basis = np.zeros((6, 6))
     basis[:3, [0, 1, 3]] = axes

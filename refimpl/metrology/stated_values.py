@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from refimpl.detector.hierarchy import axes_of
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64
 from refimpl.metrology.crystal_parameters import cell_parameters
-from refimpl.metrology.detector_parameters import MRAD, DetectorParameters, turn
+from refimpl.metrology.detector_parameters import MRAD, DetectorParameters
 from refimpl.metrology.parameters import ModelSet
 
 __all__ = ["panel_values", "values_of"]
@@ -34,7 +35,7 @@ def panel_values(detector: DetectorParameters, offsets: F64) -> F64:
     for g, (initial, own) in enumerate(zip(detector.initial, offsets, strict=True)):
         axes = detector.axes[g]
         d1, d2, dn = axes.T
-        r1, r2, r3 = (turn(a, t * MRAD)[0] for a, t in zip((dn, d1, d2), own[3:], strict=True))
+        r1, r2, r3 = detector.turns(g, own[3:])
         full = r3 @ r2 @ r1
         centre = axes @ np.array([initial[1], initial[2], initial[0]]) + axes @ own[:3]
         columns = np.column_stack([dn, full @ d1, full @ d2])
@@ -62,13 +63,9 @@ def values_of(models: ModelSet, experiment: Experiment) -> F64:
     own, beam = models.detectors[0], models.beams[0]
     rows = np.empty((len(own.members), 6))
     for g, ((panel,), axes) in enumerate(zip(own.members, own.axes, strict=True)):
-        full = _frame(d[panel]) @ _frame(axes @ own.offsets[panel]).T
-        m = axes.T @ full @ axes  # Ry(tau3) Rx(tau2) Rz(tau1) in the axes d1, d2, dn
-        origin = d[panel, :, 2] - full @ axes @ own.offsets[panel, :, 2]
-        columns = np.column_stack([axes[:, 2], full @ axes[:, 0], full @ axes[:, 1]])
-        tau = np.array([np.arctan2(m[1, 0], m[1, 1]), -np.arcsin(m[1, 2]),
-                        np.arctan2(m[0, 2], m[2, 2])])  # fmt: skip
-        rows[g] = [*np.linalg.solve(columns, origin), *tau / MRAD]
+        full = axes_of(d[panel]) @ axes_of(axes @ own.offsets[panel]).T
+        point = d[panel, :, 2] - full @ axes @ own.offsets[panel, :, 2]
+        rows[g] = own.values_of_pose(g, full, point)
     values[models.detector_at(0)] = rows.ravel()
     nu = 1.0 / experiment.beam.wavelength_angstrom
     e1, e2, n = experiment.beam.s0 / nu @ np.column_stack([*beam.axes, beam.unit])
@@ -81,8 +78,3 @@ def values_of(models: ModelSet, experiment: Experiment) -> F64:
     values[models.orientation_at(0)] = angles / MRAD
     values[models.cell_at(0)] = cell.initial
     return values
-
-
-def _frame(d: F64) -> F64:
-    """(3, 3) columns fast, slow, normal of columns fast, slow, origin."""
-    return np.column_stack([d[:, 0], d[:, 1], np.cross(d[:, 0], d[:, 1])])

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.hierarchy import axes_of
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
 from refimpl.metrology.constraints import TiedProblem
 from refimpl.metrology.gauge import GaugeAnswer
-from refimpl.metrology.group_moves import at_point, group_moves, group_pose, panel_centres
+from refimpl.metrology.group_moves import at_point, group_moves
 from refimpl.metrology.parameters import ModelSet
 from refimpl.metrology.problem import RefinementProblem
 
@@ -205,7 +206,7 @@ def panel_uncertainties(
     own = _groups_covariance(models, covariance)
     free = models.free[at].reshape(-1, 6)
     d = detector.d(values)
-    centres = panel_centres(detector, d)
+    centres, axes = detector.detector.centres(d), axes_of(d)
     moves = group_moves(detector, values)
     p = len(d)
     count = np.zeros(p, dtype=np.intp) if n is None else np.asarray(n)
@@ -216,9 +217,8 @@ def panel_uncertainties(
             why = "" if n is None else f": {count[panel]} reflections"
             held.append(f"panel {panel} ({name}) is held{why}")
             continue
-        point = group_pose(detector, g, values[g])[1]
-        axes = np.column_stack([d[panel, :, 0], d[panel, :, 1], np.cross(*d[panel, :, :2].T)])
-        local = np.kron(np.eye(2), axes.T) @ at_point(moves[g], point, centres[panel])
+        point = detector.pose(g, values[g])[1]
+        local = np.kron(np.eye(2), axes[panel].T) @ at_point(moves[g], point, centres[panel])
         local[3:] *= 1e3
         out[panel] = local @ own[g] @ local.T
     sigma = np.sqrt(np.maximum(np.einsum("pii->pi", out), 0.0))

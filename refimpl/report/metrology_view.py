@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.detector.hierarchy import Hierarchy
+from refimpl.detector.hierarchy import Hierarchy, axes_of
 from refimpl.errors import ConfigError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64, I64
@@ -22,6 +22,7 @@ from refimpl.metrology.parameters import ModelSet, model_set
 from refimpl.metrology.problem import observations_of
 from refimpl.metrology.problem import predict as predict_rows
 from refimpl.metrology.refine import RefinementResult
+from refimpl.rotations import rotation_vector
 from refimpl.units import DEG
 
 __all__ = ["MOVES", "Layout", "MetrologyView", "panel_layout", "view_of_files", "view_of_result"]
@@ -291,18 +292,11 @@ def _residuals(models: ModelSet, table: ReflectionTable, rows: NDArray[np.intp])
 # --- how panels moved -----------------------------------------------------------------------------
 
 
-def _frames(d: F64, centre_mm: F64) -> tuple[F64, F64]:
-    """(p, 3, 3) columns fast, slow, normal away from the sample; (p, 3) centres in the lab."""
-    middle = d[:, :, 0] * centre_mm[:, :1] + d[:, :, 1] * centre_mm[:, 1:] + d[:, :, 2]
-    normal = np.cross(d[:, :, 0], d[:, :, 1])
-    away = np.where(np.sum(normal * middle, axis=1) < 0.0, -1.0, 1.0)
-    return np.stack([d[:, :, 0], d[:, :, 1], normal * away[:, None]], axis=2), middle
-
-
-def _half_mm(detector: Hierarchy) -> F64:
-    return 0.5 * np.array(
-        [np.multiply(m.size_px, m.pixel_size_mm) for m in detector.modules], dtype=np.float64
-    )
+def _outward(d: F64, centres: F64) -> F64:
+    """(p, 3, 3) columns fast, slow, normal away from the sample."""
+    out = axes_of(d)
+    out[:, :, 2] *= np.where(np.sum(out[:, :, 2] * centres, axis=1) < 0.0, -1.0, 1.0)[:, None]
+    return out
 
 
 def panel_moves(before: Hierarchy, after: Hierarchy) -> F64:
@@ -310,24 +304,12 @@ def panel_moves(before: Hierarchy, after: Hierarchy) -> F64:
 
     In the frame of each panel before; a positive turn goes from fast to slow.
     """
-    half = _half_mm(before)
-    frame, centre = _frames(before.d, half)
-    _, moved = _frames(after.d, half)
-    shift = np.einsum("pij,pi->pj", frame, moved - centre)
-    turn = np.empty((len(half), 3))
-    for k, (old, new) in enumerate(zip(before.d, after.d, strict=True)):
-        own, moved_own = (np.column_stack([*m.T[:2], np.cross(*m.T[:2])]) for m in (old, new))
-        turn[k] = own.T @ _rotation_vector(moved_own @ own.T)
+    old, new = before.d, after.d
+    centre = before.centres(old)
+    shift = np.einsum("pij,pi->pj", _outward(old, centre), before.centres(new) - centre)
+    axes, moved = axes_of(old), axes_of(new)
+    turn = [a.T @ rotation_vector(b @ a.T) for a, b in zip(axes, moved, strict=True)]
     return np.asarray(np.hstack([shift, turn]) * _SCALE)
-
-
-def _rotation_vector(turn: F64) -> F64:
-    """(3,) axis times angle [rad] of a rotation by less than half a turn."""
-    odd = turn - turn.T
-    sine = 0.5 * np.array([odd[2, 1], odd[0, 2], odd[1, 0]])
-    size = float(np.linalg.norm(sine))
-    angle = float(np.arctan2(size, 0.5 * (np.trace(turn) - 1.0)))
-    return sine * (angle / size if size > 0.0 else 1.0)
 
 
 def _sigma(result: RefinementResult, p: int) -> tuple[F64, NDArray[np.bool_]]:
@@ -338,8 +320,7 @@ def _sigma(result: RefinementResult, p: int) -> tuple[F64, NDArray[np.bool_]]:
     at = models.detector_at(0)
     values = models.detector_values(full, 0)
     d, slopes = own.d(values), own.derivatives(values)
-    half = _half_mm(own.detector)
-    frame, _ = _frames(d, half)
+    half, frame = own.detector.half_mm, _outward(d, own.detector.centres(d))
     position = np.cumsum(models.free) - 1
     out, held = np.zeros((p, 6)), np.zeros(p, dtype=bool)
     for k in range(p):

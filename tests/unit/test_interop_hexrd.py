@@ -16,10 +16,9 @@ from refimpl.interop.hexrd import (
     hexrd_from_tilted_flat,
     parse_hexrd,
     read_hexrd,
-    rotation_vector,
     tilted_flat_from_hexrd,
 )
-from refimpl.rotations import expmap
+from refimpl.rotations import expmap, rotation_vector
 
 # The published single-surface geometry of the Pilatus 2M example (HEXRD/examples, acc6ae2a).
 PILATUS = {

@@ -11,12 +11,12 @@ import pytest
 from refimpl.errors import ConfigError, FormatError
 from refimpl.interop.hexrd import parse_hexrd
 from refimpl.io.hexrd_picks import Picks, read_grain_table, read_picks, stretch_of_mandel
-from refimpl.metrology.grain_models import Body, left_jacobian
+from refimpl.metrology.grain_models import Body
 from refimpl.metrology.grain_problem import GrainProblem
 from refimpl.metrology.grain_spots import table_basis
 from refimpl.metrology.grains import fit_grains, hold_out, near, only_grains
 from refimpl.metrology.hexrd_grains import as_tiled, b_of_cell, problem_of_hexrd, read_stage
-from refimpl.rotations import expmap
+from refimpl.rotations import expmap, left_jacobian
 
 SIGMA = np.array([0.006, 0.006, 1e-3])
 RUBY = b_of_cell(4.7608, 4.7608, 12.99568, np.pi / 2, np.pi / 2, 2 * np.pi / 3)

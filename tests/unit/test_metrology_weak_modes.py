@@ -12,7 +12,6 @@ from refimpl.io.dials_files import read_expt
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.engines import run_engine
 from refimpl.metrology.gauge import Gauge, state_gauge
-from refimpl.metrology.group_moves import panel_centres
 from refimpl.metrology.parameters import FixSettings, model_set
 from refimpl.metrology.problem import RefinementProblem, observations_of
 from refimpl.metrology.weak_modes import panel_uncertainties, unit_of, weak_modes
@@ -93,7 +92,7 @@ def test_uncertainties_are_the_scatter() -> None:
         d, true = detector.d(problem.models.detector_values(full, 0)), case.truth[0].detector.d
         for panel in range(4):
             axes = np.column_stack([d[panel, :, 0], d[panel, :, 1], np.cross(*d[panel, :, :2].T)])
-            gone = panel_centres(detector, d)[panel] - panel_centres(detector, true)[panel]
+            gone = detector.detector.centres(d)[panel] - detector.detector.centres(true)[panel]
             other = np.column_stack([*true[panel, :, :2].T, np.cross(*true[panel, :, :2].T)])
             spin = axes @ other.T
             turned = 1e3 * np.array([spin[2, 1], spin[0, 2], spin[1, 0]])

@@ -31,6 +31,7 @@ __all__ = [
     "reject",
     "sauter_poon",
     "tukey",
+    "tukey_fences",
 ]
 
 Bool = NDArray[np.bool_]
@@ -98,9 +99,15 @@ def tukey(residuals: F64, *, iqr_multiplier: float = 1.5) -> Bool:
             key="iqr_multiplier",
             got=iqr_multiplier,
         )
+    low, high = tukey_fences(residuals, iqr_multiplier=iqr_multiplier)
+    return np.asarray(((residuals > high) | (residuals < low)).any(axis=1))
+
+
+def tukey_fences(residuals: F64, *, iqr_multiplier: float = 1.5) -> tuple[F64, F64]:
+    """Fences Q1 - m IQR and Q3 + m IQR of each column, (k,) each; see :func:`tukey`."""
     _, q1, _, q3, _ = five_numbers(residuals)
     margin = iqr_multiplier * (q3 - q1)
-    return np.asarray(((residuals > q3 + margin) | (residuals < q1 - margin)).any(axis=1))
+    return np.asarray(q1 - margin), np.asarray(q3 + margin)
 
 
 def null(residuals: F64) -> Bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from refimpl.cli import metrology_models, metrology_refine, metrology_report, metrology_spots
+from refimpl.cli.grouped import GroupedCommand
 
 __all__ = ["app"]
 
@@ -13,27 +16,23 @@ app = typer.Typer(
     help="Crystal, beam and every panel of a detector from the spots of rotation data.",
 )
 
-app.command(
-    "import", epilog=metrology_models.EXAMPLES, short_help="Make experiments of image headers."
-)(metrology_models.import_images)
-app.command("show", short_help="Print what experiments and reflections hold.")(
-    metrology_models.show
-)
-app.command(
-    "find-spots", epilog=metrology_spots.FIND_EXAMPLES, short_help="Find the spots of images."
-)(metrology_spots.find_spots)
-app.command(
-    "index", epilog=metrology_spots.INDEX_EXAMPLES, short_help="Find the lattice of the spots."
-)(metrology_spots.index)
-app.command(
-    "refine", epilog=metrology_refine.EXAMPLES,
-    short_help="Refine crystals, beam and detector, whole or by panel.",
-)(metrology_refine.refine)  # fmt: skip
-app.command("predict", short_help="Predict every reflection of a scan.")(metrology_models.predict)
-app.command("report", short_help="Write the report of any refinement.")(metrology_report.report)
-app.command("view", short_help="Write an image with its spots and predictions.")(
-    metrology_report.view
-)
-app.command("simulate", short_help="Simulate reflections on panels that are off.")(
-    metrology_report.simulate
-)
+
+def _command(
+    name: str, run: Callable[..., int], short_help: str, epilog: str | None = None
+) -> None:
+    app.command(name, cls=GroupedCommand, short_help=short_help, epilog=epilog)(run)
+
+
+_command("import", metrology_models.import_images, "Make experiments of image headers.",
+         metrology_models.EXAMPLES)  # fmt: skip
+_command("show", metrology_models.show, "Print what experiments and reflections hold.")
+_command("find-spots", metrology_spots.find_spots, "Find the spots of images.",
+         metrology_spots.FIND_EXAMPLES)  # fmt: skip
+_command("index", metrology_spots.index, "Find the lattice of the spots.",
+         metrology_spots.INDEX_EXAMPLES)  # fmt: skip
+_command("refine", metrology_refine.refine, "Refine crystals, beam and detector, by panel too.",
+         metrology_refine.EXAMPLES)  # fmt: skip
+_command("predict", metrology_models.predict, "Predict every reflection of a scan.")
+_command("report", metrology_report.report, "Write the report of any refinement.")
+_command("view", metrology_report.view, "Write an image with its spots and predictions.")
+_command("simulate", metrology_report.simulate, "Simulate reflections on panels that are off.")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refimpl.cli import metrology_files as files
+from refimpl.cli import metrology_options as o
 from refimpl.cli import parse
 from refimpl.errors import ConvergenceError
 
 if TYPE_CHECKING:
-    from refimpl.metrology.refine import RefinementResult, RefineSettings
+    from refimpl.forward.experiment import Experiment
+    from refimpl.io.reflection_table import ReflectionTable
+    from refimpl.metrology import RefinementResult, RefineSettings
 
-__all__ = ["EXAMPLES", "refine", "settings_of"]
+__all__ = ["EXAMPLES", "refine"]
 
 EXAMPLES = """\b
 Examples:
@@ -24,48 +26,42 @@ Examples:
       --outlier tukey --json -o level1
   refimpl metrology refine level0/refined.expt indexed.refl --hierarchy-level 1 \\
       --engine levmar --fix beam.all,Group17Tau1 -o published
+  refimpl metrology refine level0/refined.expt indexed.refl --hierarchy-level 1 \\
+      --gauge zero-sum --weak-modes 3 -o level1
 
 Exit: 0 done; 2 bad input, one line says what and where; 4 no convergence."""
 
-Reflections = Annotated[Path, typer.Argument(
-    metavar="REFL", help="Indexed reflections, .refl (or .npz, one array a column).")]  # fmt: skip
-Models = Annotated[Path, typer.Argument(metavar="EXPT", help="Experiments, .expt.")]
-
 
 def refine(
-    experiments: Models,
-    reflections: Reflections,
-    out: Annotated[Path, typer.Option(
-        "-o", "--out", metavar="DIR", help="Folder for the results; made if missing.")],
-    hierarchy_level: Annotated[int, typer.Option(
-        metavar="N", min=0, help="Level of the detector's tree whose groups move: 0 the whole, "
-                                 "1 its groups or panels, and so on.")] = 0,
-    engine: Annotated[str, typer.Option(
-        metavar="NAME", help="arrow (ours, to the optimum), levmar or gauss_newton (as published)."
-    )] = "arrow",
-    preset: Annotated[str, typer.Option(
-        metavar="NAME", help="Selection and outlier rejection: tutorial (each panel by itself, "
-                             "Tukey) or current (blocks of angle, FAST-MCD).")] = "tutorial",
-    outlier: Annotated[str | None, typer.Option(
-        metavar="NAME", help="auto, tukey, mcd, sauter_poon or null; default: the preset's.")
-    ] = None,
-    separate_panels: Annotated[bool | None, typer.Option(
-        "--separate-panels/--no-separate-panels", help="Reject outliers panel by panel.")] = None,
-    auto_reduction: Annotated[str, typer.Option(
-        metavar="NAME", help="Models with too few reflections: fix (hold), fail or remove.")
-    ] = "fix",
-    min_reflections_per_parameter: Annotated[int, typer.Option(
-        metavar="N", min=1, help="Fewer are too few.")] = 5,
-    fix: Annotated[list[str] | None, typer.Option(
-        metavar="NAMES", help="What is held: detector.distance, beam.all, crystal.cell, ..., or "
-                              "ends of parameter names. Default beam: in_spindle_plane and "
-                              "wavelength; beam.none frees it.")] = None,
-    close_to_spindle_cutoff: Annotated[float | None, typer.Option(
-        metavar="X", help="Least speed through the Ewald sphere [1/A^2].")] = None,
-    max_steps: Annotated[int, typer.Option(
-        metavar="N", min=1, help="Of the published engines.")] = 100,
-    threads: Annotated[int | None, typer.Option(
-        metavar="N", help="Threads; the result does not depend on it.")] = None,
+    experiments: o.Models,
+    reflections: o.Reflections,
+    out: o.Out,
+    hierarchy_level: o.HierarchyLevel = 0,
+    fix: o.Fix = None,
+    constraint: o.Constraint = None,
+    restrain_cell: o.RestrainCell = None,
+    gauge: o.GaugeName = "published",
+    anchor: o.Anchor = None,
+    out_of_plane: o.OutOfPlane = False,
+    preset: o.Preset = "tutorial",
+    outlier: o.Outlier = None,
+    iqr_multiplier: o.IqrMultiplier = None,
+    separate_experiments: o.SeparateExperiments = None,
+    separate_panels: o.SeparatePanels = None,
+    close_to_spindle_cutoff: o.CloseToSpindle = None,
+    reflections_per_degree: o.PerDegree = None,
+    auto_reduction: o.AutoReduction = "fix",
+    min_reflections_per_parameter: o.MinReflections = 5,
+    set_: o.Set = None,
+    engine: o.Engine = "arrow",
+    loss: o.Loss = "none",
+    max_steps: o.MaxSteps = None,
+    bin_size_fraction: o.BinSize = 0.0,
+    parallax: o.Parallax = False,
+    threads: o.Threads = None,
+    weak_modes: Annotated[int, typer.Option(
+        metavar="N", min=0, help="Tell the N combinations of parameters that are known worst.")
+    ] = 0,
     report: Annotated[bool, typer.Option(help="Write figures and the HTML report.")] = True,
     again: Annotated[bool, typer.Option(
         "--again", help="Refine also what is done already.")] = False,
@@ -74,57 +70,85 @@ def refine(
 ) -> int:  # fmt: skip
     """Refine crystals, beam and detector against the centroids of a rotation scan."""
     options = dict(locals())  # as they stand above
-    settings = settings_of(options)
+    settings = o.settings_of(options)
     models, table = files.read_pair(experiments, reflections)
-    left_out = ("experiments", "reflections", "out", "threads", "again", "as_json")
-    kept = {name: value for name, value in options.items() if name not in left_out}
+    kept = {name: value for name, value in options.items() if name not in o.NOT_SETTINGS}
     own = files.fingerprint([experiments, reflections], kept)
     wanted = ["result.json", "refined.expt", "refined.refl", *(["report.html"] if report else [])]
     if not again and files.is_done(out, "refine", own, wanted):
         _print_done(out, as_json)
         return 0
-    from refimpl.metrology import refine as run
+    from refimpl.io.atomic import json_text, write_json
+    from refimpl.metrology.answers import told
     from refimpl.metrology.outputs import has_converged, result_dict, save
 
     inputs = (experiments.name, reflections.name)
-    with parse.output_folder(out), parse.progress() as tell:
-        result = run(
-            models, table, settings, threads=threads,
-            progress=lambda step, _: tell(f"step {step}", min(step / 16.0, 1.0)),
-        )  # fmt: skip
-        tell("writing", 1.0)
+    with parse.output_folder(out):
+        result, changes = _run(models, table, settings, parallax, threads)
         save(result, out, report=report, inputs=inputs)
-        if has_converged(result):
+        found = result_dict(result, inputs) | told(result, modes=weak_modes, threads=threads)
+        found |= {"parallax_changes_mm": list(changes)} if parallax else {}
+        write_json(out / "result.json", found)
+        wrong = _not_converged(result, changes) if has_converged(result) else (
+            result.trajectory.reason)  # fmt: skip
+        if wrong is None:
             files.mark(out, "refine", own)
     if as_json:
-        from refimpl.io.atomic import json_text
-
-        typer.echo(json_text(result_dict(result, inputs)))
+        typer.echo(json_text(found))
     else:
-        typer.echo("\n".join([*summary(result), f"wrote {_shown(out, report)}"]))
-    if not has_converged(result):
-        raise ConvergenceError(
-            f"not converged: {result.trajectory.reason}; what there is stands in {out}"
-        )
+        lines = [*summary(result), *_more(found), f"wrote {_shown(out, report)}"]
+        typer.echo("\n".join(lines))
+    if wrong is not None:
+        raise ConvergenceError(f"not converged: {wrong}; what there is stands in {out}")
     return 0
 
 
-def settings_of(options: Mapping[str, Any]) -> RefineSettings:
-    """Settings that the options say."""
-    from refimpl.metrology.outputs import fix_of
-    from refimpl.metrology.refine import RefineSettings
-    from refimpl.metrology.selection import preset
+def _run(
+    models: tuple[Experiment, ...],
+    table: ReflectionTable,
+    settings: RefineSettings,
+    parallax: bool,
+    threads: int | None,
+) -> tuple[RefinementResult, tuple[float, ...]]:
+    """Refine, once or until the parallax has settled; changes of the observed positions [mm]."""
+    from refimpl.metrology import refine as run
+    from refimpl.metrology.parallax import refine_with_parallax
 
-    names = ("outlier", "separate_panels", "close_to_spindle_cutoff")
-    changes = {name: options[name] for name in names if options[name] is not None}
-    return RefineSettings(
-        selection=preset(options["preset"], **changes),
-        fix=fix_of(files.words(options["fix"]), options["hierarchy_level"]),
-        engine=options["engine"],
-        auto_reduction=options["auto_reduction"],
-        min_reflections_per_parameter=options["min_reflections_per_parameter"],
-        max_steps=options["max_steps"],
-    )
+    with parse.progress() as tell:
+
+        def step(k: int, _: Any) -> None:
+            tell(f"step {k}", min(k / 16.0, 1.0))
+
+        if parallax:
+            return refine_with_parallax(models, table, settings, progress=step, threads=threads)
+        return run(models, table, settings, progress=step, threads=threads), ()
+
+
+def _not_converged(result: RefinementResult, changes: tuple[float, ...]) -> str | None:
+    """Why the parallax has not settled; None where it has."""
+    from refimpl.metrology.parallax import TOLERANCE_MM
+
+    if changes and changes[-1] >= TOLERANCE_MM:
+        return f"after {len(changes)} rounds the parallax still moves spots by {changes[-1]:.2g} mm"
+    return None
+
+
+def _more(found: dict[str, Any]) -> list[str]:
+    """What was asked for beside the refinement, for people."""
+    lines = []
+    if found["gauge"]["kind"] != "published":
+        lines.append(f"gauge {found['gauge']['kind']}:")
+        lines += [f"     {text}" for text in found["gauge"]["held"]]
+        lines += [
+            f"     {row['name']} {row['value']:.4f} +- {row['sigma']:.4f}"
+            for row in found["gauge"]["rigid"]
+        ]
+    if "weak_modes" in found:
+        lines += found["weak_modes"]["sentences"]
+    if changes := found.get("parallax_changes_mm"):
+        told = ", ".join(f"{1e3 * c:.3g}" for c in changes)
+        lines.append(f"parallax made anew {len(changes)} times: moved spots by up to {told} um")
+    return lines
 
 
 def summary(result: RefinementResult) -> list[str]:

@@ -7,16 +7,21 @@ a tilt of a few mrad at a high angle moves a spot on a thick sensor by some micr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.forward.experiment import Experiment
+from refimpl.frames import F64
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
 
-__all__ = ["refine_with_parallax", "remeasured"]
+__all__ = ["TOLERANCE_MM", "refine_with_parallax", "remeasured"]
+
+TOLERANCE_MM: Final = 1e-5
+"""Change of an observed position below which the parallax has settled."""
 
 
 def remeasured(table: ReflectionTable, experiments: Sequence[Experiment]) -> ReflectionTable:
@@ -47,15 +52,16 @@ def refine_with_parallax(
     table: ReflectionTable,
     settings: RefineSettings | None = None,
     *,
-    tolerance_mm: float = 1e-5,
+    tolerance_mm: float = TOLERANCE_MM,
     most: int = 5,
+    progress: Callable[[int, F64], None] | None = None,
     threads: int | None = None,
 ) -> tuple[RefinementResult, tuple[float, ...]]:
     """Refine, make the observed millimetres again, and so on until they settle.
 
     Parameters
     ----------
-    experiments, table, settings, threads
+    experiments, table, settings, progress, threads
         See :func:`refimpl.metrology.refine.refine`; every round starts where the last one ended.
     tolerance_mm
         Largest change of an observed position that ends it.
@@ -67,7 +73,8 @@ def refine_with_parallax(
     result
         Of the last round.
     changes
-        Largest change [mm] of an observed position after each round.
+        Largest change [mm] of an observed position after each round; they have settled where the
+        last is below the tolerance.
 
     Raises
     ------
@@ -80,7 +87,7 @@ def refine_with_parallax(
     if not any(m.parallax and m.thickness_mm > 0.0 and m.mu_per_mm > 0.0 for m in modules):
         raise ConfigError("refine_with_parallax: no panel has a parallax: nothing would change")
     now, changes = remeasured(table, experiments), []
-    result = refine(experiments, now, settings, threads=threads)
+    result = refine(experiments, now, settings, progress=progress, threads=threads)
     for _ in range(most):
         after = remeasured(now, result.experiments)
         gone = after["xyzobs.mm.value"] - now["xyzobs.mm.value"]
@@ -88,5 +95,5 @@ def refine_with_parallax(
         if changes[-1] < tolerance_mm or len(changes) == most:
             break
         now = after
-        result = refine(result.experiments, now, settings, threads=threads)
+        result = refine(result.experiments, now, settings, progress=progress, threads=threads)
     return result, tuple(changes)

@@ -10,21 +10,31 @@ non-linear least squares problems, 2nd ed., DTU 2004.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.errors import ConvergenceError
 from refimpl.frames import F64
 from refimpl.metrology.problem import RefinementProblem
-from refimpl.objective.least_squares import Linearised, levenberg_marquardt
+from refimpl.metrology.rmsd import rmsd
+from refimpl.objective.bordered import Bordered
+from refimpl.objective.least_squares import Normal, levenberg_marquardt
 
-__all__ = ["ENGINES", "Step", "Trajectory", "run_engine"]
+__all__ = ["ENGINES", "MOST_STEPS", "Step", "Trajectory", "run_engine"]
 
 TAU, NU_LIMIT, RMSD_CHANGE = 1e-3, 8192.0, 1e-4
 """Of the published engine: first damping, last growth of it, change that ends it."""
+
+MOST_STEPS: Final[Mapping[str, int]] = MappingProxyType(
+    {"arrow": 200, "levmar": 100, "gauss_newton": 20}
+)
+"""Steps after which each engine gives up: of ours those that are tried, of the others, as
+published, rows of the journal."""
 
 TOLERANCE = 1e-6
 """Ours ends when no parameter moves by more than this part of its standard uncertainty."""
@@ -73,6 +83,8 @@ class Trajectory:
         Journal; the last is the answer.
     reason
         Why it ended.
+    converged
+        Whether it ended by itself, and not by its limit of steps.
     covariance
         (f, f) of the free parameters, scaled by the reduced chi-square.
     undetermined
@@ -89,6 +101,7 @@ class Trajectory:
     undetermined: tuple[str, ...] = ()
     solves: int = 0
     first_system: F64 | None = field(default=None, repr=False)
+    converged: bool = field(kw_only=True)
 
     @property
     def x(self) -> F64:
@@ -97,11 +110,13 @@ class Trajectory:
 
 
 Progress = Callable[[int, F64], None]
+L = TypeVar("L", Normal, Bordered)
 
 
 def _rmsd(problem: RefinementProblem, x: F64) -> F64:
+    """(3,) over the reflections that are predicted."""
     r = problem.residuals(x)
-    return np.asarray(np.sqrt(np.mean(r * r, axis=0)))
+    return rmsd(r[np.isfinite(r).all(axis=1)])
 
 
 def _checked_gradient(problem: RefinementProblem, gradient: F64) -> None:
@@ -118,11 +133,14 @@ def levmar(
     problem: RefinementProblem,
     *,
     target: F64 | None = None,
-    max_steps: int = 100,
+    max_steps: int = MOST_STEPS["levmar"],
     damped: bool = True,
     progress: Progress | None = None,
 ) -> Trajectory:
     """Published Levenberg-Marquardt, step by step; undamped it is the published Gauss-Newton.
+
+    Reflections that a step loses leave the sum, which lowers the objective: so it is in DIALS,
+    whose matches are those that are predicted, and so it stays here.
 
     Parameters
     ----------
@@ -149,7 +167,8 @@ def levmar(
     mu = TAU * float(np.max(np.diag(normal.hessian))) if damped else 0.0
     nu, steps, solves = 2.0, [], 0
     first: F64 | None = None
-    reason, system = "maximum number of steps", normal.hessian
+    reason, system, here = "maximum number of steps", normal.hessian, _rmsd(problem, x)
+    converged = True
     while True:
         system = normal.hessian + mu * np.eye(len(x))
         first = system if first is None else first
@@ -160,7 +179,7 @@ def levmar(
         solves += 1
         objective = 0.5 * normal.cost
         row = Step(
-            x.copy(), np.asarray(h), objective, _rmsd(problem, x), mu, nu,
+            x.copy(), np.asarray(h), objective, here, mu, nu,
             float(np.linalg.norm(normal.gradient)), float(np.linalg.norm(h)),
             2.0 * objective / max(n_residuals - len(x), 1),
         )  # fmt: skip
@@ -176,6 +195,7 @@ def levmar(
             reason = "RMSD no longer decreasing"
             break
         if len(steps) - 1 >= max_steps:
+            converged = False
             break
         expected = 0.5 * float(h @ (mu * h - normal.gradient))
         if expected == 0.0:
@@ -184,7 +204,7 @@ def levmar(
         new = problem.normal(x + h)
         rho = (objective - 0.5 * new.cost) / expected
         if rho > 0.0 or not damped:
-            x, normal = x + h, new
+            x, normal, here = x + h, new, _rmsd(problem, x + h)
             mu, nu = mu * max(1.0 / 3.0, 1.0 - (2.0 * rho - 1.0) ** 3) if damped else 0.0, 2.0
             continue
         steps.pop()
@@ -194,68 +214,88 @@ def levmar(
             break
         mu, nu = mu * nu, 2.0 * nu
     covariance = np.asarray(steps[-1].reduced_chi_squared * np.linalg.inv(system))
-    return Trajectory(tuple(steps), reason, covariance, (), solves, first)
+    return Trajectory(tuple(steps), reason, covariance, (), solves, first, converged=converged)
 
 
 def gauss_newton(problem: RefinementProblem, **options: object) -> Trajectory:
     """Published Gauss-Newton: no damping, at most 20 steps."""
-    return levmar(problem, damped=False, **{"max_steps": 20, **options})  # type: ignore[arg-type]
+    limit = {"max_steps": MOST_STEPS["gauss_newton"]}
+    return levmar(problem, damped=False, **{**limit, **options})  # type: ignore[arg-type]
 
 
 def arrow(
-    problem: RefinementProblem, *, progress: Progress | None = None, **_: object
+    problem: RefinementProblem,
+    *,
+    max_steps: int = MOST_STEPS["arrow"],
+    progress: Progress | None = None,
 ) -> Trajectory:
-    """Our own: scaled damping on arrow-shaped normal equations, until no parameter moves."""
+    """Our own: scaled damping on arrow-shaped normal equations, until no parameter moves.
+
+    A step that loses a reflection, so that it can no longer be predicted, is refused.
+
+    Parameters
+    ----------
+    problem
+        What is fitted.
+    max_steps
+        Steps that are tried at most.
+    progress
+        Called with the number of a step that was taken, and its RMSDs.
+    """
     journal = _Journal(problem, progress)
+    limits: Any = {"tolerance": TOLERANCE, "max_evaluations": max_steps + 1}
     if problem.is_arrow:
         order, free = problem.arrow_order()
         start = problem.models.initial[order]
         own = np.argsort(order)[problem.free]  # where the free parameters stand
         fit = levenberg_marquardt(
-            lambda x: journal.noted(x[own], problem.bordered(x[own])), start,
+            lambda x: journal.noted(x[own], problem.bordered(x[own]), own), start,
             tuple(problem.models.names[k] for k in order),
-            lower=np.where(free, -np.inf, start), upper=np.where(free, np.inf, start),
-            tolerance=TOLERANCE,
+            lower=np.where(free, -np.inf, start), upper=np.where(free, np.inf, start), **limits,
         )  # fmt: skip
-        x, covariance = fit.x[own], fit.covariance[np.ix_(own, own)]
+        covariance = fit.covariance[np.ix_(own, own)]
     else:
         fit = levenberg_marquardt(
-            lambda x: journal.noted(x, problem.normal(x)), problem.start, problem.names,
-            tolerance=TOLERANCE,
-        )  # fmt: skip
-        x, covariance = fit.x, fit.covariance
-    journal.add(x, fit.cost, 0.0)
+            lambda x: journal.noted(x, problem.normal(x)), problem.start, problem.names, **limits
+        )
+        covariance = fit.covariance
     scale = journal.steps[-1].reduced_chi_squared
+    stopped = fit.reason.startswith("stopped after")
+    reason = f"stopped after {max_steps} steps" if stopped else fit.reason
     return Trajectory(
-        tuple(journal.steps), fit.reason, scale * covariance, fit.undetermined, fit.evaluations
-    )
-
-
-L = TypeVar("L", bound=Linearised)
+        tuple(journal.steps), reason, scale * covariance, fit.undetermined, fit.evaluations,
+        converged=not stopped,
+    )  # fmt: skip
 
 
 class _Journal:
-    """Rows for every point that is better than those before."""
+    """Rows for every point that is no worse than those before: those that the search goes to."""
 
     def __init__(self, problem: RefinementProblem, progress: Progress | None) -> None:
         self.problem, self.progress = problem, progress
         self.steps: list[Step] = []
-        self.best = np.inf
+        self.best, self.n = np.inf, 0
 
-    def noted(self, x: F64, normal: L) -> L:
-        if normal.cost < self.best:
-            self.best = normal.cost
-            self.add(x, normal.cost, float(np.linalg.norm(normal.gradient)))
+    def noted(self, x: F64, normal: L, own: NDArray[np.intp] | slice = slice(None)) -> L:
+        """Normal equations as they are, or of infinite cost where reflections were lost.
+
+        `own` are the places of x (f,) in the gradient.
+        """
+        if normal.n < self.n:
+            return replace(normal, cost=np.inf)
+        if normal.cost <= self.best:
+            self.best, self.n = normal.cost, normal.n
+            self.add(x, normal.cost, float(np.linalg.norm(normal.gradient[own])))
         return normal
 
     def add(self, x: F64, cost: float, gradient: float) -> None:
         dof = max(3 * len(self.problem.observed) - len(x), 1)
-        rmsd = _rmsd(self.problem, x)
+        here = _rmsd(self.problem, x)
         self.steps.append(
-            Step(x.copy(), np.zeros(len(x)), 0.5 * cost, rmsd, 0.0, 0.0, gradient, 0.0, cost / dof)
+            Step(x.copy(), np.zeros(len(x)), 0.5 * cost, here, 0.0, 0.0, gradient, 0.0, cost / dof)
         )
         if self.progress is not None:
-            self.progress(len(self.steps) - 1, rmsd)
+            self.progress(len(self.steps) - 1, here)
 
 
 ENGINES: dict[str, Callable[..., Trajectory]] = {

@@ -7,7 +7,6 @@ function takes numbers and returns text without a final newline; nothing here co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,6 +14,11 @@ import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
+from refimpl.metrology.crystal_listing import (
+    crystal_model,
+    final_crystal_models,
+    format_uncertain,
+)
 from refimpl.metrology.outlier_jobs import OutlierReport
 from refimpl.metrology.rmsd import ResidualSummary, RmsdTable
 from refimpl.metrology.text_table import Align, plain_table, ruled_table
@@ -47,7 +51,6 @@ _SUMMARY_ROWS = (
     "Y weights",
     "Phi weights",
 )
-_NO_UNCERTAINTY = 1e-15
 
 
 def _table(
@@ -179,89 +182,28 @@ def rmsds_by_experiment(table: RmsdTable, layout: Layout = "tutorial") -> str:
 
 
 def rmsds_by_panel(table: RmsdTable, layout: Layout = "tutorial", *, detector: int = 1) -> str:
-    """RMSDs of each panel of a detector, which the current layout numbers from 1."""
-    prefix = f"Detector {detector} " if layout == "current" else ""
+    """RMSDs of each panel of a detector, by its number from 1.
+
+    The current layout always shows it; that of the tutorial, which had one, from the second on.
+    """
+    prefix = f"Detector {detector} " if layout == "current" or detector > 1 else ""
     return _rmsd_rows(f"{prefix}RMSDs by panel:", "Panel", table, layout)
-
-
-def format_uncertain(value: float, sigma: float) -> str:
-    """Value with its standard uncertainty in brackets: one digit of it, two below 1.95.
-
-    A value that is exact (fixed by symmetry) has its shortest decimal form, ``90.0``.
-    """
-    if not sigma > _NO_UNCERTAINTY:
-        text = f"{value:.6f}".rstrip("0")
-        return text + "0" if text.endswith(".") else text
-    places = -round(math.log10(sigma))
-    if round(sigma * 10.0**places, 1) < 2.0:
-        places += 1
-    return f"{value:.{max(places, 0)}f}({sigma * 10.0**places:.0f})"
-
-
-def _matrix(name: str, matrix: F64, digits: int) -> list[str]:
-    opened = [f"    {name:<11}{{{{", *[" " * 16 + "{"] * 2]
-    values = np.array(matrix, dtype=np.float64)
-    values[np.abs(values) < 1e-12 * np.abs(values).max()] = 0.0  # rounding, not a negative zero
-    rows = (", ".join(f"{v: .{digits}f}" for v in row) for row in values)
-    ends = ("},", "},", "}}")
-    return [a + row + b for a, row, b in zip(opened, rows, ends, strict=True)]
-
-
-def crystal_model(
-    cell: Sequence[float],
-    space_group: str,
-    u: F64,
-    b: F64,
-    *,
-    cell_sigma: Sequence[float] | None = None,
-    digits: int = 4,
-) -> str:
-    """Crystal with its cell, space group and the matrices U, B and A = UB.
-
-    Parameters
-    ----------
-    cell
-        (6,) [Å, deg].
-    space_group
-        Hermann-Mauguin symbol, ``P 4``.
-    u, b
-        (3, 3) orientation, and orthogonalisation of reciprocal space [1/Å].
-    cell_sigma
-        (6,) standard uncertainties where the listing shows them.
-    digits
-        Decimals of the matrices: 4 in the tutorial, where the cell is in brackets, 6 now.
-    """
-    if cell_sigma is None:
-        values = ", ".join(f"{value:.3f}" for value in cell)
-    else:
-        values = ", ".join(map(format_uncertain, cell, cell_sigma))
-    if digits == 4:
-        values = f"({values})"
-    lines = ["Crystal:", f"    Unit cell: {values}", f"    Space group: {space_group}"]
-    for name, matrix in (("U matrix:", u), ("B matrix:", b), ("A = UB:", np.asarray(u) @ b)):
-        lines += _matrix(name, matrix, digits)
-    return "\n".join(lines)
-
-
-def final_crystal_models(models: Sequence[tuple[int, str]]) -> str:
-    """Final models, each with its number of reflections and the text of :func:`crystal_model`."""
-    lines = ["Final refined crystal models:"]
-    for number, (count, text) in enumerate(models, 1):
-        lines += [f"model {number} ({count} reflections):", text]
-    return "\n".join(lines)
 
 
 def refinement_listing(
     *,
     parameters: Mapping[str, Any],
     before: ResidualSummary,
-    n_rejected: int,
+    rejected: int | OutlierReport,
     after: ResidualSummary,
     counts: Sequence[int],
     rmsds: F64,
     reason: str,
     experiments: RmsdTable,
-    panels: RmsdTable,
+    panels: Sequence[RmsdTable],
+    held: Sequence[str] = (),
+    names: Sequence[str] = (),
+    models: str = "",
     saved: Sequence[str] = (),
     layout: Layout = "tutorial",
 ) -> str:
@@ -271,26 +213,47 @@ def refinement_listing(
     ----------
     parameters
         See :func:`modified_parameters`.
-    before, n_rejected, after
-        Residuals before and after outlier rejection, and its count.
+    before, rejected, after
+        Residuals before and after outlier rejection; its count, or its report for the table of its
+        jobs in the current layout.
     counts, rmsds, reason
         See :func:`refinement_steps`; why the refinement ended.
     experiments, panels
-        RMSDs of the last step.
+        RMSDs of the last step; by panel a table a detector.
+    held
+        Lines on models with too few reflections.
+    names
+        See :func:`parameter_names`.
+    models
+        See :func:`final_crystal_models`.
     saved
-        Lines on files written.
+        Lines on files written: at once below the tables, as in the tutorial, or below the models.
     layout
         Of the tables.
     """
+    by_panel = [rmsds_by_panel(t, layout, detector=k) for k, t in enumerate(panels, 1)]
+    last = "\n".join(["\n\n".join(by_panel), *(() if models else saved)])
     parts = [
         modified_parameters(parameters),
         "Configuring refiner",
         residual_summary(before, layout),
-        outliers_rejected(n_rejected, layout),
+        _rejected(rejected, layout),
         residual_summary(after, layout),
+        "\n".join(held),
+        parameter_names(names) if layout == "current" and names else "",
         "Performing refinement...",
         f"{refinement_steps(counts, rmsds, layout)}\n{reason}",
         rmsds_by_experiment(experiments, layout),
-        "\n".join([rmsds_by_panel(panels, layout), *saved]),
+        last,
+        models,
+        "\n".join(saved) if models else "",
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _rejected(rejected: int | OutlierReport, layout: Layout) -> str:
+    if isinstance(rejected, int):
+        return outliers_rejected(rejected, layout)
+    if layout == "current":
+        return outlier_jobs(rejected)
+    return outliers_rejected(int(rejected.rejected.sum()), layout)

@@ -74,6 +74,24 @@ class OutlierReport:
     method: str
     minimum_job_size: int
 
+    def told(self) -> str:
+        """How many were rejected, and how many of them with jobs that are too small."""
+        n = int(self.rejected.sum())
+        text = f"{n} reflections are rejected as outliers by {self.method}"
+        if not any(self.too_small):
+            return f"{text}: the models are far off"
+        small = [len(j.rows) for j, few in zip(self.jobs, self.too_small, strict=True) if few]
+        labels: dict[str, set[Any]] = {
+            "separate_experiments": {j.experiment for j in self.jobs},
+            "separate_panels": {j.panel for j in self.jobs},
+            "separate_blocks": {j.phi_range_deg for j in self.jobs},
+        }
+        split = " or ".join(f"{key} = False" for key, own in labels.items() if len(own) > 1)
+        return (
+            f"{text}: {sum(small)} lie in {len(small)} jobs of fewer than {self.minimum_job_size}"
+            f"{f'; {split} makes larger jobs' if split else ''}"
+        )
+
 
 def _groups(labels: Int, count: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Positions of each label from 0 to ``count - 1``, also of those that do not occur."""
@@ -114,7 +132,12 @@ def _block_width_deg(phi: F64, settings: SelectionSettings) -> float:
 
 
 def split_jobs(
-    ids: Int, panels: Int, phi_obs_rad: F64, settings: SelectionSettings
+    ids: Int,
+    panels: Int,
+    phi_obs_rad: F64,
+    settings: SelectionSettings,
+    *,
+    still: bool = False,
 ) -> tuple[Job, ...]:
     """Split n reflections by experiment, then panel, then block of rotation angle.
 
@@ -128,6 +151,8 @@ def split_jobs(
         (n,) observed rotation angles; equal angles (stills) are not split.
     settings
         Which splits, and the width of blocks.
+    still
+        Whether these are stills, see :attr:`SelectionSettings.separate_experiments`.
 
     Raises
     ------
@@ -139,7 +164,10 @@ def split_jobs(
             f"block_width_deg = {settings.block_width_deg}: expected a positive number",
             key="block_width_deg",
         )
-    if settings.separate_experiments:
+    apart = settings.separate_experiments
+    if apart is None:
+        apart = not (still and settings.separate_panels)
+    if apart:
         count = int(ids.max()) + 1 if len(ids) else 0
         first = [Job(rows, experiment=number) for number, rows in _groups(ids, count)]
     else:
@@ -188,7 +216,7 @@ def reject_outliers(
     method = settings.outlier
     if method == "auto":
         method = "sauter_poon" if still else "mcd"
-    jobs = split_jobs(ids, panels, phi_obs_rad, settings)
+    jobs = split_jobs(ids, panels, phi_obs_rad, settings, still=still)
     columns = residuals[:, :2] if still else residuals
     rejected = np.zeros(len(residuals), dtype=bool)
     too_small = []

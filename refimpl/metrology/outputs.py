@@ -8,6 +8,7 @@ the others are whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +20,28 @@ from refimpl.frames import F64
 from refimpl.io.atomic import make_folder, write_json, write_text
 from refimpl.io.dials_files import write_expt, write_refl
 from refimpl.metrology import listing
+from refimpl.metrology.gauge import HELD
 from refimpl.metrology.parameters import FixSettings
-from refimpl.metrology.selection import PRESETS
+from refimpl.metrology.stated_settings import modified, settings_dict
 
 if TYPE_CHECKING:
-    from refimpl.metrology.refine import RefinementResult, RefineSettings
+    from refimpl.metrology.refine import RefinementResult
 
 __all__ = [
     "LOG",
     "RESULT",
     "fix_of",
+    "gauge_dict",
     "has_converged",
     "listing_of",
     "modified",
     "result_dict",
     "save",
+    "settings_dict",
     "symbol_of",
 ]
 
 LOG, RESULT = "refine.log", "result.json"
-_METHODS = ("null", "auto", "mcd", "tukey", "sauter_poon")
 _STEP = 1e-6
 _ROUNDING = 1e-9
 """Part of a cell parameter below which a derived uncertainty is rounding: fixed by symmetry."""
@@ -53,52 +56,6 @@ def symbol_of(hall: str) -> str:
     except (RuntimeError, ValueError):
         group = None
     return hall.strip() if group is None else str(group.hm)
-
-
-def modified(
-    settings: RefineSettings, inputs: Sequence[str | Path] = (), folder: str | Path | None = None
-) -> dict[str, Any]:
-    """Settings that differ from the published program's defaults, by its scopes."""
-    fix, selection, default = settings.fix, settings.selection, PRESETS["current"]
-    named = [key for key, value in PRESETS.items() if value == selection]
-    method = " ".join(f"*{m}" if m == selection.outlier else m for m in _METHODS)
-    outlier = {
-        "algorithm": method,
-        "separate_panels": selection.separate_panels,
-        "separate_blocks": selection.separate_blocks,
-        "minimum_number_of_reflections": selection.minimum_job_size,
-    }
-    parameterisation: dict[str, Any] = {
-        "auto_reduction": {
-            "action": settings.auto_reduction,
-            "min_nref_per_parameter": settings.min_reflections_per_parameter,
-        },
-        "beam": {"fix": " ".join(fix.beam) or "none"},
-        "crystal": {"fix": " ".join(fix.crystal) or "none"},
-        "detector": {"fix": " ".join(fix.detector) or "none"}
-        | ({"hierarchy_level": fix.hierarchy_level} if fix.hierarchy_level else {})
-        | ({"fix_list": ",".join(fix.fix_list)} if fix.fix_list else {}),
-    }
-    reflections: dict[str, Any] = {"outlier": outlier}
-    if selection.close_to_spindle_cutoff != default.close_to_spindle_cutoff:
-        reflections = {"close_to_spindle_cutoff": selection.close_to_spindle_cutoff, **reflections}
-    refinement = {
-        "preset": named[0] if named else "none",
-        "parameterisation": parameterisation,
-        "refinery": {"engine": settings.engine, "max_iterations": settings.max_steps},
-        "target": {"bin_size_fraction": settings.bin_size_fraction},
-        "reflections": reflections,
-    }
-    out: dict[str, Any] = {}
-    if folder is not None:
-        out["output"] = {
-            "experiments": str(Path(folder) / "refined.expt"),
-            "reflections": str(Path(folder) / "refined.refl"),
-        }
-    out["refinement"] = refinement
-    if inputs:
-        out["input"] = dict(zip(("experiments", "reflections"), map(str, inputs), strict=False))
-    return out
 
 
 def cell_sigma(result: RefinementResult, crystal: int) -> F64 | None:
@@ -177,37 +134,33 @@ def listing_of(
     shape: listing.Layout = layout or (
         "tutorial" if not result.settings.selection.separate_blocks else "current"
     )
-    counts = [result.n_used] * len(result.trajectory.steps)
-    rmsds = np.array([step.rmsd for step in result.trajectory.steps])
-    rejected = int(result.outliers.rejected.sum())
-    current = shape == "current"
-    parts = [
-        listing.modified_parameters(modified(result.settings, inputs, folder)),
-        "Configuring refiner",
-        listing.residual_summary(result.accepted, shape),
-        listing.outlier_jobs(result.outliers)
-        if current
-        else listing.outliers_rejected(rejected, shape),
-        listing.residual_summary(result.before, shape),
-        *(["\n".join(result.reduced)] if result.reduced else []),
-        *([listing.parameter_names(_free_names(result))] if current else []),
-        "Performing refinement...",
-        f"{listing.refinement_steps(counts, rmsds, shape)}\n{result.trajectory.reason}",
-        listing.rmsds_by_experiment(result.by_experiment, shape),
-        listing.rmsds_by_panel(result.by_panel, shape),
-        crystals(result, digits=6 if current else 4),
-    ]
-    if folder is not None:
-        parts.append(
-            f"Saving refined experiments to {Path(folder) / 'refined.expt'}\n"
-            f"Saving reflections with updated predictions to {Path(folder) / 'refined.refl'}"
-        )
-    return "\n\n".join(parts) + "\n"
+    saved = () if folder is None else (
+        f"Saving refined experiments to {Path(folder) / 'refined.expt'}",
+        f"Saving reflections with updated predictions to {Path(folder) / 'refined.refl'}",
+    )  # fmt: skip
+    steps = result.trajectory.steps
+    text = listing.refinement_listing(
+        parameters=modified(result.settings, inputs, folder),
+        before=result.accepted,
+        rejected=result.outliers,
+        after=result.before,
+        counts=[result.n_used] * len(steps),
+        rmsds=np.array([step.rmsd for step in steps]),
+        reason=result.trajectory.reason,
+        experiments=result.by_experiment,
+        panels=result.by_detector,
+        held=result.reduced,
+        names=_free_names(result),
+        models=crystals(result, digits=6 if shape == "current" else 4),
+        saved=saved,
+        layout=shape,
+    )
+    return text + "\n"
 
 
 def has_converged(result: RefinementResult) -> bool:
-    """Whether the search ended by itself, and not by its limit of steps."""
-    return not result.trajectory.reason.startswith(("stopped after", "maximum number"))
+    """Whether the search ended by itself, and not by its limit of steps or rounds."""
+    return result.trajectory.converged
 
 
 def _free_names(result: RefinementResult) -> list[str]:
@@ -221,26 +174,59 @@ def result_dict(result: RefinementResult, inputs: Sequence[str | Path] = ()) -> 
     names = _free_names(result)
     start = result.models.initial[result.models.free]
     return {
-        "converged": has_converged(result),
         **result.summary(),
-        "settings": modified(result.settings)["refinement"],
+        "settings": settings_dict(result.settings),
         "inputs": [str(name) for name in inputs],
         "parameters": [
             {"name": name, "start": a, "value": b, "sigma": c}
             for name, a, b, c in zip(names, start.tolist(), x.tolist(), sigma.tolist(), strict=True)
         ],
+        "held": [
+            {"name": name, "value": value}
+            for name, value, free in zip(
+                result.models.names, result.models.initial.tolist(), result.models.free,
+                strict=True,
+            ) if not free
+        ],
+        "gauge": gauge_dict(result),
         "trajectory": [
             {"objective": step.objective, "rmsd": step.rmsd.tolist()}
             for step in result.trajectory.steps
         ],
         "by_experiment": _rows(result.by_experiment),
         "by_panel": _rows(result.by_panel),
+        "by_detector": [_rows(table) for table in result.by_detector],
         "cells": [
             None if e.crystal is None else {
                 "cell": _snapped(e.crystal.cell).tolist(), "space_group": symbol_of(e.crystal.hall)
             } for e in result.experiments
         ],
     }  # fmt: skip
+
+
+def gauge_dict(result: RefinementResult) -> dict[str, Any]:
+    """In which terms the detector is told, and its values in them."""
+    answer = result.gauge
+    if answer is None:
+        return {"kind": "published", "sentences": [HELD] if _as_published(result) else []}
+    rigid, own = answer.uncertainty
+    names = answer.siblings.detector.names
+    return {
+        **asdict(answer.gauge),
+        "sentences": list(answer.sentences),
+        "whole": _valued(answer.siblings.names, answer.rigid, rigid),
+        "own": _valued(names, answer.own.ravel(), own.ravel()),
+    }
+
+
+def _as_published(result: RefinementResult) -> bool:
+    """Whether the two directions that rotation data leave open are held as published."""
+    return not any(name.endswith(("Mu1", "nu")) for name in _free_names(result))
+
+
+def _valued(names: Sequence[str], values: F64, sigmas: F64) -> list[dict[str, Any]]:
+    rows = zip(names, values.tolist(), sigmas.tolist(), strict=True)
+    return [{"name": name, "value": value, "sigma": sigma} for name, value, sigma in rows]
 
 
 def _rows(table: Any) -> list[Mapping[str, Any]]:
@@ -280,6 +266,7 @@ def save(
         The folder cannot be made or written to.
     """
     target = make_folder(folder)
+    (target / RESULT).unlink(missing_ok=True)  # that of another run must not vouch for these files
     write_expt(target / "refined.expt", result.experiments)
     write_refl(target / "refined.refl", result.table)
     write_text(target / LOG, listing_of(result, inputs=inputs, folder=folder))

@@ -73,6 +73,24 @@ class FixSettings:
                         key=f"{key}.fix", got=name,
                     )  # fmt: skip
 
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse entries of the list that match none of the names.
+
+        Raises
+        ------
+        ConfigError
+            Names the first.
+        """
+        for given in self.fix_list:
+            if not given or not any(name.endswith(given) for name in names):
+                shown = f"{', '.join(names[:2])}, ..., {names[-1]}"
+                raise ConfigError(
+                    f"fix: {given!r} matches no parameter: expected the end or the whole of one of "
+                    f"{shown}, or detector., beam. or crystal. with what of it, such as "
+                    "detector.distance",
+                    key="fix", got=given,
+                )  # fmt: skip
+
     def fixed(self, name: str) -> bool:
         """Whether a parameter is held."""
         tables: Sequence[tuple[str, Mapping[str, Any], Sequence[str]]] = (
@@ -248,7 +266,8 @@ def model_set(experiments: Sequence[Experiment], fix: FixSettings | None = None)
     Raises
     ------
     ConfigError
-        An experiment lacks a model; nothing is left free.
+        An experiment lacks a model; an entry of the fix list matches no parameter; nothing is left
+        free.
     """
     fix = fix or FixSettings()
     for number, e in enumerate(experiments):
@@ -293,6 +312,7 @@ def model_set(experiments: Sequence[Experiment], fix: FixSettings | None = None)
             values.append(initial)
             edges.append(len(names))
         starts[kind] = np.array(edges, dtype=np.int64)
+    fix.check(names)
     free = np.array([not fix.fixed(name) for name in names])
     if not free.any():
         raise ConfigError("every parameter is fixed: nothing to refine")

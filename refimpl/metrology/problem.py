@@ -7,19 +7,17 @@ by pair and scattered; no whole Jacobian is ever made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError
-from refimpl.forward.experiment import Experiment
 from refimpl.forward.rotation import SEEN, predict_rotation, rotation_jacobian
 from refimpl.forward.stills import predict_still, still_jacobian
-from refimpl.frames import F64, I64
-from refimpl.io.reflection_table import ReflectionTable
+from refimpl.frames import F64
+from refimpl.metrology.observations import Observations, observations_of
 from refimpl.metrology.parameters import ModelSet, Pose
 from refimpl.objective.bordered import Bordered
 from refimpl.objective.least_squares import Normal, accumulate_blocks
@@ -27,84 +25,9 @@ from refimpl.objective.least_squares import Normal, accumulate_blocks
 __all__ = ["Observations", "RefinementProblem", "observations_of", "predict"]
 
 
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """Observed reflections in the order of the fit.
-
-    Attributes
-    ----------
-    row
-        (n,) row of the table that each came from.
-    experiment, panel
-        (n,).
-    hkl
-        (n, 3) float.
-    entering
-        (n,) 1 or 0.
-    xyz
-        (n, 3) observed X, Y [mm], phi [rad].
-    weight
-        (n, 3) [mm^-2, mm^-2, rad^-2].
-    """
-
-    row: NDArray[np.intp]
-    experiment: I64
-    panel: NDArray[np.int32]
-    hkl: F64
-    entering: NDArray[np.uint8]
-    xyz: F64
-    weight: F64
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Observations:
-        """Some of them."""
-        return Observations(
-            self.row[keep], self.experiment[keep], self.panel[keep], self.hkl[keep],
-            self.entering[keep], self.xyz[keep], self.weight[keep],
-        )  # fmt: skip
-
-
-def observations_of(
-    table: ReflectionTable,
-    experiments: Sequence[Experiment],
-    rows: NDArray[np.intp],
-    weight: F64,
-) -> Observations:
-    """Observations of some rows of a table.
-
-    ``entering`` is the table's where it has the column (it is recomputed from the observed ray
-    otherwise, as published).
-
-    Raises
-    ------
-    FormatError
-        A column is missing.
-    """
-    table.require("miller_index", "id", "panel", "xyzobs.mm.value")
-    ids = np.asarray(table["id"][rows], dtype=np.int64)
-    if "entering" in table:
-        entering = table["entering"][rows].astype(np.uint8)
-    else:
-        table.require("s1")
-        entering = np.zeros(len(rows), dtype=np.uint8)
-        for e, experiment in enumerate(experiments):
-            mine = ids == e
-            if experiment.is_still or not mine.any():
-                continue
-            axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis  # type: ignore[union-attr]
-            across = np.cross(experiment.beam.s0, axis)  # type: ignore[union-attr]
-            entering[mine] = table["s1"][rows][mine] @ across < 0.0
-    xyz = np.array(table["xyzobs.mm.value"][rows], dtype=np.float64)
-    xyz[np.array([e.is_still for e in experiments])[ids], 2] = 0.0  # a still is on the sphere
-    return Observations(
-        np.asarray(rows, dtype=np.intp), ids, table["panel"][rows].astype(np.int32),
-        table["miller_index"][rows].astype(np.float64), entering, xyz, weight,
-    )  # fmt: skip
-
-
-def predict(pose: Pose, observed: Observations) -> tuple[F64, F64, NDArray[np.uint8]]:
+def predict(
+    pose: Pose, observed: Observations, threads: int | None = None
+) -> tuple[F64, F64, NDArray[np.uint8]]:
     """X, Y, phi (n, 3), rays (n, 3) and status of one experiment's reflections.
 
     Of a still the third is the angle off the Ewald sphere.
@@ -114,8 +37,9 @@ def predict(pose: Pose, observed: Observations) -> tuple[F64, F64, NDArray[np.ui
         return predict_still(p0, observed.panel, pose.s0, pose.inverse_d)
     phi = np.ascontiguousarray(observed.xyz[:, 2])
     return predict_rotation(
-        p0, observed.panel, observed.entering, phi, pose.s0, pose.axis, pose.inverse_d
-    )
+        p0, observed.panel, observed.entering, phi, pose.s0, pose.axis, pose.inverse_d,
+        threads=threads,  # type: ignore[call-arg]
+    )  # fmt: skip
 
 
 class RefinementProblem:
@@ -129,6 +53,11 @@ class RefinementProblem:
         In any order; :attr:`observed` has them in the order of the fit.
     threads
         See :func:`refimpl.dispatch.resolve_threads`.
+
+    Attributes
+    ----------
+    seen
+        Reflections that were predicted at the point that was linearised last.
     """
 
     def __init__(
@@ -149,6 +78,8 @@ class RefinementProblem:
         order = np.lexsort((np.arange(len(observed)), group, observed.experiment))
         self.observed, self.group, self.order = observed.select(order), group[order], order
         self.weight = self.observed.weight.copy()
+        self.seen = len(observed)
+        self._last: tuple[F64, F64] | None = None
 
     @cached_property
     def free(self) -> NDArray[np.intp]:
@@ -180,12 +111,18 @@ class RefinementProblem:
                 yield e, slice(int(edges[e]), int(edges[e + 1]))
 
     def residuals(self, x: F64) -> F64:
-        """(n, 3) calculated minus observed; NaN where nothing is predicted."""
-        poses = self.models.poses(self.full(x))
+        """(n, 3) calculated minus observed; NaN where nothing is predicted.
+
+        At the point that was linearised last they are those of the linearisation.
+        """
+        full = self.full(x)
+        if self._last is not None and np.array_equal(full, self._last[0]):
+            return self._last[1].copy()
+        poses = self.models.poses(full)
         out = np.empty((len(self.observed), 3))
         for e, mine in self._experiments():
-            some = self.observed.select(np.arange(mine.start, mine.stop))
-            out[mine] = predict(poses[e], some)[0] - some.xyz
+            some = self.observed.select(mine)
+            out[mine] = predict(poses[e], some, self.threads)[0] - some.xyz
         return out
 
     def _linear(self, x: F64) -> Iterator[tuple[int, slice, F64, F64, NDArray[np.uint8]]]:
@@ -217,8 +154,14 @@ class RefinementProblem:
         return np.concatenate([np.arange(s.start, s.stop) for s in slices])
 
     def _pairs(self, x: F64) -> Iterator[tuple[int, int, F64]]:
-        """Experiment, group, (w + 1, w + 1) of ``[r J]^T W [r J]`` for each pair that has rows."""
+        """Experiment, group, (w + 1, w + 1) of ``[r J]^T W [r J]`` for each pair that has rows.
+
+        Reflections that are not predicted count nothing; :attr:`seen` is the number of the others.
+        """
+        seen, residuals = 0, np.empty((len(self.observed), 3))
         for e, mine, r, jacobian, status in self._linear(x):
+            residuals[mine] = r
+            seen += int(np.count_nonzero(status == SEEN))
             group = self.group[mine]
             first = np.searchsorted(group, np.arange(group[-1] + 2))
             w = np.where((status == SEEN)[:, None], self.weight[mine], 0.0)
@@ -229,6 +172,7 @@ class RefinementProblem:
             )  # fmt: skip
             for g in np.unique(group):
                 yield e, int(g), sums[g]
+        self._last, self.seen = (self.full(x), residuals), seen
 
     def normal(self, x: F64) -> Normal:
         """Dense normal equations of the free parameters; the cost is sum w r^2."""
@@ -241,7 +185,7 @@ class RefinementProblem:
             gradient[at] += part[1:, 0]
             hessian[np.ix_(at, at)] += part[1:, 1:]
         f = self.free
-        return Normal(cost, gradient[f], hessian[np.ix_(f, f)], 3 * len(self.observed))
+        return Normal(cost, gradient[f], hessian[np.ix_(f, f)], 3 * self.seen)
 
     @property
     def is_arrow(self) -> bool:
@@ -271,7 +215,7 @@ class RefinementProblem:
             cross[g][at] += part[1 : 1 + n, 1 + n :]
             blocks[g] += part[1 + n :, 1 + n :]
         none = np.zeros((0, groups, 6))
-        return Bordered(cost, gradient, 3 * len(self.observed), border, cross, blocks, none)
+        return Bordered(cost, gradient, 3 * self.seen, border, cross, blocks, none)
 
     def jacobian(self, x: F64) -> tuple[F64, F64]:
         """Residuals (3 n,) and Jacobian (3 n, f), rows all X, all Y, all phi; for checks only."""

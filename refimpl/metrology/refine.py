@@ -9,198 +9,38 @@ published one does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl import hooks
-from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64
-from refimpl.io.reflection_table import (
-    CENTROID_OUTLIER,
-    PREDICTED,
-    USED_IN_REFINEMENT,
-    ReflectionTable,
-)
-from refimpl.metrology.constraints import tie_matrix
-from refimpl.metrology.engines import ENGINES, Trajectory
-from refimpl.metrology.gauge import Gauge, GaugeAnswer, state_gauge
-from refimpl.metrology.outlier_jobs import OutlierReport, reject_outliers
-from refimpl.metrology.parameters import FixSettings, ModelSet, model_set
-from refimpl.metrology.problem import (
+from refimpl.io.reflection_table import ReflectionTable
+from refimpl.metrology.gauge import GaugeAnswer, state_gauge
+from refimpl.metrology.kept_covariance import kept_covariance
+from refimpl.metrology.marking import marked
+from refimpl.metrology.observations import (
     Observations,
-    RefinementProblem,
+    check_panels,
+    indexed_rows,
     observations_of,
-    predict,
 )
-from refimpl.metrology.restraints import CellTarget, RestrainedProblem
-from refimpl.metrology.rmsd import ResidualSummary, RmsdTable, rmsd_by_experiment, rmsd_by_panel
+from refimpl.metrology.outlier_jobs import reject_outliers
+from refimpl.metrology.parameters import ModelSet, model_set
+from refimpl.metrology.problem import RefinementProblem
+from refimpl.metrology.reduction import reduced
+from refimpl.metrology.refine_settings import RefineSettings
+from refimpl.metrology.restraints import RestrainedProblem
+from refimpl.metrology.result import RefinementResult
+from refimpl.metrology.rmsd import RmsdTable, rmsd_by_experiment, rmsd_by_panel
 from refimpl.metrology.rmsd import summarise as summarise_residuals
-from refimpl.metrology.robust import check_loss
-from refimpl.metrology.selection import (
-    PRESETS,
-    STILLS_ANGLE_WEIGHT,
-    SelectionSettings,
-    accept,
-    observation_weights,
-    random_subset,
-)
+from refimpl.metrology.selection import accept, observation_weights, random_subset, table_order
 from refimpl.metrology.siblings import siblings
 from refimpl.metrology.solve import solve
 from refimpl.units import DEG
 
 __all__ = ["RefineSettings", "RefinementResult", "refine"]
-
-
-@dataclass(frozen=True)
-class RefineSettings:
-    """Settings of a refinement.
-
-    Attributes
-    ----------
-    selection
-        Acceptance, outliers, subset.
-    fix
-        What is held, and the level of the detector's tree that moves.
-    engine
-        ``arrow`` (ours), ``levmar`` or ``gauss_newton`` (published).
-    auto_reduction
-        What to do with a model that has too few reflections: ``fix`` it, ``fail``, or ``remove``
-        its reflections.
-    min_reflections_per_parameter
-        That depend on it; all parameters of a model (a detector group, a beam, an orientation, a
-        cell) are seen by the same reflections.
-    bin_size_fraction
-        Part of a pixel and of an image that the RMSDs need not go below; 0: never enough.
-    max_steps
-        Of the published engines.
-    delpsi_constant
-        Weight of the angle off the Ewald sphere of stills [rad^-2].
-    gauge
-        In which terms the answer is told (:attr:`RefinementResult.gauge`); it does not change it.
-    loss
-        ``none``, ``huber`` or ``biweight``: robust weights beside the rejection of outliers.
-    constraints
-        Parts of names of parameters that shift together, such as ``Dist``.
-    cell_targets
-        Cells that those of the crystals are drawn to.
-    """
-
-    selection: SelectionSettings = field(default_factory=lambda: PRESETS["tutorial"])
-    fix: FixSettings = field(default_factory=FixSettings)
-    engine: str = "arrow"
-    auto_reduction: Literal["fix", "fail", "remove"] = "fix"
-    min_reflections_per_parameter: int = 5
-    bin_size_fraction: float = 0.0
-    max_steps: int = 100
-    delpsi_constant: float = STILLS_ANGLE_WEIGHT
-    gauge: Gauge = field(default_factory=Gauge)
-    loss: str = "none"
-    constraints: tuple[str, ...] = ()
-    cell_targets: tuple[CellTarget, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ConfigError(
-                f"engine {self.engine!r}: expected one of {', '.join(ENGINES)}", key="engine"
-            )
-        if self.auto_reduction not in ("fix", "fail", "remove"):
-            raise ConfigError(
-                f"auto_reduction {self.auto_reduction!r}: expected fix, fail or remove",
-                key="auto_reduction",
-            )
-        check_loss(self.loss)
-
-
-@dataclass(frozen=True, eq=False)
-class RefinementResult:
-    """What a refinement found.
-
-    Attributes
-    ----------
-    experiments
-        Refined.
-    table
-        As given, with predictions (``xyzcal.mm``, ``s1``) and flags of the outcome.
-    models
-        Parameters, free or not.
-    trajectory
-        Of the engine.
-    outliers
-        Report of the rejection.
-    reduced
-        A sentence a model that had too few reflections.
-    n_accepted, n_used
-        Reflections before and after rejection.
-    accepted
-        Summary of residuals and weights at the start, before rejection.
-    before, after
-        The same at the start and the end, of what was used.
-    by_experiment, by_panel
-        RMSDs [px, px, images]; by panel of the first detector.
-    residuals
-        (n, 3) of the used reflections at the end.
-    used
-        (n,) their rows in the table.
-    settings
-        As given.
-    gauge
-        The detector told in the gauge of the settings; None in the published one.
-    """
-
-    experiments: tuple[Experiment, ...]
-    table: ReflectionTable
-    models: ModelSet
-    trajectory: Trajectory
-    outliers: OutlierReport
-    reduced: tuple[str, ...]
-    n_accepted: int
-    n_used: int
-    accepted: ResidualSummary
-    before: ResidualSummary
-    after: ResidualSummary
-    by_experiment: RmsdTable
-    by_panel: RmsdTable
-    residuals: F64
-    used: NDArray[np.intp]
-    settings: RefineSettings
-    gauge: GaugeAnswer | None = None
-
-    @property
-    def rmsd(self) -> F64:
-        """(3,) overall [mm, mm, rad]."""
-        return self.trajectory.steps[-1].rmsd
-
-    def report(self, folder: str | Path) -> Path:
-        """Write figures and ``report.html`` into a folder; return the path of the page."""
-        return Path(hooks.call("metrology.report", self, Path(folder)))
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters; those that shift together count once."""
-        free = [n for n, f in zip(self.models.names, self.models.free, strict=True) if f]
-        return len(tie_matrix(free, self.settings.constraints)[1])
-
-    def summary(self) -> dict[str, object]:
-        """JSON-ready figures."""
-        x, y, phi = (float(v) for v in self.rmsd)
-        return {
-            "rmsd_mm": [x, y],
-            "rmsd_deg": phi / DEG,
-            "n_used": self.n_used,
-            "n_accepted": self.n_accepted,
-            "n_outliers": int(self.outliers.rejected.sum()),
-            "n_parameters": self.n_parameters,
-            "objective": self.trajectory.steps[-1].objective,
-            "steps": len(self.trajectory.steps) - 1,
-            "reason": self.trajectory.reason,
-            "undetermined": list(self.trajectory.undetermined),
-            "reduced": list(self.reduced),
-        }
 
 
 def refine(
@@ -216,9 +56,9 @@ def refine(
     Parameters
     ----------
     experiments
-        In the order of the table's ``id``; rotation data.
+        In the order of the table's ``id``; rotation scans or stills, not both.
     table
-        Indexed reflections.
+        Indexed reflections, in any order: they are taken by ``id`` as published, then ``panel``.
     settings
         Default: the tutorial's selection, the beam in the spindle plane and the wavelength held,
         the whole detector as one, our engine.
@@ -230,95 +70,124 @@ def refine(
     Raises
     ------
     ConfigError
-        A setting is unknown, a model is missing, stills.
-    ConvergenceError
-        No reflection is left, or a model has too few and ``auto_reduction`` is ``fail``.
+        A setting is unknown or matches nothing, a model is missing, scans and stills are mixed, a
+        model has too few reflections and ``auto_reduction`` is ``fail``.
     FormatError
-        The table lacks a column or holds bad variances.
+        The table lacks a column, holds bad variances or panels, or no reflection is left.
+    ConvergenceError
+        A published engine finds a parameter that no reflection depends on, or a singular matrix.
     """
     settings = settings or RefineSettings()
-    stills = [e.is_still for e in experiments]
-    if any(stills) and not all(stills):
-        raise ConfigError(
-            f"experiment {stills.index(True)} is a still and {stills.index(False)} is not: refine "
-            "them apart, their third residual is not the same"
-        )
+    _check_alike(experiments)
     models = model_set(experiments, settings.fix)
     observed = _accepted(experiments, table, settings)
-    start = RefinementProblem(models, observed, threads)
-    residuals = start.residuals(start.start)
-    seen = np.isfinite(residuals).all(axis=1)
-    order = np.argsort(start.order[seen], kind="stable")
-    ordered, residuals = start.observed.select(np.flatnonzero(seen)[order]), residuals[seen][order]
+    ordered, residuals = _predicted(models, observed, threads)
     outliers = reject_outliers(
         residuals, ordered.experiment, ordered.panel, ordered.xyz[:, 2], settings.selection,
-        still=all(stills),
+        still=experiments[0].is_still,
     )  # fmt: skip
+    if outliers.rejected.all():
+        raise FormatError(f"all of {outliers.told()}", path=table.source)
     used = ordered.select(~outliers.rejected)
-    if len(used) == 0:
-        raise ConvergenceError(
-            f"all of {len(ordered)} reflections are rejected as outliers by {outliers.method}: "
-            "the models are far off, or separate jobs are too small"
-        )
     used = used.select(random_rows(used, experiments, settings))
-    models, used, reduced = _reduced(models, used, settings)
+    models, used, held = reduced(
+        models, used, settings.auto_reduction, settings.min_reflections_per_parameter
+    )
     if settings.gauge.kind != "published":
         siblings(models, settings.gauge)  # refused before the work
     problem = RefinementProblem(models, used, threads)
     if settings.cell_targets:
         problem = RestrainedProblem(models, used, threads, settings.cell_targets)
     before = problem.residuals(problem.start)
-    options: dict[str, object] = {"progress": progress}
+    options: dict[str, object] = {"progress": progress, "max_steps": settings.step_limit}
     if settings.engine != "arrow":
-        options |= {"max_steps": settings.max_steps, "target": _target(experiments, settings)}
+        options["target"] = _target(experiments, settings)
     trajectory = solve(
         problem, settings.engine, loss=settings.loss, constraints=settings.constraints, **options
     )
-    full = problem.full(trajectory.x)
-    refined = models.moved(full)
-    after = problem.residuals(trajectory.x)
-    pixel, width = _units(experiments)
+    if settings.loss == "none":  # a robust loss brings its own
+        judged = residuals[:, :2] if experiments[0].is_still else residuals
+        trajectory = kept_covariance(
+            problem, trajectory, outliers, judged, ordered.row, settings.constraints,
+            iqr_multiplier=settings.selection.iqr_multiplier,
+        )  # fmt: skip
+    full, after = problem.full(trajectory.x), problem.residuals(trajectory.x)
+    o, (pixel, width) = problem.observed, _units(experiments)
     return RefinementResult(
-        experiments=refined,
-        table=_marked(table, models, full, problem.observed, ordered.select(outliers.rejected)),
+        experiments=models.moved(full),
+        table=marked(table, models, full, o.row, ordered.row[outliers.rejected], threads),
         models=models,
         trajectory=trajectory,
         outliers=outliers,
-        reduced=reduced,
+        reduced=held,
         n_accepted=len(ordered),
         n_used=len(used),
         accepted=summarise_residuals(residuals, ordered.weight),
-        before=summarise_residuals(before, problem.observed.weight),
-        after=summarise_residuals(after, problem.observed.weight),
-        by_experiment=rmsd_by_experiment(after, problem.observed.experiment, pixel, width),
-        by_panel=_by_panel(experiments, problem.observed, after),
+        before=summarise_residuals(before, o.weight),
+        after=summarise_residuals(after, o.weight),
+        by_experiment=rmsd_by_experiment(after, o.experiment, pixel, width),
+        by_detector=_by_detector(models, o, after),
         residuals=after,
-        used=problem.observed.row,
+        used=o.row,
         settings=settings,
-        gauge=_told(models, full, settings.gauge, trajectory.covariance),
-    )
+        gauge=_told(models, full, settings, trajectory.covariance),
+    )  # fmt: skip
 
 
-def _told(models: ModelSet, full: F64, gauge: Gauge, covariance: F64) -> GaugeAnswer | None:
+def _check_alike(experiments: Sequence[Experiment]) -> None:
+    stills = [e.is_still for e in experiments]
+    if not stills:
+        raise ConfigError("no experiments given: expected at least one")
+    if any(stills) and not all(stills):
+        raise ConfigError(
+            f"experiment {stills.index(True)} is a still and {stills.index(False)} is not: refine "
+            "them apart, their third residual is not the same"
+        )
+
+
+def _told(
+    models: ModelSet, full: F64, settings: RefineSettings, covariance: F64
+) -> GaugeAnswer | None:
     """Answer in the gauge that is asked for; None in the published one."""
-    if gauge.kind == "published":
+    if settings.gauge.kind == "published":
         return None
-    return state_gauge(models, full, gauge, covariance)
+    return state_gauge(models, full, settings.gauge, covariance)
 
 
 def _accepted(
     experiments: Sequence[Experiment], table: ReflectionTable, settings: RefineSettings
 ) -> Observations:
-    """Accepted rows with their weights."""
-    accepted = accept(table, experiments, settings.selection).accepted
-    rows = np.flatnonzero(accepted)
+    """Accepted rows with their weights, in the published order."""
+    found = accept(table, experiments, settings.selection)
+    check_panels(table, experiments, indexed_rows(table))  # all of them are predicted at the end
+    rows = np.flatnonzero(found.accepted)
     if len(rows) == 0:
-        raise ConvergenceError(f"none of {len(table)} reflections is fit for refinement")
-    still = experiments[0].is_still
-    weight = observation_weights(table.select(rows), still=still)
-    if still:
-        weight[:, 2] = settings.delpsi_constant
+        why = ", ".join(f"{n} {reason}" for reason, n in found.reasons.items() if n)
+        raise FormatError(
+            f"none of {len(table)} reflections is fit for refinement: {why or 'an empty table'}",
+            path=table.source,
+        )
+    rows = rows[table_order(table.select(rows))]
+    weight = observation_weights(
+        table, rows, still=experiments[0].is_still, angle_weight=settings.delpsi_constant
+    )
     return observations_of(table, experiments, rows, weight)
+
+
+def _predicted(
+    models: ModelSet, observed: Observations, threads: int | None
+) -> tuple[Observations, F64]:
+    """What the starting models predict, in the order given, and its residuals (n, 3)."""
+    start = RefinementProblem(models, observed, threads)
+    residuals = start.residuals(start.start)
+    seen = np.isfinite(residuals).all(axis=1)
+    if not seen.any():
+        raise FormatError(
+            f"none of {len(observed)} reflections is predicted by the starting models: their cell, "
+            "orientation or detector is not that of the reflections"
+        )
+    order = np.argsort(start.order[seen], kind="stable")
+    return start.observed.select(np.flatnonzero(seen)[order]), residuals[seen][order]
 
 
 def random_rows(
@@ -348,84 +217,13 @@ def _width(experiment: Experiment) -> float:
     return DEG if experiment.scan is None else abs(experiment.scan.oscillation_deg[1]) * DEG or DEG
 
 
-def _by_panel(experiments: Sequence[Experiment], observed: Observations, r: F64) -> RmsdTable:
-    first = experiments[0].detector
-    mine = np.array([e.detector is first for e in experiments])[observed.experiment]
-    pixel = np.array([m.pixel_size_mm for m in first.modules])  # type: ignore[union-attr]
-    width = _width(experiments[0])
-    return rmsd_by_panel(r[mine], observed.panel[mine], pixel, width)
-
-
-def _reduced(
-    models: ModelSet, used: Observations, settings: RefineSettings
-) -> tuple[ModelSet, Observations, tuple[str, ...]]:
-    """Deal with models that have too few reflections for their free parameters."""
-    free, said = models.free.copy(), []
-    lost = np.zeros(len(used), dtype=bool)
-    for name, at, mine in _owners(models, used):
-        n_free, n = int(np.count_nonzero(free[at])), int(np.count_nonzero(mine))
-        need = settings.min_reflections_per_parameter
-        if n_free == 0 or n >= need:
-            continue
-        text = f"{name}: {n} reflections, fewer than {need}"
-        if settings.auto_reduction == "fail":
-            raise ConvergenceError(f"{text}; auto_reduction fix would hold it")
-        free[at] = False
-        if settings.auto_reduction == "remove":
-            lost |= mine
-        said.append(f"{text}: {'removed' if settings.auto_reduction == 'remove' else 'held'}")
-    if not free.any():
-        raise ConvergenceError("too few reflections: no parameter is left to refine")
-    return models.with_free(free), used.select(~lost), tuple(said)
-
-
-def _owners(models: ModelSet, used: Observations) -> list[tuple[str, slice, NDArray[np.bool_]]]:
-    """Name, place of its parameters, and reflections (n,) of every model."""
-    out: list[tuple[str, slice, NDArray[np.bool_]]] = []
-    detector = models.of_detector[used.experiment]
+def _by_detector(models: ModelSet, observed: Observations, r: F64) -> tuple[RmsdTable, ...]:
+    """RMSDs by panel of each detector; images are those of its first experiment."""
+    detector = models.of_detector[observed.experiment]
+    out = []
     for k, own in enumerate(models.detectors):
-        start = models.detector_at(k).start
-        groups = own.group_of[used.panel]
-        for g in range(len(own.members)):
-            label = own.prefix if len(own.detector) == 1 else f"{own.prefix}Group{g + 1}"
-            at = slice(start + 6 * g, start + 6 * g + 6)
-            out.append((label, at, (detector == k) & (groups == g)))
-    for k, beam in enumerate(models.beams):
-        out.append((beam.prefix, models.beam_at(k), models.of_beam[used.experiment] == k))
-    for k, orientation in enumerate(models.orientations):
-        mine = models.of_crystal[used.experiment] == k
-        out.append((f"{orientation.prefix} orientation", models.orientation_at(k), mine))
-        out.append((f"{orientation.prefix} cell", models.cell_at(k), mine))
-    return out
-
-
-def _marked(
-    table: ReflectionTable,
-    models: ModelSet,
-    full: F64,
-    used: Observations,
-    rejected: Observations,
-) -> ReflectionTable:
-    """Table with predictions of every indexed reflection, and what became of each."""
-    flags = np.asarray(table["flags"]).copy()
-    clear = ~np.array(USED_IN_REFINEMENT | CENTROID_OUTLIER, dtype=flags.dtype)
-    flags &= clear
-    flags[used.row] |= np.array(USED_IN_REFINEMENT, dtype=flags.dtype)
-    flags[rejected.row] |= np.array(CENTROID_OUTLIER, dtype=flags.dtype)
-    calculated, ray = np.zeros((len(table), 3)), np.array(table["s1"]) if "s1" in table else None
-    poses = models.poses(full)
-    indexed = np.flatnonzero(np.any(table["miller_index"] != 0, axis=1) & (table["id"] >= 0))
-    everything = observations_of(table, models.experiments, indexed, np.ones((len(indexed), 3)))
-    for e in range(len(models.experiments)):
-        mine = np.flatnonzero(everything.experiment == e)
-        if not len(mine):
-            continue
-        some = everything.select(mine)
-        xyz, s1, status = predict(poses[e], some)
-        good = status == 0
-        calculated[some.row[good]] = xyz[good]
-        flags[some.row[good]] |= np.array(PREDICTED, dtype=flags.dtype)
-        if ray is not None:
-            ray[some.row[good]] = s1[good]
-    columns = {"xyzcal.mm": calculated, "flags": flags} | ({} if ray is None else {"s1": ray})
-    return table.with_columns(columns)
+        mine = detector == k
+        pixel = np.array([m.pixel_size_mm for m in own.detector.modules])
+        width = _width(models.experiments[int(np.flatnonzero(models.of_detector == k)[0])])
+        out.append(rmsd_by_panel(r[mine], observed.panel[mine], pixel, width))
+    return tuple(out)

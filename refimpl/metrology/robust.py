@@ -57,7 +57,8 @@ def refine_robustly(
     Returns
     -------
     trajectory
-        Of all rounds; with the sandwich covariance.
+        Of all rounds; with the sandwich covariance. It has converged if the weights have settled
+        and every search has converged.
     factors
         (n, 3) that the weights ended with, 1 where a residual is small.
 
@@ -71,7 +72,7 @@ def refine_robustly(
     base, models = problem.weight.copy(), problem.models
     try:
         found = solve(problem)
-        factors = np.ones_like(base)
+        factors, settled = np.ones_like(base), True
         for name in ("huber",) if loss == "huber" else ("huber", loss):
             for _ in range(ROUNDS):
                 u = _scaled(problem, found.x, base)
@@ -83,11 +84,17 @@ def refine_robustly(
                 problem.weight = base * factors
                 problem.models = replace(models, initial=problem.full(found.x))
                 more = solve(problem)
-                found = replace(more, steps=found.steps + more.steps)
+                ended = found.converged and more.converged
+                found = replace(more, steps=found.steps + more.steps, converged=ended)
+            else:
+                settled = False
         problem.weight = base
         covariance = _sandwich(problem, found.x, loss, base)
     finally:
         problem.weight, problem.models = base, models
+    if not settled:
+        reason = f"weights of the {loss} loss did not settle in {ROUNDS} rounds"
+        found = replace(found, reason=reason, converged=False)
     return replace(found, covariance=covariance), factors
 
 

@@ -70,7 +70,9 @@ class SelectionSettings:
     iqr_multiplier, mcd_alpha
         Of the rules ``tukey`` and ``mcd``.
     separate_experiments, separate_panels, separate_blocks
-        Split the data into jobs of one experiment, one panel, one block of rotation angle.
+        Split the data into jobs of one experiment, one panel, one block of rotation angle. None:
+        experiments are split, as published, but not stills whose panels are: a panel sees too few
+        reflections of one still to be judged by.
     block_width_deg
         Width of a block; None is 18 degrees, or more where that leaves few reflections a block.
     minimum_job_size
@@ -89,7 +91,7 @@ class SelectionSettings:
     outlier: OutlierChoice = "auto"
     iqr_multiplier: float = 1.5
     mcd_alpha: float = 0.5
-    separate_experiments: bool = True
+    separate_experiments: bool | None = None
     separate_panels: bool = False
     separate_blocks: bool = True
     block_width_deg: float | None = None
@@ -233,14 +235,20 @@ def _scan_tests(
 
 
 def observation_weights(
-    table: ReflectionTable, *, still: bool = False, angle_weight: float = STILLS_ANGLE_WEIGHT
+    table: ReflectionTable,
+    rows: NDArray[np.intp] | None = None,
+    *,
+    still: bool = False,
+    angle_weight: float = STILLS_ANGLE_WEIGHT,
 ) -> F64:
     """Weights of x, y and angle: 1 / ``xyzobs.mm.variance`` (n, 3) [1/mm^2, 1/mm^2, 1/rad^2].
 
     Parameters
     ----------
     table
-        Accepted reflections.
+        Reflections.
+    rows
+        (n,) those that are accepted; None: all.
     still, angle_weight
         For stills the third weight is constant [1/rad^2]; their stored variance is not used.
 
@@ -249,15 +257,17 @@ def observation_weights(
     FormatError
         A variance in use is not a positive number.
     """
-    variances = np.array(table["xyzobs.mm.variance"], dtype=np.float64)
+    table.require("xyzobs.mm.variance")
+    rows = np.arange(len(table)) if rows is None else rows
+    variances = np.array(table["xyzobs.mm.variance"][rows], dtype=np.float64)
     if still:
         variances[:, 2] = 1.0 / angle_weight
     bad = ~((variances > 0.0) & np.isfinite(variances)).all(axis=1)
     if bad.any():
-        row = int(np.argmax(bad))
+        k = int(np.flatnonzero(bad)[np.argmin(rows[bad])])
         raise FormatError(
-            f"{int(bad.sum())} of {len(table)} rows of xyzobs.mm.variance are not positive, "
-            f"the first is row {row}: {variances[row].tolist()}",
+            f"{int(bad.sum())} of {len(rows)} rows of xyzobs.mm.variance are not positive, "
+            f"the first is row {rows[k]}: {variances[k].tolist()}",
             path=table.source,
             key="xyzobs.mm.variance",
         )

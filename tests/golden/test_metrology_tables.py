@@ -90,13 +90,13 @@ def test_all_of_the_published_level_0_listing(real_data):
             "input": {"experiments": "experiments.json", "reflections": "indexed.pickle"},
         },
         before=_summary(before),
-        n_rejected=5849,
+        rejected=5849,
         after=_summary(after),
         counts=counts,
         rmsds=rmsds,
         reason="RMSD no longer decreasing",
         experiments=_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by experiment")[1]),
-        panels=_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[1]),
+        panels=[_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[1])],
         saved=["Saving refined experiments to refined_experiments.json"],
     )
     assert len(text.splitlines()) == 134

@@ -9,13 +9,13 @@ import pytest
 
 from refimpl.errors import ConfigError
 from refimpl.metrology.constraints import TiedProblem, tie_matrix
-from refimpl.metrology.crystal_parameters import cell_parameters
+from refimpl.metrology.crystal_parameters import cell_and_gradient, cell_parameters
 from refimpl.metrology.engines import run_engine
 from refimpl.metrology.gauge import Gauge
 from refimpl.metrology.parameters import FixSettings, model_set
 from refimpl.metrology.problem import RefinementProblem, observations_of
 from refimpl.metrology.refine import RefineSettings, refine
-from refimpl.metrology.restraints import CellTarget, RestrainedProblem, cell_and_gradient
+from refimpl.metrology.restraints import CellTarget, RestrainedProblem
 from refimpl.metrology.robust import refine_robustly
 from refimpl.metrology.selection import preset
 from refimpl.metrology.solve import solve
@@ -165,9 +165,10 @@ def test_constraints_in_refine() -> None:
         refine(case.start, case.table, RefineSettings(fix=LEVEL1, constraints=("Distance",)))
     with pytest.raises(ConfigError, match="Detector1Group1Tau1 is tied by 'Tau' already"):
         tie_matrix(("Detector1Group1Tau1", "Detector1Group2Tau1"), ("Tau", "Tau1"))
-    settings = RefineSettings(fix=LEVEL1, constraints=("Dist",), loss="huber")
     with pytest.raises(ConfigError, match="loss huber and constraints Dist: choose one"):
-        refine(case.start, case.table, settings)
+        RefineSettings(fix=LEVEL1, constraints=("Dist",), loss="huber")
+    with pytest.raises(ConfigError, match="loss huber and constraints Dist: choose one"):
+        solve(problem_of(case), "arrow", loss="huber", constraints=("Dist",))
 
 
 # --- restraints -----------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ def lattice_spots(
     most: int = 1500,
     noise: int = 0,
     seed: int = 0,
+    experiment: Experiment | None = None,
 ) -> LatticeSpots:
     """Spots of a crystal.
 
@@ -105,9 +106,11 @@ def lattice_spots(
         Spots added anywhere.
     seed
         Of errors, draw and noise.
+    experiment
+        The scan, with two panels like those of :func:`small_experiment`; None for that.
     """
     rng = np.random.default_rng(seed)
-    experiment = small_experiment(degrees)
+    experiment = experiment or small_experiment(degrees)
     assert experiment.detector is not None
     assert experiment.scan is not None
     hkl, panel, x, y, phi = _crossings(experiment, basis, group, d_min)
@@ -137,8 +140,11 @@ def _crossings(
     assert experiment.goniometer is not None
     assert experiment.scan is not None
     inside = _lattice_points(basis, group, d_min)
-    p0 = inside @ np.linalg.inv(basis).T
-    inverse, axis = experiment.detector.inverse_d, experiment.goniometer.rotation_axis
+    gonio = experiment.goniometer
+    # S R(e) F = R(S e) S F
+    a_matrix = np.asarray(gonio.setting @ gonio.fixed @ np.linalg.inv(basis), dtype=np.float64)
+    p0 = inside @ a_matrix.T
+    inverse, axis = experiment.detector.inverse_d, gonio.setting @ gonio.rotation_axis
     low, high = (float(experiment.scan.phi_of_frame(z)) for z in (0, experiment.scan.n_images))
     parts = []
     for panel in range(len(inverse)):

@@ -68,8 +68,8 @@ SLOW = pytest.mark.slow
 def test_th82_with_the_tutorials_command(th82, real_data, method):
     experiment, table = th82
     result = index((experiment,), table, replace(P4, method=method))
-    assert result.max_cell_angstrom == pytest.approx(195.0)  # 1.3 * 150
-    assert result.d_min_angstrom == pytest.approx(3.81, abs=0.005)
+    assert result.searches[0].max_cell_angstrom == pytest.approx(195.0)  # 1.3 * 150
+    assert result.searches[0].d_min_angstrom == pytest.approx(3.81, abs=0.005)
     assert len(table) == 13805
     assert result.n_indexed >= 13804
     # the reference's own standard uncertainties are 0.0015 and 0.003 Å
@@ -109,8 +109,8 @@ def test_nine_images_without_symmetry(centroid, method):
     experiment, table = centroid
     result = index((experiment,), table, IndexSettings(method=method))
     # one bin of the histogram of neighbours is 0.5 Å wide here
-    assert result.max_cell_angstrom == pytest.approx(56.8, abs=0.25)
-    assert result.d_min_angstrom == pytest.approx(1.45, abs=0.005)
+    assert result.searches[0].max_cell_angstrom == pytest.approx(56.8, abs=0.25)
+    assert result.searches[0].d_min_angstrom == pytest.approx(1.45, abs=0.005)
     assert len(table) == 654
     assert abs(result.n_indexed - 568) <= 1
     # 2.5 %: over 1.8 degrees distance and cell move together, the reference's 39.41 as ours

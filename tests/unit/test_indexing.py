@@ -19,6 +19,7 @@ from refimpl.metrology.indexing.cosine_sums import cosine_of_turns, cosine_sums
 from refimpl.metrology.indexing.fft1d import projection_vectors
 from refimpl.metrology.indexing.fft3d import fourier_resolution, fourier_vectors
 from refimpl.metrology.indexing.max_cell import longest_cell
+from refimpl.metrology.indexing.orientations import misorientation
 from refimpl.metrology.indexing.rigid_fit import _moved, fit_rigid, inliers
 from refimpl.metrology.indexing.rigid_model import RigidModel, crystal_steps, jacobian, residuals
 from refimpl.metrology.indexing.spots import mapped, spots_of_table
@@ -61,6 +62,8 @@ def result(spots):
         ({"max_cell_angstrom": -1.0}, "max_cell_angstrom = -1.0: expected a positive number"),
         ({"macro_cycles": 0}, "macro_cycles = 0: expected at least 1"),
         ({"n_grid": 8}, "n_grid = 8: expected at least 32"),
+        ({"max_lattices": 0}, "max_lattices = 0: expected at least 1"),
+        ({"max_lattices": 2, "assignment": "local"}, "assignment 'local' takes one lattice: got"),
     ],
 )
 def test_settings_that_cannot_be_meant(wrong, words):
@@ -246,28 +249,28 @@ def test_local_assignment_bears_a_drift():
 
 
 def _model(spots, basis=BASIS, group="P 1"):
-    model = RigidModel.of(spots.experiment)
+    model = RigidModel.of((spots.experiment,))
     return model.with_crystal(basis, point_rotations(space_group(group)))
 
 
 def test_residuals_vanish_at_the_truth():
     exact = lattice_spots(BASIS, most=300, error_px=1e-9)
-    spots, _ = spots_of_table(exact.experiment, exact.table)
+    spots, _ = spots_of_table((exact.experiment,), exact.table)
     found = residuals(_model(exact), spots, exact.hkl)
     assert found.usable.mean() > 0.9
     # 1e-9 px of error, times the speed of spots near the axis
     assert np.abs(found.values[found.usable]).max() < 1e-7
-    assert np.abs(mapped(exact.experiment, spots)[0] @ BASIS.T - exact.hkl).max() < 1e-6
+    assert np.abs(mapped((exact.experiment,), spots)[0] @ BASIS.T - exact.hkl).max() < 1e-6
 
 
 @pytest.mark.parametrize("still", [False, True])
 def test_derivatives_are_those_of_the_residuals(still):
     exact = lattice_spots(BASIS, most=120, error_px=1e-9)
-    spots, _ = spots_of_table(exact.experiment, exact.table)
+    spots, _ = spots_of_table((exact.experiment,), exact.table)
     model, hkl = _model(exact), exact.hkl
     if still:  # turn the crystal to each spot's angle: only those near one angle are seen
         near = np.abs(spots.phi - np.median(spots.phi)) < 0.01
-        turn = expmap(model.axis * float(np.median(spots.phi)))
+        turn = expmap(model.axis[0] * float(np.median(spots.phi)))
         model = replace(model, a_matrix=turn @ model.a_matrix)
         spots, hkl = replace(spots.select(near), phi=None), hkl[near]
     found = residuals(model, spots, hkl)
@@ -292,7 +295,7 @@ def test_derivatives_are_those_of_the_residuals(still):
 def test_the_cell_has_the_parameters_of_its_symmetry(group, free):
     cell = (60.0, 60.0, 60.0, 90.0, 90.0, 120.0 if group == "P 3" else 90.0)
     model = replace(
-        RigidModel.of(small_experiment()),
+        RigidModel.of((small_experiment(),)),
         a_matrix=np.linalg.inv(basis_of_cell(cell)),
         rotations=point_rotations(space_group(group)),
     )
@@ -302,7 +305,7 @@ def test_the_cell_has_the_parameters_of_its_symmetry(group, free):
 def test_the_fit_finds_the_truth():
     basis = basis_of_cell((58.0, 58.0, 90.0, 90.0, 90.0, 90.0)) @ TURN
     spots_of = lattice_spots(basis, "P 4", most=900, error_px=0.1, noise=40)
-    spots, _ = spots_of_table(spots_of.experiment, spots_of.table)
+    spots, _ = spots_of_table((spots_of.experiment,), spots_of.table)
     off = basis * np.array([[1.004], [1.004], [0.997]]) @ expmap(np.array([2e-3, -3e-3, 1e-3]))
     fit = fit_rigid(_model(spots_of, off, "P 4"), spots.select(np.arange(900)), spots_of.hkl[:900])
     assert fit is not None
@@ -344,7 +347,7 @@ def test_the_result_tells_everything(spots, result):
         np.abs(table["rlp"][good] @ np.linalg.inv(crystal.A).T - table["miller_index"][good]).max()
         < 0.3
     )
-    assert [r.symbol for r in result.lattices] == ["aP"]
+    assert [r.symbol for r in result.searches[0].lattices] == ["aP"]
     assert len(result.cycles) == 2
     assert result.cycles[0].d_min_angstrom > result.cycles[1].d_min_angstrom
     text = result.text()
@@ -367,7 +370,7 @@ def test_the_refinement_can_be_handed_in(spots):
 
 
 def test_millimetres_are_taken_as_they_are(spots):
-    _, table = spots_of_table(spots.experiment, spots.table)
+    _, table = spots_of_table((spots.experiment,), spots.table)
     only_mm = table.without("xyzobs.px.value", "xyzobs.px.variance", "flags", "id")
     result = index((spots.experiment,), only_mm, QUICK)
     assert result.n_indexed > 560
@@ -379,7 +382,7 @@ def test_local_assignment_and_a_known_cell(spots):
     result = index((spots.experiment,), spots.table, settings)
     assert result.n_indexed > 540
     assert result.cell == pytest.approx(cell, rel=0.01)
-    assert result.lattices == ()
+    assert result.searches[0].lattices == ()
 
 
 def test_the_most_symmetric_lattice_on_request():
@@ -387,10 +390,159 @@ def test_the_most_symmetric_lattice_on_request():
     data = lattice_spots(basis, "P 4", most=600)
     settings = replace(QUICK, choose_lattice=True, max_delta_deg=1.0)
     result = index((data.experiment,), data.table, settings)
-    assert result.lattices[0].symbol == "tP"
+    assert result.searches[0].lattices[0].symbol == "tP"
     assert result.cell == pytest.approx((58.0, 58.0, 90.0, 90.0, 90.0, 90.0), rel=1e-3)
     assert result.experiments[0].crystal.hall == " P 4"
     assert len(result.cycles) == 3
+
+
+# --- several crystals, several scans --------------------------------------------------------------
+
+OTHER = BASIS @ expmap(np.array([-0.6, 0.3, 0.5]))
+
+
+def joined(*parts):
+    """Spots of several simulations in one table, mixed; ids say which."""
+    names = ("panel", "xyzobs.px.value", "xyzobs.px.variance", "flags")
+    columns = {n: np.concatenate([p.table[n] for p in parts]) for n in names}
+    columns["id"] = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p.hkl) for p in parts])
+    mixed = np.random.default_rng(5).permutation(len(columns["id"]))
+    return ReflectionTable(columns).select(mixed), columns["id"][mixed]
+
+
+def turned(experiment, degrees):
+    """Second scan of the same detector: elsewhere on the spindle, on a turned goniometer."""
+    gonio = replace(
+        experiment.goniometer,
+        fixed=expmap(np.array([0.2, 0.9, -0.1])),
+        setting=expmap(np.array([0.0, 0.3, 0.4])),
+    )
+    scan = replace(experiment.scan, oscillation_deg=(degrees, 0.5))
+    return replace(experiment, goniometer=gonio, scan=scan)
+
+
+def same_lattice(result, number, basis):
+    change = np.asarray(result.experiments[number].crystal.real_space) @ np.linalg.inv(basis)
+    # 0.01: 0.2 px of errors, beam and detector free to move along
+    return np.abs(change - np.rint(change)).max() < 0.01
+
+
+@pytest.mark.parametrize("refine_model", [None, refine_rigid])
+def test_two_crystals_in_one_scan(refine_model):
+    one, two = lattice_spots(BASIS, most=700), lattice_spots(OTHER, most=450, seed=1)
+    table, truth = joined(one, two)
+    settings = replace(QUICK, max_lattices=3, unit_cell=cell_of_basis(BASIS))
+    result = index((one.experiment,), table.without("id"), settings, refine_model=refine_model)
+    assert len(result.experiments) == 2
+    assert same_lattice(result, 0, BASIS)
+    assert same_lattice(result, 1, OTHER)
+    assert result.experiments[0].detector is result.experiments[1].detector
+    assert result.experiments[0].identifier != result.experiments[1].identifier
+    # a tenth of the spots of one lie on points of the other, as near as on their own
+    assert (result.table["id"] == truth).mean() > 0.93
+    assert result.n_indexed == sum(result.per_experiment) > 1130
+    assert result.searches[0].n_spots == 1150
+    assert 380 < result.searches[1].n_spots < 450
+    (note,) = result.notes
+    assert re.match(r"no crystal 3: \d+ of 1150 spots are left, fewer than 10 % or 20$", note)
+    text = result.text()
+    assert text.startswith("crystal 1: 1150 spots of scan 0\nmax cell ")
+    assert note in text
+    assert re.search(r"\nexperiment 1: 4\d\d spots indexed, cell ", text)
+
+
+def test_a_crystal_is_not_found_twice():
+    near = BASIS @ expmap(np.array([0.01, 0.02, 0.03]))  # 2.14 degrees
+    table, _ = joined(lattice_spots(BASIS, most=700), lattice_spots(near, most=500, seed=1))
+    experiment = small_experiment()
+    settings = replace(QUICK, max_lattices=2, unit_cell=cell_of_basis(BASIS), hkl_tolerance=0.2)
+    result = index((experiment,), table, settings, refine_model=refine_rigid)
+    assert len(result.experiments) == 1
+    words = (
+        r"no crystal 2: the best cell among the spots left is crystal 1 turned by (1\.9|2\.\d)\d "
+        r"degrees, less than min_separation_deg = 5$"
+    )
+    assert re.match(words, result.notes[0])
+    both = replace(settings, min_separation_deg=1.0)
+    result = index((experiment,), table, both, refine_model=refine_rigid)
+    assert len(result.experiments) == 2
+
+
+def test_a_crystal_that_does_not_hold_is_not_taken():
+    table, _ = joined(lattice_spots(BASIS, most=700), lattice_spots(OTHER, most=400, seed=1))
+    settings = replace(QUICK, max_lattices=2, unit_cell=cell_of_basis(BASIS))
+
+    def greedy(experiments, table):
+        """Once there are two crystals, the second follows the first."""
+        done = refine_rigid(experiments[:1], table.select(table["id"] == 0))
+        first = done.experiments[0]
+        wide = replace(first.crystal, extra={})
+        return replace(done, experiments=(first, replace(first, crystal=wide))[: len(experiments)])
+
+    result = index((small_experiment(),), table, settings, refine_model=greedy)
+    assert len(result.experiments) == 1
+    words = (
+        r"no crystal 2: after refinement it has \d+ of the 3\d\d spots that were left, expected at"
+    )
+    assert re.match(words, result.notes[0])
+
+
+def test_misorientation_by_hand():
+    cube = 50.0 * np.eye(3)
+    turn = expmap(np.array([0.0, 0.0, np.pi / 2.0 - 0.1]))
+    assert misorientation(cube, cube @ turn) == pytest.approx(0.1)
+    assert misorientation(BASIS, BASIS @ turn) == pytest.approx(np.pi / 2.0 - 0.1)
+    assert misorientation(BASIS, 1.2 * BASIS) == np.inf
+
+
+@pytest.mark.parametrize("refine_model", [None, refine_rigid])
+def test_two_scans_of_one_crystal(refine_model):
+    one = lattice_spots(BASIS, most=250)
+    second = turned(one.experiment, 75.0)
+    two = lattice_spots(BASIS, most=350, seed=1, experiment=second)
+    table, truth = joined(one, two)
+    scans = (replace(one.experiment, identifier="first"), second)
+    found = [
+        index(scans, table, QUICK, refine_model=refine_model, threads=threads) for threads in (1, 2)
+    ]
+    result = found[0]
+    assert result.experiments[0].crystal is result.experiments[1].crystal
+    assert result.experiments[0].detector is result.experiments[1].detector
+    assert result.experiments[0].identifier == "first"
+    assert same_lattice(result, 0, BASIS)
+    assert result.n_indexed > 590
+    good = result.table["id"] >= 0
+    assert (result.table["id"][good] == truth[good]).all()
+    assert (result.table["imageset_id"] == truth).all()
+    assert found[1].text() == result.text()
+    assert (found[1].table["miller_index"] == result.table["miller_index"]).all()
+
+
+def test_scans_of_one_crystal_each():
+    one = lattice_spots(BASIS, most=400)
+    second = turned(one.experiment, 75.0)
+    two = lattice_spots(OTHER, most=500, seed=1, experiment=second)
+    table, truth = joined(one, two)
+    scans = (one.experiment, second)
+    settings = replace(QUICK, joint=False)
+    result = index(scans, table, settings, refine_model=refine_rigid)
+    assert same_lattice(result, 0, BASIS)
+    assert same_lattice(result, 1, OTHER)
+    good = result.table["id"] >= 0
+    assert good.mean() > 0.99
+    assert (result.table["id"][good] == truth[good]).all()
+    assert (result.table["xyzobs.px.value"] == table["xyzobs.px.value"]).all()
+    few = table.select(np.flatnonzero((truth == 0) | (np.arange(900) < 20)))
+    result = index(scans, few, settings, refine_model=refine_rigid)
+    assert len(result.experiments) == 1
+    n = int((few["id"] == 1).sum())
+    assert (result.table["id"][few["id"] == 1] == -1).all()
+    assert len(result.table) == len(few)
+    assert result.notes == (f"experiment 1: {n} spots: indexing needs at least 20",)
+    with pytest.raises(
+        ConvergenceError, match=r"^no lattice found in any of 2 experiments; experim"
+    ):
+        index(scans, few.select(np.arange(30)), settings)
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -409,9 +561,18 @@ def test_too_few_spots(spots):
         index((spots.experiment,), spots.table, replace(QUICK, d_min_angstrom=40.0))
 
 
-def test_one_experiment_at_a_time(spots):
-    with pytest.raises(ConfigError, match="2 experiments: indexing takes one"):
-        index((spots.experiment, spots.experiment), spots.table)
+def test_experiments_and_spots_that_do_not_belong(spots):
+    with pytest.raises(ConfigError, match=r"^no experiment: indexing needs at least one$"):
+        index((), spots.table)
+    two = (spots.experiment, spots.experiment)
+    with pytest.raises(FormatError, match=r"^2 experiments: the spots need a column imageset_id"):
+        index(two, spots.table.without("id"))
+    wrong = spots.table.with_columns(id=np.arange(600) // 250)
+    with pytest.raises(FormatError, match=r"^id of spot 500 is 2: there are 2 experiments, from 0"):
+        index(two, wrong)
+    still = replace(spots.experiment, goniometer=None, scan=None)
+    with pytest.raises(ConfigError, match=r"^experiment 1 is a still and 0 is not: index them ap"):
+        index((spots.experiment, still), spots.table)
 
 
 def test_what_an_experiment_needs(spots):
@@ -430,7 +591,7 @@ def test_a_table_of_another_detector(spots):
 
 
 def test_broken_columns(spots):
-    _, table = spots_of_table(spots.experiment, spots.table)
+    _, table = spots_of_table((spots.experiment,), spots.table)
     with pytest.raises(FormatError, match=r"missing column.* panel"):
         index((spots.experiment,), table.without("panel"))
     with pytest.raises(FormatError, match=r"missing column.* xyzobs\.px\.value"):
@@ -520,5 +681,5 @@ def test_a_still_is_indexed():
     assert result.n_indexed > 0.8 * len(data.table)
     assert result.cell == pytest.approx(cell_of_basis(BASIS), rel=0.01)
     assert not result.table["entering"].any()
-    hkl = mapped(still, spots_of_table(still, data.table)[0])[0] @ (BASIS @ turn.T).T
+    hkl = mapped((still,), spots_of_table((still,), data.table)[0])[0] @ (BASIS @ turn.T).T
     assert len(hkl) == len(data.table)

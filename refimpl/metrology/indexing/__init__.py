@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from refimpl.metrology.indexing.cycles import Refined, RefineModel, refine_rigid, refine_whole
-from refimpl.metrology.indexing.result import CandidateRow, CycleRow, IndexResult, LatticeRow
+from refimpl.metrology.indexing.result import (
+    CandidateRow,
+    CycleRow,
+    IndexResult,
+    LatticeRow,
+    SearchRows,
+)
 from refimpl.metrology.indexing.run import index
 from refimpl.metrology.indexing.settings import ASSIGNMENTS, METHODS, IndexSettings
 
@@ -17,6 +23,7 @@ __all__ = [
     "LatticeRow",
     "RefineModel",
     "Refined",
+    "SearchRows",
     "index",
     "refine_rigid",
     "refine_whole",

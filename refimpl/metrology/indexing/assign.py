@@ -15,7 +15,11 @@ SAME_PASSAGE_RAD = 0.25 * np.pi
 
 
 def assign_global(
-    points: F64, phi: F64 | None, a_matrices: Sequence[F64], tolerance: float = 0.3
+    points: F64,
+    phi: F64 | None,
+    a_matrices: Sequence[F64],
+    tolerance: float = 0.3,
+    scan: I64 | None = None,
 ) -> tuple[I64, I64]:
     r"""Indices of each spot on the lattice that it is nearest to.
 
@@ -34,6 +38,8 @@ def assign_global(
         Setting matrices (3, 3) of the crystals [1/Å].
     tolerance
         Largest distance in Miller indices.
+    scan
+        (n,) scan of each spot; those of different scans do not compete. None for one scan.
 
     Returns
     -------
@@ -50,7 +56,8 @@ def assign_global(
         best[nearer], crystal[nearer] = error[nearer], k
         hkl[nearer] = whole[nearer].astype(np.int64)
     good = (best < tolerance) & (hkl != 0).any(axis=1)
-    good &= ~_beaten(hkl, crystal, best, phi, good)
+    own = crystal if scan is None else crystal + len(a_matrices) * scan
+    good &= ~_beaten(hkl, own, best, phi, good)
     hkl[~good], crystal[~good] = 0, -1
     return hkl, crystal
 
@@ -88,7 +95,9 @@ SLACK = 0.05
 FARTHEST = 8.0
 
 
-def assign_local(points: F64, phi: F64 | None, a_matrix: F64) -> tuple[I64, I64]:
+def assign_local(
+    points: F64, phi: F64 | None, a_matrix: F64, scan: I64 | None = None
+) -> tuple[I64, I64]:
     r"""Indices by differences between neighbouring spots, which a wrong beam centre leaves alone.
 
     Differences of neighbours that are near whole numbers h are trusted by
@@ -101,7 +110,7 @@ def assign_local(points: F64, phi: F64 | None, a_matrix: F64) -> tuple[I64, I64]
 
     Parameters
     ----------
-    points, phi
+    points, phi, scan
         As in :func:`assign_global`.
     a_matrix
         (3, 3) setting matrix of one crystal [1/Å].
@@ -148,6 +157,6 @@ def assign_local(points: F64, phi: F64 | None, a_matrix: F64) -> tuple[I64, I64]
     good = (hkl != 0).any(axis=1)
     error = np.sqrt(((exact - hkl) ** 2).sum(axis=1))
     crystal = np.where(good, 0, -1)
-    lost = _beaten(hkl, crystal, error, phi, good)
+    lost = _beaten(hkl, crystal if scan is None else scan, error, phi, good)
     hkl[lost], crystal[lost] = 0, -1
     return hkl, crystal

@@ -33,7 +33,9 @@ BEST = 0.35
 GROUPS = 60
 
 
-def projection_vectors(points: F64, max_cell_angstrom: float, settings: IndexSettings) -> F64:
+def projection_vectors(
+    points: F64, max_cell_angstrom: float, settings: IndexSettings, threads: int | None = None
+) -> F64:
     """Lattice vectors (m, 3) [Å], the best first.
 
     Parameters
@@ -44,6 +46,8 @@ def projection_vectors(points: F64, max_cell_angstrom: float, settings: IndexSet
         Longest vector looked for [Å].
     settings
         ``min_cell_angstrom``, ``direction_step_rad``, ``max_vectors``.
+    threads
+        As everywhere, see :func:`refimpl.dispatch.resolve_threads`.
 
     Raises
     ------
@@ -52,13 +56,13 @@ def projection_vectors(points: F64, max_cell_angstrom: float, settings: IndexSet
     """
     step = STEP_RAD if settings.direction_step_rad is None else settings.direction_step_rad
     directions = hemisphere(step)
-    length, height = _best_lengths(points, directions, max_cell_angstrom, settings)
+    length, height = _best_lengths(points, directions, max_cell_angstrom, settings, threads)
     good = height > BEST * height.max()
     heads, _ = distinct_vectors(directions[good] * length[good, None], height[good], GROUPS)
     refined = refined_vectors(points, heads, step)
     size = np.linalg.norm(refined, axis=1)
     fits = (size > settings.min_cell_angstrom) & (size < max_cell_angstrom)
-    scores = cosine_sums(points, refined)
+    scores = cosine_sums(points, refined, threads=threads)  # type: ignore[call-arg]
     fits &= scores > BEST * scores.max()
     heads, scores = without_multiples(*distinct_vectors(refined[fits], scores[fits], GROUPS))
     if len(heads) < 3:
@@ -70,7 +74,7 @@ def projection_vectors(points: F64, max_cell_angstrom: float, settings: IndexSet
 
 
 def _best_lengths(
-    points: F64, directions: F64, max_cell: float, settings: IndexSettings
+    points: F64, directions: F64, max_cell: float, settings: IndexSettings, threads: int | None
 ) -> tuple[F64, F64]:
     """Length of the strongest period along each direction [Å] and the height of its peak."""
     from scipy import fft
@@ -87,7 +91,7 @@ def _best_lengths(
         place = ((some @ points.T + reach) / width).astype(np.int64)
         place += bins * np.arange(len(some))[:, None]
         counts = np.bincount(place.ravel(), minlength=bins * len(some)).reshape(-1, bins)
-        wave = fft.rfft(counts.astype(np.float32), axis=1, workers=resolve_threads(None))
+        wave = fft.rfft(counts.astype(np.float32), axis=1, workers=resolve_threads(threads))
         power = np.abs(wave[:, allowed])
         peak = power.argmax(axis=1)
         best[start : start + BLOCK] = lengths[first + peak]

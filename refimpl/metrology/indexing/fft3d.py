@@ -27,7 +27,11 @@ def fourier_resolution(max_cell_angstrom: float, n_grid: int) -> float:
 
 
 def fourier_vectors(
-    points: F64, d_min_angstrom: float, max_cell_angstrom: float, settings: IndexSettings
+    points: F64,
+    d_min_angstrom: float,
+    max_cell_angstrom: float,
+    settings: IndexSettings,
+    threads: int | None = None,
 ) -> F64:
     """Lattice vectors (m, 3) [Å], the strongest first.
 
@@ -41,6 +45,8 @@ def fourier_vectors(
         Vectors up to twice this are kept [Å].
     settings
         ``n_grid``, ``peak_rmsd``, ``peak_volume_fraction``, ``min_cell_angstrom``.
+    threads
+        As everywhere, see :func:`refimpl.dispatch.resolve_threads`.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def fourier_vectors(
         Fewer than four peaks: no lattice shows.
     """
     n = settings.n_grid
-    power = _power(points, d_min_angstrom, n)
+    power = _power(points, d_min_angstrom, n, threads)
     # the transform is even: the planes between the first and the last stand for two
     double = np.full(power.shape[2], 2.0)
     double[[0, -1]] = 1.0
@@ -73,7 +79,9 @@ def fourier_vectors(
     return without_multiples(heads, weights)[0][: settings.max_vectors]
 
 
-def _power(points: F64, d_min: float, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _power(
+    points: F64, d_min: float, n: int, threads: int | None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Square of the real part of the transform, half of it: (n, n, n // 2 + 1)."""
     from scipy import fft
 
@@ -85,7 +93,7 @@ def _power(points: F64, d_min: float, n: int) -> np.ndarray[tuple[int, ...], np.
     inside = ((cell >= 0) & (cell < n)).all(axis=1)
     grid = np.zeros((n, n, n), dtype=np.float32)
     grid[tuple(cell[inside].T)] = weight[inside]  # set, not summed
-    real = fft.rfftn(grid, overwrite_x=True, workers=resolve_threads(None)).real
+    real = fft.rfftn(grid, overwrite_x=True, workers=resolve_threads(threads)).real
     return np.square(real, dtype=np.float32)
 
 

@@ -15,7 +15,9 @@ STEP_RAD = 0.02
 GROUPS = 30
 
 
-def known_edge_vectors(points: F64, cell: Cell, step_rad: float | None = None) -> F64:
+def known_edge_vectors(
+    points: F64, cell: Cell, step_rad: float | None = None, threads: int | None = None
+) -> F64:
     """Best 30 vectors (m, 3) [Å] as long as the edges of a cell, the best first.
 
     Parameters
@@ -26,6 +28,8 @@ def known_edge_vectors(points: F64, cell: Cell, step_rad: float | None = None) -
         Primitive cell that is known.
     step_rad
         Angle between neighbouring directions; None for 0.02 rad.
+    threads
+        As everywhere, see :func:`refimpl.dispatch.resolve_threads`.
 
     Notes
     -----
@@ -37,7 +41,8 @@ def known_edge_vectors(points: F64, cell: Cell, step_rad: float | None = None) -
     directions = hemisphere(step)
     edges = np.unique(np.round(cell[:3], 6))
     vectors = np.concatenate([directions * edge for edge in edges])
-    heads, _ = distinct_vectors(vectors, cosine_sums(points, vectors), GROUPS)
+    sums = cosine_sums(points, vectors, threads=threads)  # type: ignore[call-arg]
+    heads, _ = distinct_vectors(vectors, sums, GROUPS)
     better = refined_vectors(points, heads, step)
     scores, refined_scores = cosine_sums(points, heads), cosine_sums(points, better)
     lengths = np.linalg.norm(better, axis=1) / np.linalg.norm(heads, axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConvergenceError
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.units import DEG
 
 __all__ = ["longest_cell"]
@@ -17,7 +17,9 @@ BIN_HEIGHT = 0.25
 SPOTS_PER_BIN = 5
 
 
-def longest_cell(points: F64, phi: F64 | None, entering: NDArray[np.bool_]) -> float:
+def longest_cell(
+    points: F64, phi: F64 | None, entering: NDArray[np.bool_], scan: I64 | None = None
+) -> float:
     """Upper limit of the primitive cell's edges [Å], from a histogram of nearest neighbours.
 
     Neighbours are looked for among spots seen within the same 45 degrees, on the same side of the
@@ -32,6 +34,8 @@ def longest_cell(points: F64, phi: F64 | None, entering: NDArray[np.bool_]) -> f
         (n,) [rad], or None for a still.
     entering
         (n,) whether a spot enters the Ewald sphere.
+    scan
+        (n,) scan of each spot: neighbours are of the same one. None for one scan.
 
     Raises
     ------
@@ -46,7 +50,11 @@ def longest_cell(points: F64, phi: F64 | None, entering: NDArray[np.bool_]) -> f
     from scipy.spatial import cKDTree
 
     block = np.zeros(len(points)) if phi is None else np.floor((phi - phi.min()) / STEP_RAD)
-    keys = np.unique(np.column_stack([block, entering]), axis=0, return_inverse=True)[1].ravel()
+    keys = np.unique(
+        np.column_stack([block, entering, block * 0.0 if scan is None else scan]),
+        axis=0,
+        return_inverse=True,
+    )[1].ravel()
     spacing = []
     for key in range(keys.max() + 1):
         some = points[keys == key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ class Tried:
 
 def ranked(
     candidates: Iterable[Candidate],
-    experiment: Experiment,
+    experiments: Sequence[Experiment],
     spots: Spots,
     points: F64,
     settings: IndexSettings,
@@ -56,14 +56,14 @@ def ranked(
     ----------
     candidates
         Crystals to try.
-    experiment
-        Where the refinement begins.
+    experiments
+        Scans from which the refinement begins.
     spots, points
         (n) spots and their reciprocal lattice points (n, 3) [1/Å].
     settings
         ``hkl_tolerance``, ``reflections_per_degree``.
     """
-    model = RigidModel.of(experiment)
+    model = RigidModel.of(experiments)
     tried = [t for c in candidates if (t := _try(c, model, spots, points, settings))]
     if not tried:
         return []
@@ -90,7 +90,7 @@ def _try(
     candidate: Candidate, model: RigidModel, spots: Spots, points: F64, settings: IndexSettings
 ) -> Tried | None:
     model = model.with_crystal(candidate.basis, candidate.rotations)
-    hkl, _ = assign_global(points, spots.phi, [model.a_matrix], settings.hkl_tolerance)
+    hkl, _ = assign_global(points, spots.phi, [model.a_matrix], settings.hkl_tolerance, spots.scan)
     rows = np.flatnonzero((hkl != 0).any(axis=1))
     some = _subset(rows, spots, settings)
     fit = fit_rigid(
@@ -114,7 +114,8 @@ def _subset(rows: I64, spots: Spots, settings: IndexSettings) -> I64:
     """Some of the spots, by the degrees that they span, drawn with a fixed seed."""
     if spots.phi is None or len(rows) == 0:
         return rows
-    turned = float(np.rad2deg(np.ptp(spots.phi)))
+    scans = np.unique(spots.scan)
+    turned = sum(float(np.rad2deg(np.ptp(spots.phi[spots.scan == k]))) for k in scans)
     most = max(200, int(settings.reflections_per_degree * turned))
     if len(rows) <= most:
         return rows
@@ -126,7 +127,7 @@ def _rmsd_xy(fit: RigidFit) -> float:
 
 
 def tried_lattices(
-    experiment: Experiment, spots: Spots, hkl: I64, settings: IndexSettings
+    experiments: Sequence[Experiment], spots: Spots, hkl: I64, settings: IndexSettings
 ) -> list[tuple[LatticeRow, Candidate]]:
     """Every Bravais lattice of a triclinic crystal's metric, refined with its symmetry.
 
@@ -134,12 +135,13 @@ def tried_lattices(
     -------
     For each, the most symmetric first: the row and the refined candidate.
     """
-    assert experiment.crystal is not None
-    basis = np.asarray(experiment.crystal.real_space)
+    crystal = experiments[0].crystal
+    assert crystal is not None
+    basis = np.asarray(crystal.real_space)
     some = _subset(np.arange(len(spots)), spots, settings)
     spots, hkl = spots.select(some), hkl[some]
     found = []
-    start = RigidModel.of(experiment)
+    start = RigidModel.of(experiments)
     for setting in bravais_settings(basis, settings.max_delta_deg):
         group = space_group(setting.least_group)
         rotations = point_rotations(group)

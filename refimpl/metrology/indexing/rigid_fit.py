@@ -67,6 +67,7 @@ def fit_rigid(
     max_steps: int = 10,
     rounds: int = 2,
     iqr_multiplier: float = 1.5,
+    crystal_only: bool = False,
 ) -> RigidFit | None:
     """Refine a model on indexed spots.
 
@@ -84,6 +85,8 @@ def fit_rigid(
         Outliers are set aside before each round; later rounds see better residuals.
     iqr_multiplier
         Width of Tukey's fences.
+    crystal_only
+        Hold beam and detector.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def fit_rigid(
         used = inliers(start.values, start.usable, iqr_multiplier)
         if used.sum() < LEAST_SPOTS:
             return None
-        fitted = _one_round(model, spots.select(used), hkl[used], max_steps)
+        fitted = _one_round(model, spots.select(used), hkl[used], max_steps, crystal_only)
         if fitted is None:
             return None
         model, done = fitted
@@ -110,7 +113,7 @@ def fit_rigid(
 
 
 def _one_round(
-    model: RigidModel, spots: Spots, hkl: I64, max_steps: int
+    model: RigidModel, spots: Spots, hkl: I64, max_steps: int, crystal_only: bool
 ) -> tuple[RigidModel, int] | None:
     """Fit to a fixed set of spots; None where the model leaves the world."""
     weight = 1.0 / spots.variance.ravel()
@@ -118,24 +121,28 @@ def _one_round(
     lever = model.d[spots.panel] @ (found.on_panel / found.on_panel[:, 2:])[:, :, None]
     pivot = lever[:, :, 0].mean(axis=0)
     steps = crystal_steps(model)
+    free = len(steps) if crystal_only else len(steps) + 7
 
     def problem(x: F64) -> Normal:
-        trial = _moved(model, steps, x, pivot)
+        trial = _moved(model, steps, np.append(x, np.zeros(len(steps) + 7 - free)), pivot)
         seen = residuals(trial, spots, hkl)
         if not np.isfinite(seen.values).all() or (seen.on_panel[:, 2] <= 0.0).any():
-            return Normal(np.inf, np.zeros(len(x)), np.eye(len(x)), weight.size)
-        rows = jacobian(trial, spots, hkl, seen, pivot, steps).reshape(-1, len(x))
-        cost, gradient, hessian = accumulate_normal(seen.values.ravel(), rows, weight)
+            return Normal(np.inf, np.zeros(free), np.eye(free), weight.size)
+        rows = jacobian(trial, spots, hkl, seen, pivot, steps)[:, :, :free].reshape(-1, free)
+        cost, gradient, hessian = accumulate_normal(
+            seen.values.ravel(), np.ascontiguousarray(rows), weight
+        )
         return Normal(cost, gradient, hessian, weight.size)
 
-    names = tuple(f"p{k}" for k in range(len(steps) + 7))
+    names = tuple(f"p{k}" for k in range(free))
     fit = levenberg_marquardt(
         problem, np.zeros(len(names)), names,
         tolerance=CONVERGED, max_evaluations=max_steps + 1, covariance=False,
     )  # fmt: skip
     if not np.isfinite(fit.cost):
         return None
-    return _moved(model, steps, fit.x, pivot), len(fit.history) - 1
+    last = np.append(fit.x, np.zeros(len(steps) + 7 - free))
+    return _moved(model, steps, last, pivot), len(fit.history) - 1
 
 
 def _moved(model: RigidModel, steps: F64, x: F64, pivot: F64) -> RigidModel:
@@ -143,8 +150,8 @@ def _moved(model: RigidModel, steps: F64, x: F64, pivot: F64) -> RigidModel:
     c = len(steps)
     metric = model.a_matrix + np.tensordot(x[3:c], steps[3:], axes=1)
     a_matrix = expmap(x[:3]) @ metric  # a true rotation: the symmetry stays exact
-    tilt = np.cross(model.s0, model.setting @ model.axis)
-    s0 = model.s0 + x[c] * np.cross(tilt / np.linalg.norm(tilt), model.s0)
-    s0 *= np.linalg.norm(model.s0) / np.linalg.norm(s0)  # the wavelength is not refined
+    s0 = model.s0 + x[c] * np.cross(model.tilt, model.s0)
+    length = np.linalg.norm(model.s0, axis=1) / np.linalg.norm(s0, axis=1)
+    s0 *= length[:, None]  # the wavelength is not refined
     moved = model.with_detector_moved(x[c + 1 : c + 4], pivot, x[c + 4 : c + 7])
     return replace(moved, a_matrix=a_matrix, s0=s0)

@@ -3,18 +3,21 @@
 All in arrays, so that fifty candidates cost little. Positions are predicted to first order in the
 difference of rotation angle: a reciprocal lattice point seen at an angle is turned on until it
 meets the Ewald sphere. That is exact where it matters, at the solution. Not here: panels that move
-against each other, exact prediction and its listings; the refinement proper does that.
+against each other, exact prediction and its listings; the refinement proper does that. Several
+scans of one crystal are one model: their detectors and beams move together in the laboratory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from refimpl.crystal.crystal_model import Crystal
+from refimpl.detector.hierarchy import Hierarchy
 from refimpl.errors import GeometryError
-from refimpl.forward.experiment import Experiment
+from refimpl.forward.experiment import Beam, Experiment
 from refimpl.forward.reciprocal import rotate_about
 from refimpl.frames import F64, I64
 from refimpl.metrology.indexing.spots import Spots
@@ -31,22 +34,22 @@ First order does not hold for them; the refinement proper takes them in.
 
 @dataclass(frozen=True)
 class RigidModel:
-    """One crystal before one detector.
+    """One crystal, seen by one scan or several (k).
 
     Attributes
     ----------
     d
-        (p, 3, 3) columns fast, slow, origin of the panels [mm].
+        (p, 3, 3) columns fast, slow, origin of the panels of all scans [mm].
     s0
-        (3,) beam [1/Å].
+        (k, 3) beams [1/Å].
     axis, setting, fixed
-        Rotation axis (3,) and rotations (3, 3) of the goniometer.
+        Rotation axes (k, 3) and rotations (k, 3, 3) of the goniometers.
     a_matrix
         (3, 3) setting matrix A of the crystal [1/Å].
     rotations
         (m, 3, 3) point group that the crystal's metric satisfies.
     moved
-        (3, 4) rotation and translation [mm] of the detector since the experiment was made into
+        (3, 4) rotation and translation [mm] of the detectors since the experiments were made into
         arrays: x -> R x + t.
     """
 
@@ -60,31 +63,41 @@ class RigidModel:
     moved: F64
 
     @classmethod
-    def of(cls, experiment: Experiment) -> RigidModel:
-        """Model of an experiment; without a crystal it has a cubic one of 1 Å.
+    def of(cls, experiments: Sequence[Experiment]) -> RigidModel:
+        """Model of experiments; without a crystal they have a cubic one of 1 Å.
 
         Raises
         ------
         GeometryError
-            The experiment has no beam or no detector.
+            An experiment has no beam or no detector.
         """
-        if experiment.beam is None or experiment.detector is None:
-            raise GeometryError("indexing needs an experiment with a beam and a detector")
-        axis, setting, fixed = np.array([1.0, 0.0, 0.0]), np.eye(3), np.eye(3)
-        if experiment.goniometer is not None:
-            gonio = experiment.goniometer
-            axis, setting, fixed = gonio.rotation_axis, gonio.setting, gonio.fixed
-        a_matrix = np.eye(3) if experiment.crystal is None else experiment.crystal.A
+        d, s0, axis, setting, fixed = [], [], [], [], []
+        for e in experiments:
+            if e.beam is None or e.detector is None:
+                raise GeometryError("indexing needs an experiment with a beam and a detector")
+            gonio = e.goniometer
+            d.append(e.detector.d)
+            s0.append(e.beam.s0)
+            axis.append(np.array([1.0, 0.0, 0.0]) if gonio is None else gonio.rotation_axis)
+            setting.append(np.eye(3) if gonio is None else gonio.setting)
+            fixed.append(np.eye(3) if gonio is None else gonio.fixed)
+        crystal = experiments[0].crystal
         return cls(
-            d=experiment.detector.d,
-            s0=experiment.beam.s0,
-            axis=axis,
-            setting=setting,
-            fixed=fixed,
-            a_matrix=a_matrix,
+            d=np.concatenate(d),
+            s0=np.array(s0),
+            axis=np.array(axis),
+            setting=np.array(setting),
+            fixed=np.array(fixed),
+            a_matrix=np.eye(3) if crystal is None else crystal.A,
             rotations=np.eye(3, dtype=np.int64)[None],
             moved=np.eye(3, 4, dtype=np.float64),
         )
+
+    @property
+    def tilt(self) -> F64:
+        """(3,) axis about which the beams may turn: across the first one and its spindle."""
+        across = np.cross(self.s0[0], self.setting[0] @ self.axis[0])
+        return np.asarray(across / np.linalg.norm(across))
 
     def with_crystal(self, basis: F64, rotations: I64) -> RigidModel:
         """Same with a crystal of basis rows a, b, c [Å] and point group (m, 3, 3)."""
@@ -101,19 +114,38 @@ class RigidModel:
         moved[:, 3] += offset
         return replace(self, d=d, moved=moved)
 
-    def experiment(self, start: Experiment, hall: str) -> Experiment:
-        """Experiment with this crystal, beam and detector; ``start`` is what it was made from."""
-        assert start.detector is not None
-        assert start.beam is not None
-        frames = np.array([frame for _, _, frame in start.detector.groups(0)])
-        frames = self.moved[:, :3] @ frames
-        frames[:, :, 2] += self.moved[:, 3]
-        return replace(
-            start,
-            beam=start.beam.with_s0(self.s0),
-            detector=start.detector.with_group_frames(0, frames),
-            crystal=Crystal(np.asarray(np.linalg.inv(self.a_matrix)), hall),
-        )
+    def experiments(self, start: Sequence[Experiment], hall: str) -> tuple[Experiment, ...]:
+        """Experiments with this crystal and their beams and detectors moved.
+
+        ``start`` is what the model was made from; models that were shared stay shared.
+        """
+        crystal = Crystal(np.asarray(np.linalg.inv(self.a_matrix)), hall)
+        beams: dict[int, Beam] = {}
+        detectors: dict[int, Hierarchy] = {}
+        out = []
+        for e, s0 in zip(start, self.s0, strict=True):
+            assert e.detector is not None
+            assert e.beam is not None
+            if id(e.beam) not in beams:
+                beams[id(e.beam)] = e.beam.with_s0(s0)
+            if id(e.detector) not in detectors:
+                frames = np.array([frame for _, _, frame in e.detector.groups(0)])
+                frames = self.moved[:, :3] @ frames
+                frames[:, :, 2] += self.moved[:, 3]
+                detectors[id(e.detector)] = e.detector.with_group_frames(0, frames)
+            beam, detector = beams[id(e.beam)], detectors[id(e.detector)]
+            out.append(replace(e, beam=beam, detector=detector, crystal=crystal))
+        return tuple(out)
+
+    def lab(self, spots: Spots, vectors: F64) -> F64:
+        """Vectors (n, 3) of the crystal at angle zero, in the laboratory at each spot's angle."""
+        out = np.empty((len(spots), 3))
+        for k, rows in spots.by_scan(len(self.s0)):
+            some = vectors[rows] @ self.fixed[k].T
+            if spots.phi is not None:
+                some = rotate_about(self.axis[k], spots.phi[rows], some)
+            out[rows] = some @ self.setting[k].T
+        return out
 
 
 @dataclass(frozen=True)
@@ -150,26 +182,24 @@ class Residuals:
 
 def residuals(model: RigidModel, spots: Spots, hkl: I64) -> Residuals:
     """Positions of spots as the model has them, less those observed."""
-    r = hkl @ (model.fixed @ model.a_matrix).T
-    if spots.phi is not None:
-        r = rotate_about(model.axis, spots.phi, r)
-    r = r @ model.setting.T
-    excess = 0.5 * (r * r).sum(axis=1) + r @ model.s0
+    r = model.lab(spots, hkl @ model.a_matrix.T)
+    s0 = model.s0[spots.scan]
+    excess = 0.5 * (r * r).sum(axis=1) + (r * s0).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        axis = model.setting @ model.axis
+        axis = np.einsum("kij,kj->ki", model.setting, model.axis)[spots.scan]
         if spots.phi is None:  # a still: each turns about its own axis, the shortest way
-            axis = np.cross(r, model.s0)
+            axis = np.cross(r, s0)
             axis = axis / np.linalg.norm(axis, axis=1)[:, None]
         sweep = np.cross(axis, r)
-        speed = sweep @ model.s0
+        speed = (sweep * s0).sum(axis=1)
         turn = -excess / speed
-        s1 = model.s0 + r + sweep * turn[:, None]
+        s1 = s0 + r + sweep * turn[:, None]
         seen = (np.linalg.inv(model.d)[spots.panel] @ s1[:, :, None])[:, :, 0]
         xy = seen[:, :2] / seen[:, 2:]
     values = np.column_stack([xy - spots.xy_mm, turn])
     usable = np.isfinite(values).all(axis=1) & (seen[:, 2] > 0.0)
     if spots.phi is not None:
-        usable &= np.abs(speed) > SPINDLE_CUTOFF * (model.s0 @ model.s0)
+        usable &= np.abs(speed) > SPINDLE_CUTOFF * (s0 * s0).sum(axis=1)
     return Residuals(values, usable, r, sweep, speed, s1, seen)
 
 
@@ -212,15 +242,11 @@ def jacobian(
             out[:, 2, column] = dphi
 
     for k, step in enumerate(steps):
-        dr = hkl @ (model.fixed @ step).T
-        if spots.phi is not None:
-            dr = rotate_about(model.axis, spots.phi, dr)
-        dr = dr @ model.setting.T
+        dr = model.lab(spots, hkl @ step.T)
         dphi = -(dr * found.s1).sum(axis=1) / found.speed
         put(k, np.einsum("nij,nj->ni", inverse, dr + found.sweep * dphi[:, None]), dphi)
-    tilt = np.cross(model.s0, model.setting @ model.axis)
-    ds0 = np.cross(tilt / np.linalg.norm(tilt), model.s0)
-    dphi = -(found.reciprocal @ ds0) / found.speed
+    ds0 = np.cross(model.tilt, model.s0)[spots.scan]
+    dphi = -(found.reciprocal * ds0).sum(axis=1) / found.speed
     put(c, np.einsum("nij,nj->ni", inverse, found.sweep * dphi[:, None] + ds0), dphi)
     lever = (model.d[spots.panel] @ found.on_panel[:, :, None])[:, :, 0] - w[:, None] * pivot
     for k, axis in enumerate(np.eye(3)):

@@ -1,8 +1,9 @@
-"""Indexing from spots to a refined crystal with every spot's Miller indices.
+"""Indexing from spots to refined crystals with every spot's Miller indices.
 
 Spots go to reciprocal space, a search finds vectors of the lattice, triples of them make cells, a
 short refinement of each chooses the crystal, and macro-cycles of assignment and refinement take in
-ever higher resolution. One crystal in one scan or still; not here: several lattices at once.
+ever higher resolution. Further crystals are looked for among the spots that are left. Not here:
+twins whose lattices coincide, and crystals that move.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refimpl.crystal.crystal_model import Crystal
-from refimpl.errors import ConfigError, FormatError
+from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.experiment import Experiment
-from refimpl.io.reflection_table import ReflectionTable
-from refimpl.metrology.indexing.candidates import KnownSymmetry
-from refimpl.metrology.indexing.cycles import Cycles, Progress, RefineModel, refine_whole
-from refimpl.metrology.indexing.rank import tried_lattices
-from refimpl.metrology.indexing.result import CycleRow, IndexResult, LatticeRow
-from refimpl.metrology.indexing.search import Search
+from refimpl.frames import I64
+from refimpl.io.reflection_table import INDEXED, ReflectionTable
+from refimpl.metrology.indexing.another import one_more
+from refimpl.metrology.indexing.cycles import Cycles, Model, Progress, RefineModel, refine_whole
+from refimpl.metrology.indexing.result import IndexResult, SearchRows
 from refimpl.metrology.indexing.settings import IndexSettings
-from refimpl.metrology.indexing.spots import spots_of_table
+from refimpl.metrology.indexing.spots import scan_of_rows, spots_of_table
 
 __all__ = ["index"]
 
@@ -34,17 +36,20 @@ def index(
     settings: IndexSettings | None = None,
     progress: Progress | None = None,
     *,
-    refine_model: RefineModel = refine_whole,
+    refine_model: RefineModel | None = None,
+    threads: int | None = None,
 ) -> IndexResult:
-    """Index the strong spots of one scan or still.
+    """Index the strong spots of scans or stills.
 
     Parameters
     ----------
     experiments
-        One experiment with beam, detector and, for a scan, goniometer and scan; a crystal that it
-        has already is not looked at.
+        Each with beam, detector and, for a scan, goniometer and scan; a crystal that it has
+        already is not looked at. Several scans see the same crystals, unless ``joint`` says
+        otherwise; models that they share stay shared.
     strong
-        Spots with ``panel`` and ``xyzobs.px`` or ``xyzobs.mm`` values and variances.
+        Spots with ``panel`` and ``xyzobs.px`` or ``xyzobs.mm`` values and variances; of several
+        experiments also ``imageset_id`` or ``id``.
     settings
         See :class:`IndexSettings`.
     progress
@@ -52,11 +57,13 @@ def index(
     refine_model
         Refines the model of each macro-cycle: :func:`~.cycles.refine_whole` by default,
         :func:`~.cycles.refine_rigid`, or a closure about :func:`refimpl.metrology.refine.refine`.
+    threads
+        See :func:`refimpl.dispatch.resolve_threads`; the result does not depend on it.
 
     Raises
     ------
     ConfigError
-        More than one experiment, or settings that contradict each other.
+        No experiment, stills among scans, or settings that contradict each other.
     FormatError
         Too few spots, or a column is missing or broken.
     GeometryError
@@ -66,62 +73,119 @@ def index(
     """
     chosen = settings or IndexSettings()
     tell = progress or (lambda _what, _part: None)
-    if len(experiments) != 1:
-        raise ConfigError(
-            f"{len(experiments)} experiments: indexing takes one; index each on its own"
-        )
-    experiment = replace(experiments[0], crystal=None)
-    if len(strong) < chosen.min_spots:
+    if not experiments:
+        raise ConfigError("no experiment: indexing needs at least one")
+    refine = refine_model or partial(refine_whole, threads=threads)
+    scans = tuple(replace(e, crystal=None) for e in experiments)
+    joint = not scans[0].is_still if chosen.joint is None else chosen.joint
+    if joint or len(scans) == 1:
+        return _together(scans, strong, chosen, tell, refine, threads)
+    return _each(scans, strong, chosen, tell, refine, threads)
+
+
+def _together(
+    scans: Model, strong: ReflectionTable, settings: IndexSettings, tell: Progress,
+    refine: RefineModel, threads: int | None,
+) -> IndexResult:  # fmt: skip
+    """Index scans that see the same crystals."""
+    if len(strong) < settings.min_spots:
         raise FormatError(
-            f"{len(strong)} spots: indexing needs at least {chosen.min_spots}", path=strong.source
+            f"{len(strong)} spots: indexing needs at least {settings.min_spots}",
+            path=strong.source,
         )
     tell("mapping spots to reciprocal space", 0.0)
-    spots, table = spots_of_table(experiment, strong)
-    search = Search(experiment, spots, chosen, KnownSymmetry(chosen))
-    tell(f"looking for lattice vectors by {chosen.method}", 0.05)
-    vectors = search.vectors()
-    tell("trying cells", 0.3)
-    model, candidates = search.best(vectors)
-    cycles = Cycles(table, spots, chosen, refine_model)
-    model, rows = cycles.run(model, search.d_min, tell)
+    spots, table = spots_of_table(scans, strong)
+    cycles = Cycles(table, spots, len(scans), settings, refine)
+    model: Model = ()
+    searches: list[SearchRows] = []
+    notes: list[str] = []
+    most = settings.max_lattices
+    for number in range(most):
+
+        def here(what: str, part: float, n: int = number) -> None:
+            tell(what if most == 1 else f"crystal {n + 1}: {what}", (n + part) / most)
+
+        try:
+            model, rows = one_more(cycles, scans, model, searches, here, threads)
+        except (ConvergenceError, FormatError) as exc:
+            if not searches:
+                raise
+            notes.append(f"no crystal {number + 1}: {exc}")
+            break
+        searches.append(rows)
     tell("assigning Miller indices", 0.95)
-    lattices: list[LatticeRow] = []
-    if chosen.space_group is None and chosen.unit_cell is None:
-        model, more, lattices = _lattices(model, cycles)
-        rows += more
-    model = _named(model)
-    return IndexResult(
-        experiments=(model,),
-        table=replace(cycles.indexed(model), identifiers={0: model.identifier}),
-        max_cell_angstrom=search.max_cell,
-        d_min_angstrom=search.d_min,
-        vectors=vectors,
-        candidates=tuple(candidates),
-        cycles=tuple(rows),
-        lattices=tuple(lattices),
-    )
+    model = _named(model, len(scans))
+    identifiers = {k: e.identifier for k, e in enumerate(model)}
+    indexed = replace(cycles.indexed(model), identifiers=identifiers)
+    return IndexResult(model, indexed, tuple(searches), tuple(notes))
 
 
-def _lattices(
-    model: Experiment, cycles: Cycles
-) -> tuple[Experiment, list[CycleRow], list[LatticeRow]]:
-    """Lattices that a triclinic crystal may have; the best is taken where that was chosen."""
-    table = cycles.indexed(model)
-    good = np.asarray(table["id"]) >= 0
-    hkl = np.asarray(table["miller_index"], dtype=np.int64)[good]
-    tried = tried_lattices(model, cycles.spots.select(good), hkl, cycles.settings)
-    rows = [row for row, _ in tried]
-    best = next((candidate for row, candidate in tried if row.fits), None)
-    if not cycles.settings.choose_lattice or best is None:
-        return model, [], rows
-    model, row = cycles.once(replace(model, crystal=Crystal(best.basis, best.hall)))
-    return model, [row], rows
+def _each(
+    scans: Model, strong: ReflectionTable, settings: IndexSettings, tell: Progress,
+    refine: RefineModel, threads: int | None,
+) -> IndexResult:  # fmt: skip
+    """Index each scan on its own; those in which no crystal is found are told and left out.
+
+    Raises
+    ------
+    ConvergenceError
+        No crystal is found in any.
+    """
+    scan = scan_of_rows(strong, len(scans))
+    _, strong = spots_of_table(scans, strong, scan)
+    columns = _blank(strong, scan)
+    model: list[Experiment] = []
+    searches: list[SearchRows] = []
+    notes: list[str] = []
+    for k, e in enumerate(scans):
+        rows = np.flatnonzero(scan == k)
+
+        def here(what: str, part: float, k: int = k) -> None:
+            tell(f"experiment {k}: {what}", (k + part) / len(scans))
+
+        try:
+            own = _together((e,), strong.select(rows), settings, here, refine, threads)
+        except (ConvergenceError, FormatError) as exc:
+            notes.append(f"experiment {k}: {exc}")
+            continue
+        for name in set(columns) - {"id", "imageset_id"}:
+            columns[name][rows] = own.table[name]
+        ids = np.asarray(own.table["id"])
+        columns["id"][rows] = np.where(ids >= 0, ids + len(model), -1)
+        model += own.experiments
+        searches += [replace(search, scans=(k,)) for search in own.searches]
+        notes += [f"experiment {k}: {note}" for note in own.notes]
+    if not model:
+        raise ConvergenceError(f"no lattice found in any of {len(scans)} experiments; {notes[0]}")
+    identifiers = {k: e.identifier for k, e in enumerate(model)}
+    table = replace(strong.with_columns(columns), identifiers=identifiers)
+    return IndexResult(tuple(model), table, tuple(searches), tuple(notes))
 
 
-def _named(experiment: Experiment) -> Experiment:
-    """Experiment with an identifier; one that it lacks is made from its crystal."""
-    assert experiment.crystal is not None
-    if experiment.identifier:
-        return experiment
-    name = np.asarray(experiment.crystal.real_space).tobytes().hex()
-    return replace(experiment, identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, name)))
+def _blank(table: ReflectionTable, scan: I64) -> dict[str, NDArray[Any]]:
+    """Columns that indexing makes, of spots that have not been indexed."""
+    n = len(table)
+    flags = np.asarray(table["flags"]) if "flags" in table else np.zeros(n)
+    return {
+        "miller_index": np.zeros((n, 3), dtype=np.int32),
+        "id": np.full(n, -1, dtype=np.int32),
+        "imageset_id": scan.astype(np.int32),
+        "flags": flags.astype(np.uint64) & ~np.uint64(INDEXED),
+        "rlp": np.zeros((n, 3)),
+        "s1": np.zeros((n, 3)),
+        "entering": np.zeros(n, dtype=bool),
+    }
+
+
+def _named(model: Model, n_scans: int) -> Model:
+    """Experiments with identifiers; one that is missing or taken is made from the crystal."""
+    out: list[Experiment] = []
+    for k, e in enumerate(model):
+        assert e.crystal is not None
+        name = e.identifier if k < n_scans else ""
+        if not name:
+            text = np.asarray(e.crystal.real_space).tobytes().hex()
+            text += f" {k % n_scans}" if n_scans > 1 else ""
+            name = str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+        out.append(replace(e, identifier=name))
+    return tuple(out)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refimpl.crystal.reduction import cell_of_basis
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.experiment import Experiment
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.metrology.indexing.candidates import Candidate, KnownSymmetry, reduced_cells
 from refimpl.metrology.indexing.fft1d import projection_vectors
 from refimpl.metrology.indexing.fft3d import fourier_resolution, fourier_vectors
@@ -40,10 +40,10 @@ class Search:
 
     Parameters
     ----------
-    experiment
-        Without crystal.
+    experiments
+        The scans, without crystal.
     spots
-        All of them.
+        Those to be looked at.
     settings, known
         What was chosen, and the symmetry and cell that are known.
 
@@ -67,10 +67,16 @@ class Search:
     """
 
     def __init__(
-        self, experiment: Experiment, spots: Spots, settings: IndexSettings, known: KnownSymmetry
+        self,
+        experiments: Sequence[Experiment],
+        spots: Spots,
+        settings: IndexSettings,
+        known: KnownSymmetry,
+        threads: int | None = None,
     ) -> None:
-        self.start, self.spots, self.settings, self.known = experiment, spots, settings, known
-        points, s1 = mapped(experiment, spots)
+        self.start, self.spots, self.settings, self.known = experiments, spots, settings, known
+        self.threads = threads
+        points, s1 = mapped(experiments, spots)
         self.max_cell = self._max_cell(points, s1)
         if self.max_cell <= settings.min_cell_angstrom:
             raise ConfigError(
@@ -96,23 +102,24 @@ class Search:
             return self.settings.max_cell_angstrom
         if longest is not None:
             return MAX_CELL_MULTIPLIER * longest
-        return longest_cell(points, self.spots.phi, entering_of(self.start, s1))
+        entering = entering_of(self.start, self.spots.scan, s1)
+        return longest_cell(points, self.spots.phi, entering, self.spots.scan)
 
     def vectors(self) -> F64:
         """Lattice vectors (m, 3) [Å] by the method that was chosen."""
         chosen = self.settings
         if chosen.method == "fft3d":
-            return fourier_vectors(self.points, self.d_min, self.max_cell, chosen)
+            return fourier_vectors(self.points, self.d_min, self.max_cell, chosen, self.threads)
         if chosen.method == "fft1d":
-            return projection_vectors(self.points, self.max_cell, chosen)
+            return projection_vectors(self.points, self.max_cell, chosen, self.threads)
         assert self.known.primitive is not None
         cell = cell_of_basis(self.known.primitive)
-        return known_edge_vectors(self.points, cell, chosen.direction_step_rad)
+        return known_edge_vectors(self.points, cell, chosen.direction_step_rad, self.threads)
 
-    def best(self, vectors: F64) -> tuple[Experiment, list[CandidateRow]]:
-        """Experiment with the winning crystal after its short refinement, and all rows."""
+    def best(self, vectors: F64) -> tuple[tuple[Experiment, ...], list[CandidateRow]]:
+        """Experiments with the winning crystal after its short refinement, and all rows."""
         chosen = self.settings
-        most = chosen.max_candidates or CANDIDATES[self.start.is_still]
+        most = chosen.max_candidates or CANDIDATES[self.start[0].is_still]
         longest = LONGEST_CELL * self.max_cell
         cells = reduced_cells(vectors, chosen.min_cell_angstrom, longest, self.known.volumes)
         matches = (c for basis in cells if (c := self.known.match(basis)) is not None)
@@ -123,7 +130,7 @@ class Search:
         if not order or order[0][2].fraction < chosen.min_indexed_fraction:
             raise self._poor(candidates, order[0][2] if order else None)
         candidate, fit, _ = order[0]
-        model = fit.model.experiment(self.start, candidate.hall)
+        model = fit.model.experiments(self.start, candidate.hall)
         return model, [row for _, _, row in order]
 
     def _poor(self, candidates: list[Candidate], best: CandidateRow | None) -> ConvergenceError:
@@ -171,13 +178,16 @@ def resolution(points: F64) -> F64:
     return 1.0 / np.sqrt(np.maximum((points * points).sum(axis=1), 1e-300))
 
 
-def entering_of(experiment: Experiment, s1: F64) -> NDArray[np.bool_]:
+def entering_of(experiments: Sequence[Experiment], scan: I64, s1: F64) -> NDArray[np.bool_]:
     """Whether each beam belongs to a point that enters the Ewald sphere, s1.(s0 x e) < 0."""
-    assert experiment.beam is not None
-    if experiment.goniometer is None:
-        return np.zeros(len(s1), dtype=bool)
-    axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis
-    return np.asarray(s1 @ np.cross(experiment.beam.s0, axis) < 0.0)
+    out = np.zeros(len(s1), dtype=bool)
+    for k, e in enumerate(experiments):
+        assert e.beam is not None
+        if e.goniometer is not None:
+            axis = e.goniometer.setting @ e.goniometer.rotation_axis
+            rows = np.flatnonzero(scan == k)
+            out[rows] = s1[rows] @ np.cross(e.beam.s0, axis) < 0.0
+    return out
 
 
 def _words(cell: Sequence[float]) -> str:

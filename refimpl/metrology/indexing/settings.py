@@ -60,6 +60,15 @@ class IndexSettings:
         triclinic one. As published it is left triclinic.
     min_spots
         Fewest spots that are tried.
+    max_lattices
+        Crystals looked for, each but the first among the spots that the ones before leave.
+    min_rest_fraction
+        Part of the spots that must be left for another crystal to be looked for.
+    min_separation_deg
+        Least misorientation of two crystals of the same cell [degrees]: nearer ones are one.
+    joint
+        Several scans: whether they see the same crystals, or each its own; None is the same for
+        scans, its own for stills.
     min_indexed_fraction
         Smallest part of the spots that a lattice must index. Any lattice of large cell indexes
         11 % of random points within ``hkl_tolerance`` 0.3.
@@ -87,6 +96,10 @@ class IndexSettings:
     choose_lattice: bool = False
     min_spots: int = 20
     min_indexed_fraction: float = 0.2
+    max_lattices: int = 1
+    min_rest_fraction: float = 0.1
+    min_separation_deg: float = 5.0
+    joint: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -110,17 +123,24 @@ class IndexSettings:
             "min_cell_angstrom", "max_cell_angstrom", "d_min_angstrom", "peak_rmsd",
             "peak_volume_fraction", "direction_step_rad", "relative_length_tolerance",
             "angle_tolerance_deg", "max_delta_deg", "hkl_tolerance", "reflections_per_degree",
+            "min_rest_fraction", "min_separation_deg",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0.0 < value < 1e6:
                 raise ConfigError(f"{name} = {value}: expected a positive number", key=name)
         for name, least in (
             ("n_grid", 32), ("max_vectors", 3), ("max_candidates", 1), ("macro_cycles", 1),
-            ("min_spots", 4),
+            ("min_spots", 4), ("max_lattices", 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} = {value}: expected at least {least}", key=name)
+        if self.max_lattices > 1 and self.assignment == "local":
+            raise ConfigError(
+                f"assignment 'local' takes one lattice: got max_lattices = {self.max_lattices}; "
+                "use global",
+                key="assignment",
+            )
 
 
 def _one_of(key: str, got: str, accepted: Sequence[str]) -> None:

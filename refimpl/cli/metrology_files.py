@@ -24,6 +24,7 @@ __all__ = [
     "is_done",
     "mark",
     "read_pair",
+    "read_pairs",
     "read_table",
     "words",
 ]
@@ -79,6 +80,65 @@ def read_pair(
     models, table = read_expt(experiments), read_table(reflections)
     check_pair(table, models)
     return models, table
+
+
+def read_pairs(paths: Sequence[Path]) -> tuple[tuple[Experiment, ...], ReflectionTable]:
+    """Experiments and reflections of several pairs of files as one list and one table.
+
+    The first ``.expt`` goes with the first table, and so on; ids and ``imageset_id`` count on.
+    Beams and detectors that are equal to the bit become one.
+
+    Raises
+    ------
+    ConfigError
+        Not as many experiment files as tables.
+    FormatError
+        A file cannot be read, or a table is of another detector or list.
+    """
+    import numpy as np
+
+    from refimpl.io.reflection_table import ReflectionTable
+
+    models = [path for path in paths if path.suffix in (".expt", ".json")]
+    tables = [path for path in paths if path not in models]
+    if len(models) != len(tables) or not models:
+        raise ConfigError(
+            f"{len(models)} experiment files and {len(tables)} of reflections: expected as many "
+            ".expt as .refl"
+        )
+    pairs = [read_pair(e, r) for e, r in zip(models, tables, strict=True)]
+    if len(pairs) == 1:
+        return pairs[0]
+    names = [n for n in pairs[0][1].columns if all(n in t.columns for _, t in pairs)]
+    parts: dict[str, list[Any]] = {n: [] for n in names}
+    first = 0
+    for own, table in pairs:
+        for name in names:
+            values = np.asarray(table[name])
+            counts = name in ("id", "imageset_id")
+            parts[name].append(np.where(values < 0, values, values + first) if counts else values)
+        first += len(own)
+    types = {n: pairs[0][1].types[n] for n in names}
+    joined = ReflectionTable({n: np.concatenate(v) for n, v in parts.items()}, types)
+    return _sharing([e for own, _ in pairs for e in own]), joined
+
+
+def _sharing(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
+    """Experiments whose equal beams and detectors are the same object."""
+    from dataclasses import replace
+
+    seen: dict[str, Any] = {}
+    out = []
+    for e in experiments:
+        beam = None if e.beam is None else (e.beam.direction.tolist(), e.beam.wavelength_angstrom)
+        out.append(
+            replace(
+                e,
+                beam=seen.setdefault(f"beam {beam!r}", e.beam),
+                detector=seen.setdefault(f"detector {e.detector!r}", e.detector),
+            )
+        )
+    return tuple(out)
 
 
 def expand(given: Sequence[str]) -> list[Path]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from refimpl.crystal.cell import Cell
     from refimpl.forward.experiment import Experiment
     from refimpl.imaging.spots import SpotTable
+    from refimpl.metrology.indexing import IndexResult
 
 __all__ = ["FIND_EXAMPLES", "INDEX_EXAMPLES", "find_spots", "index"]
 
@@ -28,7 +29,8 @@ INDEX_EXAMPLES = """\b
 Examples:
   refimpl metrology index imported.expt spots/strong.refl -o indexed
   refimpl metrology index imported.expt strong.refl --space-group P4 \\
-      --unit-cell 57.8,57.8,150,90,90,90 -o indexed"""
+      --unit-cell 57.8,57.8,150,90,90,90 -o indexed
+  refimpl metrology index a.expt a.refl b.expt b.refl --max-lattices 2 -o indexed"""
 
 Out = Annotated[Path, typer.Option(
     "-o", "--out", metavar="DIR", help="Folder for the results; made if missing.")]  # fmt: skip
@@ -135,9 +137,8 @@ def _whole(images: Any, experiment: Experiment) -> Iterator[Any]:
 
 
 def index(
-    experiments: Annotated[Path, typer.Argument(metavar="EXPT", help="One experiment, .expt.")],
-    reflections: Annotated[Path, typer.Argument(
-        metavar="REFL", help="Its strong spots, .refl (or .npz).")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="EXPT REFL ...", help=(
+        "Experiments and their strong spots, .refl (or .npz); more pairs for more scans."))],
     out: Out,
     method: Annotated[str | None, typer.Option(
         metavar="NAME", help="fft3d (default), fft1d or grid_search.")] = None,
@@ -145,48 +146,72 @@ def index(
         metavar="NAME", help="Known space group, P4 or 75.")] = None,
     unit_cell: Annotated[str | None, typer.Option(
         metavar="CELL", help="Known cell a,b,c,alpha,beta,gamma [A, degrees].")] = None,
+    max_lattices: Annotated[int | None, typer.Option(
+        metavar="N", help="Crystals looked for, among the spots that others leave; default 1.")
+    ] = None,
+    joint: Annotated[bool | None, typer.Option(
+        "--joint/--separate", help=(
+            "Whether several scans see the same crystals (default), or each its own (stills)."))
+    ] = None,
     set_: Set = None,
+    threads: Threads = None,
     again: Again = False,
     as_json: Json = False,
 ) -> int:  # fmt: skip
-    """Find the lattice of strong spots; writes DIR/indexed.expt, indexed.refl and index.log."""
+    """Find the lattices of strong spots; writes DIR/indexed.expt, indexed.refl and index.log."""
     from refimpl.io.atomic import json_text, write_json, write_text
     from refimpl.io.dials_files import write_expt, write_refl
     from refimpl.metrology.indexing import IndexSettings
     from refimpl.metrology.indexing import index as run
 
-    given = {"method": method, "space_group": space_group, "unit_cell": _cell(unit_cell)}
+    given = {
+        "method": method, "space_group": space_group, "unit_cell": _cell(unit_cell),
+        "max_lattices": max_lattices, "joint": joint,
+    }  # fmt: skip
     options = parse.settings(set_ or []) | {k: v for k, v in given.items() if v is not None}
     settings = IndexSettings(**_checked(options, IndexSettings))
-    models, table = files.read_pair(experiments, reflections)
-    own = files.fingerprint([experiments, reflections], options)
+    models, table = files.read_pairs(inputs)
+    own = files.fingerprint(inputs, options)
     wanted = ("indexed.expt", "indexed.refl", "index.json")
     if not again and files.is_done(out, "index", own, wanted):
         typer.echo((out / "index.json").read_text().rstrip("\n") if as_json else f"wrote {out}")
         return 0
     with parse.output_folder(out), parse.progress() as tell:
-        result = run(models, table, settings, tell)
+        result = run(models, table, settings, tell, threads=threads)
         write_expt(out / "indexed.expt", result.experiments)
         write_refl(out / "indexed.refl", result.table)
         write_text(out / "index.log", result.text())
-        numbers = {
-            "n_indexed": result.n_indexed, "n_spots": len(result.table),
-            "cell": list(result.cell), "rmsd_mm_mm_rad": list(result.cycles[-1].rmsd),
-            "d_min_angstrom": result.d_min_angstrom,
-            "lattices": [row.symbol for row in result.lattices if row.fits],
-        }  # fmt: skip
+        numbers = _numbers(result)
         write_json(out / "index.json", numbers)
         files.mark(out, "index", own)
     if as_json:
         typer.echo(json_text(numbers))
-    else:
-        cell = " ".join(f"{v:.3f}" for v in result.cell)
-        x, y, _ = result.cycles[-1].rmsd
-        typer.echo(
-            f"{result.n_indexed} of {len(result.table)} spots indexed, cell {cell}\n"
-            f"RMSD x {x:.4f} mm, y {y:.4f} mm\nwrote {out / 'indexed.expt'}"
-        )
+        return 0
+    lines = [f"{result.n_indexed} of {len(result.table)} spots indexed"]
+    for k, (n, cell) in enumerate(zip(result.per_experiment, result.cells, strict=True)):
+        which = f"experiment {k}, {n} spots: " if len(result.cells) > 1 else ""
+        lines.append(f"{which}cell {' '.join(f'{v:.3f}' for v in cell)}")
+    x, y, _ = result.cycles[-1].rmsd
+    lines += [f"RMSD x {x:.4f} mm, y {y:.4f} mm", *result.notes, f"wrote {out / 'indexed.expt'}"]
+    typer.echo("\n".join(lines))
     return 0
+
+
+def _numbers(result: IndexResult) -> dict[str, Any]:
+    """What index.json tells."""
+    return {
+        "n_indexed": result.n_indexed, "n_spots": len(result.table),
+        "cell": list(result.cell), "rmsd_mm_mm_rad": list(result.cycles[-1].rmsd),
+        "d_min_angstrom": result.searches[0].d_min_angstrom,
+        "lattices": [row.symbol for row in result.searches[0].lattices if row.fits],
+        "experiments": [
+            {"identifier": e.identifier, "n_indexed": n, "cell": list(cell)}
+            for e, n, cell in zip(
+                result.experiments, result.per_experiment, result.cells, strict=True
+            )
+        ],
+        "notes": list(result.notes),
+    }  # fmt: skip
 
 
 def _only(models: tuple[Experiment, ...], path: Path) -> Experiment:

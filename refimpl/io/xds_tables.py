@@ -20,7 +20,7 @@ from refimpl.frames import F64
 from refimpl.io.atomic import check_target, write_npy
 from refimpl.io.cbf import read_cbf, write_cbf
 
-__all__ = ["FILES", "Layout", "read_corrections", "write_corrections"]
+__all__ = ["FILES", "Layout", "read_corrections", "read_with_layout", "write_corrections"]
 
 Layout = Literal["geometry", "xds"]
 FILES: Final[dict[Layout, tuple[str, str]]] = {
@@ -58,11 +58,27 @@ def read_corrections(
     FormatError
         Not such a file, or a table of another shape.
     """
-    x, y = (_read_one(Path(path), shape) for path in (x_path, y_path))
+    x, y, _ = read_with_layout(x_path, y_path, shape)
     return x, y
 
 
-def _read_one(path: Path, shape: tuple[int, int]) -> F64:
+def read_with_layout(
+    x_path: str | Path, y_path: str | Path, shape: tuple[int, int]
+) -> tuple[F64, F64, Layout]:
+    """Corrections as of :func:`read_corrections`, and the layout of the two files.
+
+    Raises
+    ------
+    FormatError
+        Not such files, tables of another shape, two of different layouts.
+    """
+    (x, first), (y, second) = (_read_one(Path(path), shape) for path in (x_path, y_path))
+    if first != second:
+        raise FormatError(f"a table of layout {second} beside one of {first}", path=y_path)
+    return x, y, first
+
+
+def _read_one(path: Path, shape: tuple[int, int]) -> tuple[F64, Layout]:
     if path.suffix == ".npy":
         try:
             table = np.load(path, allow_pickle=False)
@@ -74,7 +90,8 @@ def _read_one(path: Path, shape: tuple[int, int]) -> F64:
         if table.shape == _stored_shape(shape, layout):
             size = _BIN[layout]
             wide = np.repeat(np.repeat(table, size, axis=0), size, axis=1)
-            return wide[: shape[0], : shape[1]].astype(np.float64) / _UNITS[layout]
+            cut = wide[: shape[0], : shape[1]].astype(np.float64)
+            return cut / _UNITS[layout], layout
     raise FormatError(
         f"a table of shape {table.shape} for an image of {shape}: expected {shape} (units of "
         f"1/100 pixel) or {_stored_shape(shape, 'xds')} (4 x 4 pixels, units of 1/10 pixel)",

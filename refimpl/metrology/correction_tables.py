@@ -10,22 +10,32 @@ where the ray to its true place crosses the plane that the program believes in:
               - (x, y)
 
 The ray starts at the sample, so the tables hold for one distance where panels lie out of plane.
-The parallax is the same on both sides and left out. What a table says of a whole detector (its
-place, roll and scale) is not its metrology: :func:`compare_tables` takes that out first. Files of
-tables are read and written by :mod:`refimpl.io.xds_tables`.
+Both sides use their own parallax: a program that corrects for it itself believes in panels that
+have one, and its tables are without; :func:`without_parallax` makes the other kind. What a table
+says of a whole detector (its place, roll and scale) is not its metrology: :func:`compare_tables`
+takes that out first. Files of tables are read and written by :mod:`refimpl.io.xds_tables`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.detector.hierarchy import Hierarchy, Module
 from refimpl.errors import GeometryError
 from refimpl.frames import F64
+from refimpl.metrology.congruence import best_motion
 
-__all__ = ["TableComparison", "compare_tables", "correction_tables", "image_shape"]
+__all__ = [
+    "TableComparison",
+    "compare_tables",
+    "correction_tables",
+    "flat_detector",
+    "image_shape",
+    "without_parallax",
+]
 
 
 def image_shape(detector: Hierarchy) -> tuple[int, int]:
@@ -33,6 +43,62 @@ def image_shape(detector: Hierarchy) -> tuple[int, int]:
     ends = [np.add(m.raw_image_offset, m.size_px) for m in detector.modules]
     fast, slow = np.max(ends, axis=0)
     return int(slow), int(fast)
+
+
+def flat_detector(detector: Hierarchy, weight: NDArray[np.generic] | None = None) -> Hierarchy:
+    """One panel for the whole image that lies as near to the panels as one can.
+
+    Its pixels are laid onto those of the panels by the rigid motion that brings the panels'
+    corners closest (least squares): what a program that knows one flat detector should believe in.
+
+    Parameters
+    ----------
+    detector
+        Panels with one pixel size, at their offsets in the image.
+    weight
+        (p,) of the panels, such as their numbers of reflections. Default: all alike.
+
+    Raises
+    ------
+    GeometryError
+        Panels of different pixel sizes, weights of which none is positive.
+
+    Examples
+    --------
+    >>> from refimpl.testing.rotation_case import panel_grid
+    >>> flat = flat_detector(panel_grid((2, 3)))
+    >>> len(flat), flat.modules[0].size_px
+    (1, (740, 490))
+    """
+    first = detector.modules[0]
+    if any(m.pixel_size_mm != first.pixel_size_mm for m in detector.modules):
+        raise GeometryError("a flat detector for panels of different pixel sizes: expected one")
+    p = len(detector)
+    w = np.ones(p) if weight is None else np.asarray(weight, dtype=np.float64)
+    if w.shape != (p,) or np.any(w < 0.0) or not np.any(w > 0.0):
+        raise GeometryError(
+            f"flat detector: weights of shape {w.shape}: expected {p}, none negative, not all 0"
+        )
+    size = np.array([m.size_px for m in detector.modules], dtype=np.float64)
+    start = np.array([m.raw_image_offset for m in detector.modules], dtype=np.float64)
+    at = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    within = at[None] * size[:, None] * first.pixel_size_mm  # (p, 4, 2) on the panel
+    whole = within + start[:, None] * first.pixel_size_mm
+    flat = np.concatenate([whole, np.zeros((p, 4, 1))], axis=2).reshape(-1, 3)
+    local = np.concatenate([within, np.ones((p, 4, 1))], axis=2)
+    lab = np.einsum("pij,pcj->pci", detector.d, local).reshape(-1, 3)
+    turn, shift = best_motion(flat, lab, np.repeat(w, 4))
+    n_slow, n_fast = image_shape(detector)
+    module = replace(
+        first, name="flat", size_px=(n_fast, n_slow), raw_image_offset=(0, 0), extra={}
+    )
+    frame = np.column_stack([turn[:, 0], turn[:, 1], shift])
+    return Hierarchy((module,)).with_d(frame[None])
+
+
+def without_parallax(detector: Hierarchy) -> Hierarchy:
+    """Same panels, with the pixel to be taken as the place where a photon crossed the surface."""
+    return replace(detector, modules=tuple(replace(m, parallax=False) for m in detector.modules))
 
 
 def correction_tables(before: Hierarchy, after: Hierarchy) -> tuple[F64, F64]:
@@ -80,15 +146,16 @@ def correction_tables(before: Hierarchy, after: Hierarchy) -> tuple[F64, F64]:
         filled[at] = True
         base = before.modules[0 if whole else k]
         y, x = np.mgrid[:ns, :nf] + 0.5
-        pixel = module.pixel_size_mm
-        local = np.stack([x * pixel[0], y * pixel[1], np.ones_like(x)], axis=-1)
+        x_mm, y_mm = after.pixel_to_mm(np.full(x.shape, k), x, y)
+        local = np.stack([x_mm, y_mm, np.ones_like(x)], axis=-1)
         crossing = local @ (inverse[0 if whole else k] @ d[k]).T
         if not np.all(crossing[..., 2] > 0.0):
             raise GeometryError(f"tables: rays to panel {k} do not cross the plane it had before")
-        found = crossing[..., :2] / crossing[..., 2:] / base.pixel_size_mm
+        met = crossing[..., :2] / crossing[..., 2:]
+        found = before.mm_to_pixel(np.full(x.shape, 0 if whole else k), met[..., 0], met[..., 1])
         start = np.subtract(base.raw_image_offset, module.raw_image_offset) if whole else 0.0
-        out[0][at] = found[..., 0] - x + np.broadcast_to(start, 2)[0]
-        out[1][at] = found[..., 1] - y + np.broadcast_to(start, 2)[1]
+        out[0][at] = found[0] - x + np.broadcast_to(start, 2)[0]
+        out[1][at] = found[1] - y + np.broadcast_to(start, 2)[1]
     return out[0], out[1]
 
 

@@ -8,14 +8,37 @@ from __future__ import annotations
 from pathlib import Path
 
 from refimpl.detector.hierarchy import Hierarchy
+from refimpl.errors import GeometryError
 from refimpl.forward.experiment import Experiment
 from refimpl.interop.crystfel import crystfel_from_experiment
 from refimpl.interop.crystfel_file import crystfel_text
 from refimpl.io.atomic import write_text
 from refimpl.io.xds_tables import Layout, write_corrections
-from refimpl.metrology.correction_tables import correction_tables
+from refimpl.metrology.correction_tables import correction_tables, without_parallax
 
-__all__ = ["write_geom", "write_tables"]
+__all__ = ["reference_geometry", "write_geom", "write_tables"]
+
+
+def reference_geometry(experiment: Experiment) -> Experiment:
+    """Beam, detector and goniometer without crystal, scan and images: for other data to start from.
+
+    Raises
+    ------
+    GeometryError
+        No beam or no detector.
+
+    Examples
+    --------
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> (refined,) = rotation_case(n=10).truth
+    >>> reference_geometry(refined).crystal is None
+    True
+    """
+    if experiment.beam is None or experiment.detector is None:
+        raise GeometryError("a reference geometry needs a beam and a detector")
+    return Experiment(
+        beam=experiment.beam, detector=experiment.detector, goniometer=experiment.goniometer
+    )
 
 
 def write_geom(path: str | Path, experiment: Experiment) -> Path:
@@ -43,7 +66,9 @@ def write_tables(
     after
         Where they are.
     layout
-        ``xds``: means of 4 x 4 pixels in 1/10 pixel; ``geometry``: every pixel in 1/100 pixel.
+        ``xds``: means of 4 x 4 pixels in 1/10 pixel, the parallax of the panels included, in place
+        of the tables that XDS makes; ``geometry``: every pixel in 1/100 pixel without parallax, as
+        the maker's, from which XDS makes its own.
 
     Raises
     ------
@@ -52,4 +77,6 @@ def write_tables(
     GeometryError
         See :func:`refimpl.metrology.correction_tables.correction_tables`.
     """
+    if layout == "xds":
+        before = without_parallax(before)
     return write_corrections(folder, *correction_tables(before, after), layout)

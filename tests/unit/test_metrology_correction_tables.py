@@ -10,7 +10,12 @@ import pytest
 from refimpl.detector.hierarchy import Hierarchy, Module
 from refimpl.errors import GeometryError
 from refimpl.io.xds_tables import read_corrections
-from refimpl.metrology.correction_tables import compare_tables, correction_tables, image_shape
+from refimpl.metrology.correction_tables import (
+    compare_tables,
+    correction_tables,
+    flat_detector,
+    image_shape,
+)
 from refimpl.metrology.exports import write_tables
 from refimpl.metrology.parameters import FixSettings
 from refimpl.metrology.refine import RefineSettings, refine
@@ -149,3 +154,30 @@ def test_refused() -> None:
     zero = np.zeros(image_shape(detector))
     with pytest.raises(GeometryError, match=r"tables: weights of shape \(1,\): expected 4"):
         compare_tables((zero, zero), (zero, zero), detector, weight=np.ones(1))
+
+
+def test_a_flat_detector_for_panels() -> None:
+    """Panels of an undistorted image lie on their flat detector; moved ones round it."""
+    detector = panel_grid((2, 3))
+    plane = detector.d[0]
+    d = np.tile(plane, (6, 1, 1))
+    for k, module in enumerate(detector.modules):
+        d[k, :, 2] += plane[:, :2] @ (0.172 * np.array(module.raw_image_offset))
+    detector = detector.with_d(d)
+    flat = flat_detector(detector)
+    np.testing.assert_allclose(flat.d[0], plane, rtol=0, atol=1e-9)
+    tables = correction_tables(flat, detector)
+    np.testing.assert_allclose(tables, 0.0, rtol=0, atol=1e-9)
+    flat = flat_detector(detector, np.array([1, 1, 1, 1, 0, 1]))
+    dx, _ = correction_tables(flat, shifted(detector, 4, [0.172, 0.0, 0.0]))
+    fast, slow = detector.modules[4].raw_image_offset
+    assert dx[slow + 5, fast + 5] == pytest.approx(1.0)
+    weight = np.array([1, 1, 1, 1, 0, 1])
+    same = flat_detector(shifted(detector, 4, [9.0, 1.0, 3.0]), weight)
+    np.testing.assert_allclose(same.d, flat.d, rtol=0, atol=1e-9)
+    with pytest.raises(GeometryError, match="panels of different pixel sizes"):
+        flat_detector(replace(detector, modules=(
+            replace(detector.modules[0], pixel_size_mm=(0.1, 0.1)), *detector.modules[1:]
+        )))  # fmt: skip
+    with pytest.raises(GeometryError, match=r"flat detector: weights of shape \(6,\): expected 6"):
+        flat_detector(detector, np.zeros(6))

@@ -10,12 +10,12 @@ from refimpl.io.dials_files import read_expt
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.engines import run_engine
 from refimpl.metrology.gauge import Gauge, state_gauge
-from refimpl.metrology.gauge_fit import fit_in_gauge
 from refimpl.metrology.group_moves import group_moves
 from refimpl.metrology.parameters import FixSettings, model_set
 from refimpl.metrology.problem import RefinementProblem, observations_of
 from refimpl.metrology.refine import RefineSettings, refine
 from refimpl.metrology.siblings import siblings
+from refimpl.testing.gauge_fit import fit_in_gauge
 from refimpl.testing.rotation_case import rotation_case
 
 CHOICES = (

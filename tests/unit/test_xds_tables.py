@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from refimpl.detector.hierarchy import Hierarchy, Module
-from refimpl.detector.offset_tables import corrections_of_detectors, offsets_of_corrections
+from refimpl.detector.offset_tables import offsets_of_corrections
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.io.cbf import read_cbf, write_cbf
 from refimpl.io.xds_tables import read_corrections, write_corrections
+from refimpl.metrology.correction_tables import correction_tables, without_parallax
 from refimpl.rotations import expmap
 
 SHAPE = (42, 53)  # no multiple of 4
@@ -47,6 +46,9 @@ def test_xds_tables_are_means_of_blocks(tmp_path):
 
 
 def test_refused_tables(tmp_path):
+    mixed = (write_corrections(tmp_path, DX, DY)[0], write_corrections(tmp_path, DX, DY, "xds")[1])
+    with pytest.raises(FormatError, match="a table of layout xds beside one of geometry"):
+        read_corrections(*mixed, SHAPE)
     path = write_cbf(tmp_path / "x.cbf", np.zeros((40, 50), np.int32))
     with pytest.raises(
         FormatError,
@@ -82,34 +84,23 @@ IDEAL = Hierarchy((panel(0, 53),))
 PARTS = Hierarchy((panel(0, 20), panel(23, 30)))
 
 
-def test_panels_in_their_places_need_no_correction():
-    x, y = corrections_of_detectors(PARTS, IDEAL, SHAPE)
-    # what the published inverse of the parallax leaves
-    assert max(np.abs(x).max(), np.abs(y).max()) < 1e-3
+@pytest.mark.parametrize("parallax", [True, False])
+def test_tables_stand_for_a_turned_panel(parallax):
+    """The ideal panel with the tables sends every pixel where the turned panels do.
 
-
-def test_a_shifted_panel_is_corrected_by_its_shift():
-    d = PARTS.d
-    d[1, :, 2] += [0.1, 0.05, 0.0]
-    x, y = corrections_of_detectors(PARTS.with_d(d), IDEAL, SHAPE)
-    assert np.allclose(x[:, 23:], 0.5, atol=1e-3)
-    assert np.allclose(y[:, 23:], -0.25, atol=1e-3)
-    assert not x[:, 20:23].any()
-    assert np.abs(x[:, :20]).max() < 1e-3
-
-
-def test_tables_stand_for_a_turned_panel():
-    """The ideal panel with the tables sends every pixel where the turned panels do."""
+    Tables with the parallax are for a panel without; others for one that has its own.
+    """
     d = PARTS.d
     d[1] = expmap(np.array([0.004, -0.003, 0.01])) @ d[1]
     d[1, :, 2] += [0.02, 0.05, -0.3]
     turned = PARTS.with_d(d)
-    tables = corrections_of_detectors(turned, IDEAL, SHAPE)
-    offsets = offsets_of_corrections(IDEAL, *tables)
+    ideal = without_parallax(IDEAL) if parallax else IDEAL
+    tables = correction_tables(ideal, turned)
+    offsets = offsets_of_corrections(ideal, *tables)
     x, y = np.array([3.5, 12.5, 7.5]), np.array([4.5, 30.5, 41.5])
     one = np.ones(3, dtype=np.int64)
     lab = turned.d[1] @ np.stack([*turned.pixel_to_mm(one, x, y), np.ones(3)])
-    on_ideal = IDEAL.d[0] @ np.stack([*IDEAL.pixel_to_mm(0 * one, x + 23, y, offsets), np.ones(3)])
+    on_ideal = ideal.d[0] @ np.stack([*ideal.pixel_to_mm(0 * one, x + 23, y, offsets), np.ones(3)])
     directions = [v / np.sqrt((v * v).sum(axis=0)) for v in (lab, on_ideal)]
     assert np.abs(directions[0] - directions[1]).max() * 100.0 < 2e-4  # mm; parallax of 2nd order
 
@@ -121,20 +112,9 @@ def test_offsets_are_the_part_of_each_panel_with_the_other_sign():
 
 
 def test_refused_detectors():
-    with pytest.raises(GeometryError, match="the reference has 2 panels: expected one"):
-        corrections_of_detectors(PARTS, PARTS, SHAPE)
-    with pytest.raises(GeometryError, match=r"panel 1 reaches beyond an image of shape \(42, 52\)"):
-        corrections_of_detectors(PARTS, IDEAL, (42, 52))
     with pytest.raises(
         GeometryError, match=r"panel 1 needs rows 0 to 42 and columns 23 to 53: the"
     ):
         offsets_of_corrections(PARTS, DX[:, :50], DY[:, :50])
     with pytest.raises(GeometryError, match=r"corrections of shapes \(42, 53\) and \(41, 53\)"):
         offsets_of_corrections(PARTS, DX, DY[1:])
-
-
-def test_no_parallax_is_exact():
-    flat = Hierarchy(tuple(replace(m, parallax=False) for m in PARTS.modules))
-    ideal = Hierarchy((replace(IDEAL.modules[0], parallax=False),))
-    x, y = corrections_of_detectors(flat, ideal, SHAPE)
-    assert max(np.abs(x).max(), np.abs(y).max()) < 1e-12

@@ -1,9 +1,10 @@
-r"""Refinement in a gauge: the rigid moves are parameters, the constraints part of the equations.
+r"""A second way to a gauge: rigid moves as parameters, constraints as part of the equations.
 
 With :math:`S = \partial v/\partial\delta` and :math:`T = \partial v/\partial y` of the composed
 poses (:mod:`refimpl.metrology.gauge`) the arrow of the published parameters becomes one of
 (y, border, delta) with the rows K as Lagrange multipliers; no derivative of a prediction is new.
-The end is the published one to rounding, in fewer words for what the whole detector does.
+The end is the published one to rounding: what :func:`refimpl.metrology.gauge.state_gauge`, which
+only tells it otherwise, is tested against.
 """
 
 from __future__ import annotations

@@ -261,7 +261,8 @@ def arrow(
         covariance = fit.covariance
     scale = journal.steps[-1].reduced_chi_squared
     stopped = fit.reason.startswith("stopped after")
-    reason = f"stopped after {max_steps} steps" if stopped else fit.reason
+    ended = f"stopped after {max_steps} step{'s' if max_steps != 1 else ''}"
+    reason = ended if stopped else fit.reason
     return Trajectory(
         tuple(journal.steps), reason, scale * covariance, fit.undetermined, fit.evaluations,
         converged=not stopped,

@@ -130,6 +130,9 @@ def test_variances_that_are_not_positive_are_refused(bad):
     message = r"1 of 3 rows of xyzobs\.mm\.variance are not positive, the first is row 2: \[0\.01"
     with pytest.raises(FormatError, match=message):
         observation_weights(table)
+    with pytest.raises(FormatError, match=r"1 of 2 rows .* the first is row 2:"):
+        observation_weights(table, np.array([2, 0]))
+    assert observation_weights(table, np.array([0, 1])).shape == (2, 3)
 
 
 def test_sorting_only_where_ids_are_unsorted():
@@ -212,6 +215,35 @@ def test_jobs_by_experiment_panel_and_block():
     assert found[1] == (1, None, [])
     assert [f[2] for f in found[2:]] == [[0], [3, 5]]  # 20 deg / 9 deg: 2 blocks of 10
     assert np.array([f[1] for f in found[2:]]) == pytest.approx(np.array([[0, 10], [10, 20]]))
+
+
+def test_stills_are_judged_together_where_panels_are_apart():
+    """40 stills of 6 reflections: alone each would be too few, as scans they would be."""
+    rng = np.random.default_rng(3)
+    ids = np.repeat(np.arange(40), 6)
+    panels, zero = ids % 2, np.zeros(240)
+    residuals = rng.uniform(-1.0, 1.0, size=(240, 3))
+    residuals[5] = 30.0
+    settings = preset("tutorial")
+    report = reject_outliers(residuals, ids, panels, zero, settings, still=True)
+    assert np.flatnonzero(report.rejected).tolist() == [5]
+    assert {job.experiment for job in report.jobs} == {None}
+    apart = preset("tutorial", separate_experiments=True)
+    for few in (
+        reject_outliers(residuals, ids, panels, zero, settings),
+        reject_outliers(residuals, ids, panels, zero, apart, still=True),
+    ):
+        assert few.rejected.all()
+        assert few.told() == (
+            "240 reflections are rejected as outliers by tukey: 240 lie in 40 jobs of fewer than "
+            "20; separate_experiments = False or separate_panels = False makes larger jobs"
+        )
+    # whole stills are told apart as published
+    assert len(split_jobs(ids, panels, zero, preset("current"), still=True)) == 40
+    far = preset("tutorial", separate_panels=False, minimum_job_size=1)
+    assert reject_outliers(residuals, ids * 0, ids * 0, zero, far).told() == (
+        "1 reflections are rejected as outliers by tukey: the models are far off"
+    )
 
 
 def test_every_reflection_is_in_one_block():

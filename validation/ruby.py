@@ -7,17 +7,13 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from pages import run, table
 
 from refimpl import data
 from refimpl.interop.hexrd import read_hexrd
-from refimpl.io.atomic import write_text
 from refimpl.io.hexrd_picks import read_grain_table, read_picks
 from refimpl.metrology.grain_models import MOVE_FIELDS, Body
 from refimpl.metrology.grain_problem import GrainProblem
@@ -29,12 +25,6 @@ DEGREES, OURS = (0, 1, 2, 3, 4, 6), 3
 GAUGE = "grain1.y_mm"
 SCALE = [f"grain1.stretch_{i}{i}" for i in (1, 2, 3)]
 Rows = list[list[str]]
-
-
-def table(head: Sequence[str], rows: Rows) -> str:
-    """Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def problem(grains: str) -> GrainProblem:
@@ -184,14 +174,8 @@ def determined(p: GrainProblem) -> str:
     return table([*head, "undetermined", "x [µm]", "y [µm]", "ω [mrad]"], rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, and write them into a page if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--update", type=Path, metavar="FILE", help="write between FILE's markers")
-    options = parser.parse_args(arguments)
-    if not data.is_here(f"{SET}/picks/grain_params.npy"):
-        print(f"the set {SET} is not here: set REFIMPL_DATA", file=sys.stderr)
-        return 2
+def parts() -> list[str]:
+    """Everything on the page."""
     published, params = (
         problem("composite_fit_grains_grains.out"),
         problem("picks/grain_params.npy"),
@@ -201,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frames = params.residuals(np.zeros(len(params.names)))[:, 2] / np.radians(0.25)
     whole = int(np.count_nonzero(np.abs(frames - np.rint(frames)) < 1e-6))
     pooled, by_grain = scores(published, params, kept)
-    parts = [
+    return [
         "### RMSD, pooled", pooled, "### Grain by grain", by_grain,
         "### Residuals of different grains at neighbouring places, published panels",
         neighbours(some), "### What is determined", determined(some),
@@ -209,17 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Picked omegas that are those of `grain_params.npy` plus whole frames: {whole} of "
         f"{len(frames)}.",
     ]  # fmt: skip
-    text = "\n\n".join(parts)
-    print(text)
-    if options.update is not None:
-        begin, end = "<!-- begin ruby -->", "<!-- end ruby -->"
-        old = options.update.read_text(encoding="utf-8")
-        if old.count(begin) != 1 or old.count(end) != 1:
-            raise SystemExit(f"{options.update}: expected one '{begin}' and one '{end}'")
-        before, after = old.split(begin)[0], old.split(end)[1]
-        write_text(options.update, f"{before}{begin}\n\n{text}\n\n{end}{after}")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run("ruby", __doc__.splitlines()[0], f"{SET}/picks/grain_params.npy", parts))

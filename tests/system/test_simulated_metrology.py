@@ -88,7 +88,8 @@ def outcome(s: SimulatedMetrology, iqr_multiplier: float = 3.0) -> Outcome:
     )  # fmt: skip
 
 
-def judged(outcomes: list[Outcome], positions: float) -> None:
+def judged(outcomes: list[Outcome], positions: float, *, at_the_bound: bool = True) -> None:
+    """What is asked for; `at_the_bound` also those of errors in the metric of the bound itself."""
     for one in outcomes:
         assert np.all(np.sqrt(one.positions[:2]) < 1.2), one
     # phi hangs on six parameters only, so that one set's ratio strays by 0.3: pooled over sets
@@ -96,7 +97,7 @@ def judged(outcomes: list[Outcome], positions: float) -> None:
     assert np.all(ratio[:2] < positions)
     assert ratio[2] < 1.2
     dof = sum(one.n_parameters for one in outcomes)
-    assert 0.9 < sum(one.normalised for one in outcomes) / dof < 1.1
+    assert not at_the_bound or 0.9 < sum(one.normalised for one in outcomes) / dof < 1.1
     assert 0.9 < sum(one.by_own_covariance for one in outcomes) / dof < 1.1
 
 
@@ -117,14 +118,14 @@ def test_twenty_sets_reach_the_bound() -> None:
 
 
 @pytest.mark.slow
-def test_published_fences_cost_a_tenth() -> None:
-    """Tukey's 1.5 cuts off tails of good reflections: still within 1.2, but esds are too small."""
-    outcomes = [outcome(sixty_panels(seed), 1.5) for seed in SETS[:6]]
-    for one in outcomes:
-        assert np.all(np.sqrt(one.positions[:2]) < 1.2), one
+def test_published_fences_cost_a_tenth_and_say_so() -> None:
+    """Tukey's 1.5 cuts off tails of good reflections: 12 % in variance, still within 1.2 of the
+    bound, and the covariance knows it. By the published one the errors are 1.2 of what is said."""
+    outcomes = [outcome(sixty_panels(seed), 1.5) for seed in SETS]
+    judged(outcomes, 1.2, at_the_bound=False)
     dof = sum(one.n_parameters for one in outcomes)
-    assert 1.0 < sum(one.normalised for one in outcomes) / dof < 1.2
-    assert 1.1 < sum(one.by_own_covariance for one in outcomes) / dof < 1.3
+    # 20 sets of 366: sd 0.017 of the ratio; 7 % for fences and 4 % to 6 % for outliers within them
+    assert 1.05 < sum(one.normalised for one in outcomes) / dof < 1.2
 
 
 @pytest.mark.slow

@@ -102,6 +102,12 @@ class OrientationParameters:
         parts = (r3 @ r2 @ d1, r3 @ d2 @ r1, d3 @ r2 @ r1)
         return np.array([MRAD * (part @ self.start) for part in parts])
 
+    def spins(self, values: F64) -> F64:
+        """(3, 3) columns: rotation vector of U by each value, at the values."""
+        x, y, z = np.eye(3)
+        r2, r3 = turn_and_slope(y, values[1] * MRAD)[0], turn_and_slope(z, values[2] * MRAD)[0]
+        return np.column_stack([r3 @ r2 @ x, r3 @ y, z]) * MRAD
+
 
 def orientation_parameters(u: F64, prefix: str = "Crystal1") -> OrientationParameters:
     """Parameters of an orientation; all start at 0."""

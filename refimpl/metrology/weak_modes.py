@@ -10,7 +10,7 @@ panel's fast and slow axes and its normal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from refimpl.frames import F64
 from refimpl.metrology.constraints import TiedProblem
 from refimpl.metrology.gauge import GaugeAnswer
 from refimpl.metrology.group_moves import at_point, group_moves
+from refimpl.metrology.mode_parts import ModePart, parts_of, unit_of
 from refimpl.metrology.parameters import ModelSet
 from refimpl.metrology.problem import RefinementProblem
 
@@ -31,6 +32,9 @@ PANEL_MOVES = ("fast_mm", "slow_mm", "normal_mm", "about_fast_mrad", "about_slow
 _SAID = 0.2
 """Weights below this part of the largest are not said."""
 _MOST = 6
+_HOW = "amounts and numbers in brackets are how far each moves before chi-square has risen by 1"
+_OPEN = 1e-12
+"""Eigenvalues below are those of combinations that no reflection sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +49,18 @@ class WeakMode:
         Largest parts, in the scaled parameters; the sum of squares of all weights is 1.
     shift
         (f,) change of the free parameters at which the weighted sum of squares has risen by 1.
+    parts
+        The same in physical terms, that which matters most first; where nothing holds the mode,
+        of amount 1.
     sentence
-        The same in words.
+        Both in words.
     """
 
     eigenvalue: float
     names: tuple[str, ...]
     weights: tuple[float, ...]
     shift: F64
+    parts: tuple[ModePart, ...]
     sentence: str
 
 
@@ -93,7 +101,7 @@ def weak_modes(problem: RefinementProblem | TiedProblem, x: F64, n: int = 5) -> 
     Parameters
     ----------
     problem
-        Refinement.
+        Refinement; parameters that shift together are one.
     x
         (f,) free values, those of the minimum as a rule.
     n
@@ -104,54 +112,62 @@ def weak_modes(problem: RefinementProblem | TiedProblem, x: F64, n: int = 5) -> 
     ConfigError
         No parameter is seen by any reflection.
     """
-    hessian = problem.normal(x).hessian
+    base, tie, values = _released(problem, x)
+    normal = base.normal(values).hessian
+    hessian = tie.T @ normal @ tie
     names = np.array(problem.names)
     diagonal = np.diag(hessian)
     seen = diagonal > 0.0
     if not seen.any():
         raise ConfigError("no free parameter is seen by any reflection: there are no modes")
     scale = np.sqrt(diagonal[seen])
-    values, vectors = np.linalg.eigh(hessian[np.ix_(seen, seen)] / np.outer(scale, scale))
-    values = np.maximum(values, np.finfo(float).eps * values[-1])  # an exact 0 is rounding's
+    small, vectors = np.linalg.eigh(hessian[np.ix_(seen, seen)] / np.outer(scale, scale))
+    small = np.maximum(small, np.finfo(float).eps * small[-1])  # an exact 0 is rounding's
     modes = []
-    for k in range(min(n, len(values))):
-        shift = np.zeros(len(x))
-        shift[seen] = vectors[:, k] / scale / np.sqrt(values[k])
-        modes.append(_mode(k, float(values[k]), names[seen], vectors[:, k], shift[seen], shift))
+    for k in range(min(n, len(small))):
+        vector, shift = np.zeros(len(x)), np.zeros(len(x))
+        vector[seen] = vectors[:, k]
+        shift[seen] = vectors[:, k] / scale / np.sqrt(small[k])
+        parts = parts_of(base.models, base.full(values), normal, tie @ shift)
+        modes.append(_mode(k, float(small[k]), names, vector, shift, parts))
     return WeakModes(
-        values, float(values[-1] / values[0]), tuple(modes), tuple(str(s) for s in names[~seen])
+        small, float(small[-1] / small[0]), tuple(modes), tuple(str(s) for s in names[~seen])
     )
 
 
-def unit_of(name: str) -> str:
-    """Unit of a published parameter, or of several that are tied."""
-    name = name.split(" of ")[0]
-    if name.endswith(("Dist", "Shift1", "Shift2")):
-        return "mm"
-    if "g_param" in name:
-        return "1e-5/Å²"
-    return "1/Å" if name.endswith("nu") else "mrad"
+def _released(
+    problem: RefinementProblem | TiedProblem, x: F64
+) -> tuple[RefinementProblem, F64, F64]:
+    """Problem in all free parameters, (f, h) what they are of those of the problem, (f,) values."""
+    if isinstance(problem, TiedProblem):
+        return problem.problem, problem.matrix, problem.released(x)
+    return problem, np.eye(len(x)), x
 
 
 def _mode(
-    k: int, value: float, names: NDArray[np.str_], vector: F64, shift: F64, whole: F64
-) -> WeakMode:
+    k: int, value: float, names: NDArray[np.str_], vector: F64, shift: F64,
+    parts: tuple[ModePart, ...],
+) -> WeakMode:  # fmt: skip
     order = np.argsort(-np.abs(vector), kind="stable")
     sign = 1.0 if vector[order[0]] >= 0.0 else -1.0
     said = [i for i in order[:_MOST] if abs(vector[i]) >= _SAID * abs(vector[order[0]])]
-    parts = [
-        f"{names[i]} {sign * vector[i]:+.2f} ({sign * shift[i]:+.3g} {unit_of(names[i])})"
+    size, how = sign, _HOW
+    if value < _OPEN:  # nothing holds it: an amount would be rounding's
+        size, how = sign / abs(parts[0].amount), "the data do not see it: amounts are in proportion"
+        parts = tuple(replace(part, amount=part.amount * abs(size)) for part in parts)
+    own = [
+        f"{names[i]} {sign * vector[i]:+.2f} ({size * shift[i]:+.3g} {unit_of(names[i])})"
         for i in said
     ]
     weight = float(np.sum(vector[said] ** 2))
     rest = f", {1.0 - weight:.0%} in the rest" if weight < 0.995 else ""
     sentence = (
-        f"mode {k + 1} (eigenvalue {value:.3g}): {', '.join(parts)}{rest}; numbers in brackets are "
-        "how far each moves before chi-square has risen by 1"
+        f"mode {k + 1} (eigenvalue {value:.3g}): {'; '.join(str(part) for part in parts)}. In "
+        f"parameters: {', '.join(own)}{rest}; {how}"
     )
     return WeakMode(
         value, tuple(str(names[i]) for i in said), tuple(float(sign * vector[i]) for i in said),
-        sign * whole, sentence,
+        sign * shift, parts, sentence,
     )  # fmt: skip
 
 

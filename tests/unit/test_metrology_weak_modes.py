@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from refimpl.errors import ConfigError
+from refimpl.forward.stills import predict_still
 from refimpl.io.dials_files import read_expt
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology.engines import run_engine
@@ -63,19 +65,98 @@ def test_sentences(fitted) -> None:
     assert unit_of("Detector1Dist") == "mm"
 
 
-def test_a_mode_that_is_known(fitted) -> None:
-    """With Mu1 free all may turn about the spindle: the weakest by far, and Mu1 is in it."""
+def freed(problem: RefinementProblem, x: np.ndarray, name: str):
+    """Problem with one more free parameter, and its values."""
+    free = problem.models.free | np.array([own == name for own in problem.models.names])
+    return RefinementProblem(problem.models.with_free(free), problem.observed), problem.full(x)[
+        free
+    ]
+
+
+def amounts(mode) -> dict[str, float]:
+    return {part.name: part.amount for part in mode.parts}
+
+
+# 1e-6 of the first part: rounding of 1e-16 over eigenvalues of some 1e-3, squared sums of 1e5
+CLOSE = {"rel": 1e-6}
+
+
+def test_all_may_turn_about_the_spindle_when_mu1_is_free(fitted) -> None:
+    """Beam, detector and crystal by one angle in one sense; no reflection sees it."""
     problem, found = fitted
-    models = problem.models
-    free = models.free | np.array([name == "Beam1Mu1" for name in models.names])
-    wider = RefinementProblem(models.with_free(free), problem.observed)
-    x = problem.full(found.x)[free]
-    report = weak_modes(wider, x, 2)
+    report = weak_modes(*freed(problem, found.x, "Beam1Mu1"), 2)
+    mode = report.modes[0]
     assert report.eigenvalues[0] < 1e-9 * report.eigenvalues[1]
-    assert (
-        "Beam1Mu1" in report.modes[0].names
-        or abs(report.modes[0].shift[list(wider.names).index("Beam1Mu1")]) > 1.0
-    )  # mrad
+    assert (mode.names[0], mode.weights[0] > 0.7) == ("Beam1Mu1", True)
+    assert all(name.endswith("Shift2") for name in mode.names[1:])
+    assert all(weight < 0.0 for weight in mode.weights[1:])  # slow points down, against the turn
+    assert amounts(mode) == pytest.approx(
+        {
+            "Beam1 turn about the spindle": 1.0,
+            "Detector1 turn about the spindle with the sample as centre": 1.0,
+            "Crystal1 turn about the spindle": 1.0,
+        },
+        **CLOSE,
+    )
+    assert "in parameters: beam1mu1 +0.7" in mode.sentence.lower()
+    assert mode.sentence.endswith("the data do not see it: amounts are in proportion")
+
+
+def test_wavelength_against_cell(fitted) -> None:
+    """Directions of rays depend on wavelength over cell edge alone."""
+    problem, found = fitted
+    mode = weak_modes(*freed(problem, found.x, "Beam1nu"), 1).modes[0]
+    assert mode.names == ("Beam1nu", "Crystal1g_param_0", "Crystal1g_param_1")
+    assert all(weight > 0.0 for weight in mode.weights)  # all three in 1/Å or 1/Å²
+    assert amounts(mode) == pytest.approx(
+        {"Crystal1 cell edges": 1.0, "Beam1 wavelength": 1.0}, **CLOSE
+    )
+
+
+def test_distance_against_cell(fitted) -> None:
+    """The weakest mode of a flat detector: farther away and a larger cell look alike."""
+    problem, found = fitted
+    mode = weak_modes(problem, found.x, 1).modes[0]
+    assert [p.name for p in mode.parts] == ["Crystal1 cell edges", "Detector1 along the beam"]
+    cell, distance = (p.amount for p in mode.parts)
+    # at small angles both in proportion, 150 mm; wide angles add what is left
+    assert distance / 150.0 * 100.0 == pytest.approx(cell, rel=0.2)
+    one, two = (p.alone for p in mode.parts)
+    assert one == pytest.approx(two, rel=0.05)
+    assert one > 50.0  # each alone would be seen well; together chi-square rises by 1
+
+
+def test_a_still_does_not_see_a_turn_about_the_beam() -> None:
+    case = rotation_case(seed=2, shape=(2, 2), n=10)
+    still = (replace(case.truth[0], goniometer=None, scan=None),)
+    models = model_set(still, FixSettings(beam=("all",)))
+    pose = models.poses(models.initial)[0]
+    hkl = np.random.default_rng(2).integers(-40, 41, (100000, 3)) * [1, 1, 2]
+    panel = np.arange(len(hkl)) % 4
+    xyz, _, status = predict_still(
+        hkl @ pose.setting.T, panel.astype(np.int32), pose.s0, pose.inverse_d
+    )
+    seen = np.flatnonzero(
+        (status == 0) & np.all(np.abs(xyz - [20.0, 20.0, 0.0]) < [20.0, 20.0, 0.05], axis=1)
+    )
+    assert len(seen) > 50
+    table = ReflectionTable(
+        columns={
+            "miller_index": hkl[seen], "panel": panel[seen], "xyzobs.mm.value": xyz[seen],
+            "id": np.zeros(len(seen), dtype=np.int64), "entering": np.ones(len(seen), dtype=bool),
+        }
+    )  # fmt: skip
+    weight = np.tile([2.5e3, 2.5e3, 1e6], (len(seen), 1))
+    observed = observations_of(table, still, np.arange(len(seen)), weight)
+    report = weak_modes(RefinementProblem(models, observed), models.initial[models.free], 2)
+    mode = report.modes[0]
+    assert report.eigenvalues[0] < 1e-9 * report.eigenvalues[1]
+    # the beam is along -z: Tau1 turns about the detector's normal -z, Phi3 about z
+    assert mode.names == ("Detector1Group1Tau1", "Crystal1Phi3")
+    assert mode.weights == pytest.approx((0.5**0.5, -(0.5**0.5)), abs=0.01)
+    assert amounts(mode) == pytest.approx(
+        {"Crystal1 turn about the beam": 1.0, "Detector1 turn about the beam": 1.0}, **CLOSE
+    )
 
 
 def test_uncertainties_are_the_scatter() -> None:

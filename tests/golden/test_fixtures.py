@@ -29,6 +29,7 @@ RECORDS = {
     "lm_floor": "figures to beat",
     "published_figures": "figures to beat",
     "published_points": "output of one run",
+    "published_listings": "text, not a quantity",
 }
 """Folders that one kind of source is enough for, and why."""
 

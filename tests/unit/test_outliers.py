@@ -168,6 +168,7 @@ def test_mahalanobis_as_in_r():
 
 def test_hbk_has_the_published_estimates():
     estimate = fast_mcd(HBK)
+    # what DIALS' own test of FAST-MCD asserts of these data (metrology's specification, 2.12)
     raw = [[1.18964912281, 0.00464912280702, 0.217368421053],
            [0.00464912280702, 0.37620782726, 0.182186234818],
            [0.217368421053, 0.182186234818, 0.910728744939]]  # fmt: skip
@@ -199,7 +200,8 @@ def test_factors_at_their_ends():
         assert finite_sample_factor(p, 10**7) == pytest.approx(1.0, abs=2e-4)  # n**-0.6 left
         steps = [finite_sample_factor(p, 60, a) for a in (0.5, 0.6, 0.875, 0.9, 1.0)]
         assert steps == sorted(steps, reverse=True)
-    # The form for p > 2 passes through its two fitted points.
+    # The form for p > 2 passes through its two fitted points, n = 2 p^2 and 3 p^2: coefficients of
+    # Pison, Van Aelst and Willems (2002) for alpha = 0.5.
     assert 1 / finite_sample_factor(5, 50) == pytest.approx(
         1 - 1.42764571687802 / 5**1.26263336932151
     )

@@ -14,6 +14,7 @@ mode in fewer parts. Turns of crystals are in the lab at rotation angle 0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ _SAID = 0.01
 """Parts that raise chi-square by less than this share of the largest are not said."""
 _HELD = 1e-9
 """Change of a held parameter [its unit], by a unit move, that makes the move impossible."""
+
+_ALONE = 0.8
+"""Share of one group or crystal in what models do among themselves above which it is named."""
+_OWNER = re.compile(r"[A-Z][a-z]+\d+(Group\d+)?")
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,16 @@ def _split(models: ModelSet, block: _Block, hessian: F64, shift: F64) -> Iterato
         for (name, unit, _), amount, one in zip(possible, amounts, size, strict=True):
             yield ModePart(name, float(amount / one), unit, float(amount**2))
         change = change - scaled @ amounts
-    most = int(np.argmax(change**2 * np.diag(normal)))
-    name = models.names[int(block.at[own][most])]
-    alone = max(float(change @ normal @ change), 0.0)
-    yield ModePart(f"{block.rest}, most {name}", float(change[most]), unit_of(name), alone)
+    size = change**2 * np.diag(normal)
+    most, names = int(np.argmax(size)), [models.names[k] for k in block.at[own]]
+    owners = np.array([_OWNER.match(name)[0] for name in names])  # type: ignore[index]
+    mine = owners == owners[most]
+    alone = float(size[mine].sum()) > _ALONE * float(size.sum()) and not mine.all()
+    said = f"{block.rest}, most {names[most]}"
+    if alone:
+        said = f"{owners[most]} by itself, most its {names[most].removeprefix(owners[most])}"
+    rise = max(float(change @ normal @ change), 0.0)
+    yield ModePart(said, float(change[most]), unit_of(names[most]), rise)
 
 
 def _directions(models: ModelSet) -> tuple[F64, str]:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import typer
 
-from refimpl.cli import metrology_models, metrology_refine, metrology_report, metrology_spots
+from refimpl.cli import (
+    metrology_models,
+    metrology_refine,
+    metrology_report,
+    metrology_spots,
+    metrology_tools,
+    metrology_validate,
+)
 from refimpl.cli.grouped import GroupedCommand
 
 __all__ = ["app"]
@@ -32,7 +39,16 @@ _command("index", metrology_spots.index, "Find the lattice of the spots.",
          metrology_spots.INDEX_EXAMPLES)  # fmt: skip
 _command("refine", metrology_refine.refine, "Refine crystals, beam and detector, by panel too.",
          metrology_refine.EXAMPLES)  # fmt: skip
+_command("validate", metrology_validate.validate, "Refine halves apart and compare them.",
+         metrology_validate.EXAMPLES)  # fmt: skip
 _command("predict", metrology_models.predict, "Predict every reflection of a scan.")
 _command("report", metrology_report.report, "Write the report of any refinement.")
 _command("view", metrology_report.view, "Write an image with its spots and predictions.")
+_command("export", metrology_tools.export, "Write a detector for XDS, CrystFEL or DIALS.",
+         metrology_tools.EXPORT_EXAMPLES)  # fmt: skip
+_command("transfer", metrology_tools.transfer, "Carry panels over to another distance.",
+         metrology_tools.TRANSFER_EXAMPLES)  # fmt: skip
+_command("compare", metrology_tools.compare, "Compare with a detector or a maker's tables.",
+         metrology_tools.COMPARE_EXAMPLES)  # fmt: skip
+_command("remeasure", metrology_tools.remeasure, "Make millimetres again from pixels.")
 _command("simulate", metrology_report.simulate, "Simulate reflections on panels that are off.")

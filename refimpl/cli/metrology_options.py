@@ -135,7 +135,11 @@ def settings_of(options: Mapping[str, Any]) -> RefineSettings:
         auto_reduction=options["auto_reduction"],
         min_reflections_per_parameter=options["min_reflections_per_parameter"],
         bin_size_fraction=options["bin_size_fraction"],
-        gauge=_gauge(options["gauge"], options["anchor"], options["out_of_plane"]),
+        gauge=_gauge(
+            options.get("gauge", "published"),
+            options.get("anchor"),
+            options.get("out_of_plane", False),
+        ),
         loss=options["loss"],
         constraints=files.words(options["constraint"]),
         cell_targets=tuple(_target(text) for text in options["restrain_cell"] or ()),

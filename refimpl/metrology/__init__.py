@@ -9,14 +9,20 @@ from refimpl.lazy import lazy_names
 if TYPE_CHECKING:
     from refimpl.io.dials_files import read_expt, read_refl, write_expt, write_refl
     from refimpl.metrology.answers import panel_uncertainties_of, problem_of, weak_modes_of
+    from refimpl.metrology.congruence import congruence
+    from refimpl.metrology.correction_tables import compare_tables, correction_tables, flat_detector
+    from refimpl.metrology.exports import reference_geometry, write_geom, write_tables
     from refimpl.metrology.indexing import IndexSettings, index
     from refimpl.metrology.outputs import listing_of, save
+    from refimpl.metrology.parallax import refine_with_parallax, remeasured
     from refimpl.metrology.parameters import FixSettings
     from refimpl.metrology.predictions import predict_all
     from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
     from refimpl.metrology.restraints import CellTarget
     from refimpl.metrology.selection import SelectionSettings, preset
     from refimpl.metrology.siblings import Gauge
+    from refimpl.metrology.transfer import transfer
+    from refimpl.metrology.validate import split_halves
 
 __all__ = [
     "CellTarget",
@@ -26,6 +32,10 @@ __all__ = [
     "RefineSettings",
     "RefinementResult",
     "SelectionSettings",
+    "compare_tables",
+    "congruence",
+    "correction_tables",
+    "flat_detector",
     "index",
     "listing_of",
     "panel_uncertainties_of",
@@ -34,11 +44,18 @@ __all__ = [
     "problem_of",
     "read_expt",
     "read_refl",
+    "reference_geometry",
     "refine",
+    "refine_with_parallax",
+    "remeasured",
     "save",
+    "split_halves",
+    "transfer",
     "weak_modes_of",
     "write_expt",
+    "write_geom",
     "write_refl",
+    "write_tables",
 ]
 
 _HOME = {
@@ -49,6 +66,10 @@ _HOME = {
     "RefineSettings": "refimpl.metrology.refine",
     "RefinementResult": "refimpl.metrology.refine",
     "SelectionSettings": "refimpl.metrology.selection",
+    "compare_tables": "refimpl.metrology.correction_tables",
+    "congruence": "refimpl.metrology.congruence",
+    "correction_tables": "refimpl.metrology.correction_tables",
+    "flat_detector": "refimpl.metrology.correction_tables",
     "index": "refimpl.metrology.indexing",
     "listing_of": "refimpl.metrology.outputs",
     "panel_uncertainties_of": "refimpl.metrology.answers",
@@ -57,11 +78,18 @@ _HOME = {
     "problem_of": "refimpl.metrology.answers",
     "read_expt": "refimpl.io.dials_files",
     "read_refl": "refimpl.io.dials_files",
+    "reference_geometry": "refimpl.metrology.exports",
     "refine": "refimpl.metrology.refine",
+    "refine_with_parallax": "refimpl.metrology.parallax",
+    "remeasured": "refimpl.metrology.parallax",
     "save": "refimpl.metrology.outputs",
+    "split_halves": "refimpl.metrology.validate",
+    "transfer": "refimpl.metrology.transfer",
     "weak_modes_of": "refimpl.metrology.answers",
     "write_expt": "refimpl.io.dials_files",
+    "write_geom": "refimpl.metrology.exports",
     "write_refl": "refimpl.io.dials_files",
+    "write_tables": "refimpl.metrology.exports",
 }
 
 __getattr__ = lazy_names(__name__, _HOME)

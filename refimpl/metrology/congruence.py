@@ -63,6 +63,16 @@ class Congruence:
         """Weighted root mean square tilt, about fast and slow together [mrad]."""
         return self._rms(np.hypot(self.turn[:, 0], self.turn[:, 1]))
 
+    def summary(self) -> dict[str, float]:
+        """JSON-ready figures."""
+        return {
+            "panels": int(np.count_nonzero(self.weight)),
+            "in_plane_mm": self.in_plane,
+            "normal_mm": self.normal,
+            "about_normal_mrad": self.about_normal,
+            "tilt_mrad": self.tilt,
+        }
+
     def sentence(self) -> str:
         """All four, and the number of panels that count."""
         return (
@@ -95,6 +105,17 @@ def congruence(
     ------
     GeometryError
         Other numbers or sizes of panels, or weights of which none is positive.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import panel_grid
+    >>> one = panel_grid((2, 2))
+    >>> moved = one.with_d(one.d + [[0.0, 0.0, 0.01], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> round(metrology.congruence(one, moved).in_plane, 9)
+    0.01
+    >>> round(metrology.congruence(one, moved, aligned=True).in_plane, 9)
+    0.0
     """
     same_panels(first, second)
     p = len(first)

@@ -122,6 +122,15 @@ def correction_tables(before: Hierarchy, after: Hierarchy) -> tuple[F64, F64]:
     GeometryError
         Other panels, panels that overlap in the image (stacks have no single table), a ray that
         does not cross the plane.
+
+    Examples
+    --------
+    >>> from refimpl.testing.rotation_case import panel_grid
+    >>> one = panel_grid((1, 2))  # slow runs along -y
+    >>> shift = [[0.0, 0.0, 0.172], [0.0, 0.0, 0.172], [0.0, 0.0, 0.0]]
+    >>> dx, dy = correction_tables(one, one.with_d(one.d + shift))
+    >>> round(float(dx[0, 0]), 6), round(float(dy[0, 0]), 6)
+    (1.0, -1.0)
     """
     shape = image_shape(after)
     whole = len(before) == 1 and len(after) > 1
@@ -216,6 +225,15 @@ def compare_tables(
     ------
     GeometryError
         Tables of another shape than the image, weights that do not fit.
+
+    Examples
+    --------
+    >>> from refimpl.testing.rotation_case import panel_grid
+    >>> one = panel_grid((1, 2))
+    >>> zero = np.zeros(image_shape(one))
+    >>> found = compare_tables((zero + 0.5, zero), (zero, zero), one)
+    >>> [round(float(v), 6) for v in found.common[:2]], round(found.overall, 6)
+    ([0.5, 0.0], 0.0)
     """
     shape = image_shape(detector)
     for table in (*tables, *reference):

@@ -48,6 +48,14 @@ def write_geom(path: str | Path, experiment: Experiment) -> Path:
     ------
     GeometryError
         No beam or no detector.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> path = metrology.write_geom("detector.geom", rotation_case(n=10).truth[0])
+    >>> "p8/fs = " in path.read_text()
+    True
     """
     return write_text(path, crystfel_text(crystfel_from_experiment(experiment)))
 
@@ -76,6 +84,15 @@ def write_tables(
         Unknown layout, no such folder.
     GeometryError
         See :func:`refimpl.metrology.correction_tables.correction_tables`.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> case = rotation_case(n=10)
+    >>> before, after = case.start[0].detector, case.truth[0].detector
+    >>> [path.name for path in metrology.write_tables(".", before, after)]
+    ['X-CORRECTIONS.cbf', 'Y-CORRECTIONS.cbf']
     """
     if layout == "xds":
         before = without_parallax(before)

@@ -33,6 +33,15 @@ def remeasured(table: ReflectionTable, experiments: Sequence[Experiment]) -> Ref
         The table lacks pixels, panels or experiments.
     GeometryError
         A panel that the detector has not.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> case = rotation_case(n=10)  # without parallax millimetres are pixels times their size
+    >>> same = metrology.remeasured(case.table, case.start)
+    >>> bool(abs(same["xyzobs.mm.value"] - case.table["xyzobs.mm.value"]).max() < 1e-12)
+    True
     """
     table.require("xyzobs.px.value", "xyzobs.mm.value", "panel", "id")
     xyz = np.array(table["xyzobs.mm.value"], dtype=np.float64)

@@ -67,6 +67,15 @@ def transfer(
     GeometryError
         No detector or beam, other panels, weights of which none is positive, a distance that is
         not positive.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> case = rotation_case(n=10)
+    >>> (far,) = metrology.transfer(case.start, case.truth[0].detector, 400.0)
+    >>> bool(abs(far.detector.d[4, 2, 2]) > 398.0)
+    True
     """
     if distance is not None and not distance > 0.0:
         raise GeometryError(f"transfer: distance {distance} mm: expected a positive number")

@@ -7,9 +7,9 @@ rejection of outliers too; a reflection's score is taken with models that never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,35 @@ class SplitHalves:
             f"squared differences are {self.chi_squared:.2f} of what the uncertainties say",
         )
 
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready figures."""
+        halves = []
+        for k, result in enumerate(self.results):
+            row = {"n_used": result.n_used, "reason": result.trajectory.reason}
+            # before, on the reflections that the held-out score is of: those of the other half
+            scores = (("own", self.own[k]), ("held_out", self.held_out[k]),
+                      ("held_out_before", self.before[1 - k]))  # fmt: skip
+            halves.append(row | {name: _mm_and_deg(rmsd) for name, rmsd in scores})
+        found = self.congruence
+        return {
+            "kind": self.kind,
+            "halves": halves,
+            "congruence": self.congruence.summary(),
+            "aligned": self.aligned.summary(),
+            "chi_squared": self.chi_squared,
+            "panels": [
+                {"panel": k, "weight": w, "offset_mm": offset, "turn_mrad": turn}
+                for k, (w, offset, turn) in enumerate(
+                    zip(found.weight.tolist(), found.offset.tolist(), found.turn.tolist(),
+                        strict=True)
+                )
+            ],
+        }  # fmt: skip
+
+
+def _mm_and_deg(rmsd: F64) -> dict[str, Any]:
+    return {"rmsd_mm": rmsd[:2].tolist(), "rmsd_deg": float(rmsd[2]) / DEG}
+
 
 def _three(v: F64) -> str:
     return f"{v[0]:.2f} µm, {v[1]:.2f} µm, {v[2]:.4f}°"
@@ -147,13 +176,14 @@ def split_halves(
     settings: RefineSettings | None = None,
     kind: Halves = "odd_even",
     *,
+    progress: Callable[[int, F64], None] | None = None,
     threads: int | None = None,
 ) -> SplitHalves:
     """Refine two halves apart and compare them.
 
     Parameters
     ----------
-    experiments, table, settings, threads
+    experiments, table, settings, progress, threads
         See :func:`refimpl.metrology.refine.refine`.
     kind
         How the data are split.
@@ -164,11 +194,23 @@ def split_halves(
         Unknown kind, or what :func:`refine` refuses.
     ConvergenceError
         A half has too few reflections.
+
+    Examples
+    --------
+    >>> from refimpl import metrology
+    >>> from refimpl.testing.rotation_case import rotation_case
+    >>> case = rotation_case(n=2000)
+    >>> settings = metrology.RefineSettings(fix=metrology.FixSettings(hierarchy_level=1))
+    >>> found = metrology.split_halves(case.start, case.table, settings)
+    >>> bool((found.held_out[:, :2] < 0.5 * found.before[::-1, :2]).all())
+    True
     """
     first = half_of(table, experiments, kind)
     rows = [np.flatnonzero(first), np.flatnonzero(~first)]
     halves = [table.select(mine) for mine in rows]
-    a, b = (refine(experiments, half, settings, threads=threads) for half in halves)
+    a, b = (
+        refine(experiments, half, settings, progress=progress, threads=threads) for half in halves
+    )
     own, other, before = np.empty((3, 2, 3))
     for k, (mine, its) in enumerate(((a, b), (b, a))):
         own[k] = held_out(mine, halves[k], mine.used)

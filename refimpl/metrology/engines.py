@@ -11,7 +11,7 @@ non-linear least squares problems, 2nd ed., DTU 2004.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from refimpl.errors import ConvergenceError
 from refimpl.frames import F64
 from refimpl.metrology.problem import RefinementProblem
 from refimpl.metrology.rmsd import rmsd
+from refimpl.metrology.trajectory import Step, Trajectory
 from refimpl.objective.bordered import Bordered
 from refimpl.objective.least_squares import Normal, levenberg_marquardt
 
@@ -40,75 +41,6 @@ TOLERANCE = 1e-6
 """Ours ends when no parameter moves by more than this part of its standard uncertainty."""
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One row of the published journal.
-
-    Attributes
-    ----------
-    x
-        (f,) free values.
-    step
-        (f,) the step that is taken next, or would be.
-    objective
-        Half the weighted sum of squares.
-    rmsd
-        (3,) [mm, mm, rad].
-    mu, nu
-        Damping; 0 where there is none.
-    gradient_norm, step_norm
-        Of the gradient and of the step.
-    reduced_chi_squared
-        Weighted sum of squares over degrees of freedom.
-    """
-
-    x: F64
-    step: F64
-    objective: float
-    rmsd: F64
-    mu: float
-    nu: float
-    gradient_norm: float
-    step_norm: float
-    reduced_chi_squared: float
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """A whole minimisation.
-
-    Attributes
-    ----------
-    steps
-        Journal; the last is the answer.
-    reason
-        Why it ended.
-    converged
-        Whether it ended by itself, and not by its limit of steps.
-    covariance
-        (f, f) of the free parameters, scaled by the reduced chi-square.
-    undetermined
-        Names of free parameters that the data leave open; held.
-    solves
-        Linear systems solved, or evaluations.
-    first_system
-        (f, f) matrix of the first damped system of the published engine.
-    """
-
-    steps: tuple[Step, ...]
-    reason: str
-    covariance: F64
-    undetermined: tuple[str, ...] = ()
-    solves: int = 0
-    first_system: F64 | None = field(default=None, repr=False)
-    converged: bool = field(kw_only=True)
-
-    @property
-    def x(self) -> F64:
-        """(f,) answer."""
-        return self.steps[-1].x
-
-
 Progress = Callable[[int, F64], None]
 L = TypeVar("L", Normal, Bordered)
 
@@ -116,7 +48,8 @@ L = TypeVar("L", Normal, Bordered)
 def _rmsd(problem: RefinementProblem, x: F64) -> F64:
     """(3,) over the reflections that are predicted."""
     r = problem.residuals(x)
-    return rmsd(r[np.isfinite(r).all(axis=1)])
+    whole = rmsd(r)
+    return whole if np.isfinite(whole).all() else rmsd(r[np.isfinite(r).all(axis=1)])
 
 
 def _checked_gradient(problem: RefinementProblem, gradient: F64) -> None:

@@ -20,7 +20,9 @@ __all__ = ["EXAMPLES", "import_images", "predict", "show"]
 EXAMPLES = """\b
 Examples:
   refimpl metrology import 'th_8_2_####.cbf' --multi-panel -o imported.expt
-  refimpl metrology import series_master.h5 -o imported.expt"""
+  refimpl metrology import series_master.h5 -o imported.expt
+  refimpl metrology import 'th_8_2_####.cbf' --x-corrections x_geo_corr.cbf \\
+      --y-corrections y_geo_corr.cbf -o imported.expt"""
 
 Target = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File to write.")]
 
@@ -34,11 +36,18 @@ def import_images(
     ] = False,
     mu_per_mm: Annotated[float | None, typer.Option(
         metavar="X", help="Attenuation of the sensor [1/mm]; default: silicon's.")] = None,
+    x_corrections: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Table of a maker or of XDS (.cbf, .npy) that is added to pixels "
+                             "along fast; that of XDS has the parallax in it.")] = None,
+    y_corrections: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="The same along slow.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> int:  # fmt: skip
     """Make experiments of what the headers of images say: beam, detector, goniometer, scan."""
     from refimpl.io.dials_files import write_expt
 
+    if (x_corrections is None) != (y_corrections is None):
+        raise ConfigError("--x-corrections and --y-corrections: give both or neither")
     paths = files.expand(images)
     parse.output_file(out)
     if paths[0].suffix in (".h5", ".nxs", ".hdf5"):
@@ -53,6 +62,10 @@ def import_images(
         from refimpl.io.minicbf import experiment_from_minicbf
 
         experiment = experiment_from_minicbf(paths, multi_panel=multi_panel, mu_per_mm=mu_per_mm)
+    if x_corrections is not None and y_corrections is not None:
+        from refimpl.metrology.pixels import with_corrections
+
+        experiment = with_corrections(experiment, x_corrections, y_corrections)
     write_expt(out, [experiment])
     _print(described([experiment]), as_json, f"wrote {out}")
     return 0

@@ -248,7 +248,7 @@ def remeasure(
 ) -> int:  # fmt: skip
     """Make observed millimetres again from pixels, with parallax and tables as EXPT has them.
 
-    Calculated pixels are made again of calculated millimetres where the file has these.
+    Calculated pixels are made again of calculated millimetres where the file has both.
     """
     import numpy as np
 

@@ -20,6 +20,7 @@ from refimpl.io.reflection_table import (
 )
 from refimpl.metrology.observations import Observations, indexed_rows, observations_of
 from refimpl.metrology.parameters import ModelSet
+from refimpl.metrology.pixels import mm_to_pixels
 from refimpl.metrology.problem import predict
 
 __all__ = ["marked"]
@@ -87,7 +88,7 @@ def _pixels(
         return np.zeros((0, 3))
     experiment = refined[int(some.experiment[0])]
     assert experiment.detector is not None  # model_set() demands one
-    x, y = experiment.detector.mm_to_pixel(some.panel.astype(np.int64), xyz[:, 0], xyz[:, 1])
+    x, y = mm_to_pixels(experiment, some.panel.astype(np.int64), xyz[:, 0], xyz[:, 1])
     if experiment.scan is not None and not experiment.is_still:
         z = experiment.scan.frame_of_phi(xyz[:, 2])
     elif "xyzobs.px.value" in table:

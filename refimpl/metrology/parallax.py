@@ -15,7 +15,8 @@ import numpy as np
 from refimpl.errors import ConfigError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64
-from refimpl.io.reflection_table import ReflectionTable
+from refimpl.io.reflection_table import PREDICTED, ReflectionTable
+from refimpl.metrology.pixels import mm_to_pixels, pixels_to_mm
 from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
 
 __all__ = ["TOLERANCE_MM", "refine_with_parallax", "remeasured"]
@@ -26,6 +27,9 @@ TOLERANCE_MM: Final = 1e-5
 
 def remeasured(table: ReflectionTable, experiments: Sequence[Experiment]) -> ReflectionTable:
     """Table whose observed X and Y [mm] come from its pixels and the detectors as they are.
+
+    Tables of corrections that the experiments name are heard, see :mod:`refimpl.metrology.pixels`.
+    Calculated pixels are made again of calculated millimetres where the table has both.
 
     Raises
     ------
@@ -50,10 +54,26 @@ def remeasured(table: ReflectionTable, experiments: Sequence[Experiment]) -> Ref
         mine = ids == number
         if experiment.detector is None or not mine.any():
             continue
-        xyz[mine, 0], xyz[mine, 1] = experiment.detector.pixel_to_mm(
-            panel[mine].astype(np.int64), px[mine, 0], px[mine, 1]
+        xyz[mine, 0], xyz[mine, 1] = pixels_to_mm(
+            experiment, panel[mine].astype(np.int64), px[mine, 0], px[mine, 1]
         )
-    return table.with_columns(**{"xyzobs.mm.value": xyz})
+    columns = {"xyzobs.mm.value": xyz}
+    if "xyzcal.mm" in table and "xyzcal.px" in table:
+        columns["xyzcal.px"] = _calculated(table, experiments)
+    return table.with_columns(columns)
+
+
+def _calculated(table: ReflectionTable, experiments: Sequence[Experiment]) -> F64:
+    """(n, 3) calculated pixels with X and Y of the calculated millimetres, where there are any."""
+    mm, out = np.asarray(table["xyzcal.mm"]), np.array(table["xyzcal.px"], dtype=np.float64)
+    panel, ids = np.asarray(table["panel"]).astype(np.int64), np.asarray(table["id"])
+    for number, experiment in enumerate(experiments):
+        mine = (ids == number) & table.has_flags(PREDICTED)
+        if experiment.detector is not None and mine.any():
+            out[mine, 0], out[mine, 1] = mm_to_pixels(
+                experiment, panel[mine], mm[mine, 0], mm[mine, 1]
+            )
+    return out
 
 
 def refine_with_parallax(
@@ -71,7 +91,8 @@ def refine_with_parallax(
     Parameters
     ----------
     experiments, table, settings, progress, threads
-        See :func:`refimpl.metrology.refine.refine`; every round starts where the last one ended.
+        See :func:`refimpl.metrology.refine.refine`; every round starts from the given models,
+        so that outliers are judged alike.
     tolerance_mm
         Largest change of an observed position that ends it.
     most
@@ -104,5 +125,5 @@ def refine_with_parallax(
         if changes[-1] < tolerance_mm or len(changes) == most:
             break
         now = after
-        result = refine(result.experiments, now, settings, progress=progress, threads=threads)
+        result = refine(experiments, now, settings, progress=progress, threads=threads)
     return result, tuple(changes)

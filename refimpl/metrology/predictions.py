@@ -20,6 +20,7 @@ from refimpl.forward.experiment import Experiment, Scan
 from refimpl.forward.rotation import NEVER, predict_rotation
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import PREDICTED, ReflectionTable
+from refimpl.metrology.pixels import mm_to_pixels
 
 __all__ = ["highest_resolution", "predict_all"]
 
@@ -108,7 +109,7 @@ def _one(
     index, s1, phi, enters = (np.concatenate(part) for part in zip(*hits, strict=True))
     panel, xy_mm = on_panels(e.detector, s1)
     seen = panel >= 0
-    x_px, y_px = e.detector.mm_to_pixel(panel[seen], *xy_mm[seen].T)
+    x_px, y_px = mm_to_pixels(e, panel[seen], *xy_mm[seen].T)
     z = e.scan.frame_of_phi(phi[seen])
     return {
         "miller_index": index[seen].astype(np.int32),

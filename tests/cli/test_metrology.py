@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
 from refimpl.forward.rotation_scene import crystal_of_cell, grid_of_panels
 from refimpl.io.cbf import write_cbf
 from refimpl.io.dials_files import read_expt, read_refl, write_expt, write_refl
+from refimpl.io.xds_tables import write_corrections
+from refimpl.metrology.pixels import mm_to_pixels, pixels_to_mm
 from refimpl.metrology.simulate import ORIENTATION, simulate
 
 REFINE = ["--hierarchy-level", "1", "--no-report"]
@@ -405,6 +408,95 @@ def test_from_images_to_a_picture(scan, capsys) -> None:
     assert metrology("view", "imported.expt", "spots/strong.refl", "--image", "2") == 0
     assert capsys.readouterr().out == "1 found, 0 predicted\nwrote view.png\n"
     assert Path("view.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_tables_of_corrections_are_imported(scan, capsys) -> None:
+    """A maker's tables say that all is 1 px on along fast and half a pixel back along slow."""
+    one = np.ones((195, 487))
+    write_corrections(".", one, -0.5 * one)
+    tables = ("--x-corrections", "x_geo_corr.cbf", "--y-corrections", "y_geo_corr.cbf")
+    assert metrology("import", "x_####.cbf", *tables) == 0
+    (plain,), (made,) = (read_expt("imported.expt") for _ in range(2))
+    assert made.detector.modules[0].parallax
+    at = np.array([0]), np.array([40.5]), np.array([60.5])
+    x, y = plain.detector.pixel_to_mm(*at)
+    x_too, y_too = pixels_to_mm(made, *at)
+    # along the ray, so but for the parallax's change over a pixel
+    np.testing.assert_allclose([x_too - x, y_too - y], [[0.172], [-0.086]], rtol=0, atol=1e-3)
+    back = mm_to_pixels(made, at[0], x_too, y_too)
+    np.testing.assert_allclose(np.array(back).ravel(), [40.5, 60.5], rtol=0, atol=2e-3)
+    write_corrections(".", one, one, "xds")
+    tables = ("--x-corrections", "X-CORRECTIONS.cbf", "--y-corrections", "Y-CORRECTIONS.cbf")
+    assert metrology("import", "x_####.cbf", *tables, "-o", "xds.expt") == 0
+    assert not read_expt("xds.expt")[0].detector.modules[0].parallax  # it is in the tables
+    capsys.readouterr()
+    said = refused(capsys, "import", "x_####.cbf", *tables[:2], "-o", "no.expt")
+    assert said == "--x-corrections and --y-corrections: give both or neither"
+    other = ("--x-corrections", "none.cbf", "--y-corrections", "none.cbf")
+    said = refused(capsys, "import", "x_####.cbf", *other, "-o", "no.expt")
+    assert said.endswith("none.cbf: no such table of corrections")
+    said = refused(
+        capsys, "import", "x_####.cbf", "--x-corrections", "x_0001.cbf", "--y-corrections",
+        "X-CORRECTIONS.cbf", "-o", "no.expt",
+    )  # fmt: skip
+    assert said.endswith("X-CORRECTIONS.cbf: a table of layout xds beside one of geometry")
+
+
+def test_nexus_is_imported(scan, capsys) -> None:
+    """A small NXmx file: beam, detector, goniometer and scan as it states them."""
+    write_nxmx(Path("small.nxs"))
+    assert metrology("import", "small.nxs", "-o", "nexus.expt") == 0
+    assert "image_range               1, 3" in capsys.readouterr().out
+    (made,) = read_expt("nexus.expt")
+    assert made.beam.wavelength_angstrom == pytest.approx(0.97625)
+    assert made.scan.oscillation_deg == pytest.approx((10.0, 0.2))
+    assert abs(made.detector.d[0, 2, 2]) == pytest.approx(100.0)
+    assert metrology("find-spots", "nexus.expt", "-o", "spots", "--json") == 0
+    assert printed(capsys)["spots_per_image"] == [1, 0, 1]
+    said = refused(capsys, "import", "small.nxs", "x_0001.cbf", "-o", "no.expt")
+    assert said == "small.nxs: a NeXus file states its own panels and images: give it alone"
+    Path("cut.nxs").write_bytes(Path("small.nxs").read_bytes()[:1000])
+    assert refused(capsys, "import", "cut.nxs", "-o", "no.expt").startswith("cut.nxs: ")
+
+
+def write_nxmx(path: Path) -> None:
+    """Three images of one module 100 mm behind the sample, which omega turns; spots on two."""
+
+    def step(file: h5py.File, name: str, value, kind: str, units: str, vector, on: str) -> None:
+        node = file.create_dataset(name, data=value)
+        node.attrs.update(transformation_type=kind, units=units, vector=vector, depends_on=on)
+
+    images = np.random.default_rng(2).poisson(4.0, (3, 80, 100)).astype(np.int32)
+    images[0, 20:23, 30:33] += 300
+    images[2, 60:63, 70:73] += 300
+    detector = "/entry/instrument/detector"
+    with h5py.File(path, "w") as file:
+        for name, kind in (
+            ("/entry", "NXentry"), ("/entry/instrument", "NXinstrument"), (detector, "NXdetector"),
+            (f"{detector}/transformations", "NXtransformations"),
+            (f"{detector}/module", "NXdetector_module"), ("/entry/instrument/beam", "NXbeam"),
+            ("/entry/sample", "NXsample"),
+            ("/entry/sample/transformations", "NXtransformations"), ("/entry/data", "NXdata"),
+        ):  # fmt: skip
+            file.require_group(name).attrs["NX_class"] = kind
+        file["/entry/data/data"] = images
+        file["/entry/data"].attrs["signal"] = "data"
+        node = file[detector]
+        node["saturation_value"], node["sensor_material"] = 100_000, "Si"
+        node["sensor_thickness"] = 450e-6
+        node["sensor_thickness"].attrs["units"] = "m"
+        away = f"{detector}/transformations/distance"
+        step(file, away, 0.1, "translation", "m", (0, 0, 1), ".")
+        module = file[f"{detector}/module"]
+        module["data_origin"], module["data_size"] = (0, 0), (80, 100)
+        for name, vector in (("fast", (-1, 0, 0)), ("slow", (0, -1, 0))):
+            place = f"{detector}/module/{name}_pixel_direction"
+            step(file, place, 75e-6, "translation", "m", vector, away)
+        file["/entry/instrument/beam/incident_wavelength"] = 0.97625
+        file["/entry/instrument/beam/incident_wavelength"].attrs["units"] = "angstrom"
+        turn = "/entry/sample/transformations/omega"
+        file["/entry/sample/depends_on"] = turn
+        step(file, turn, 10.0 + 0.2 * np.arange(3), "rotation", "deg", (-1, 0, 0), ".")
 
 
 def test_images_beside_their_experiment(scan, capsys) -> None:

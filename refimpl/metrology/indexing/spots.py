@@ -13,6 +13,7 @@ from refimpl.forward.experiment import Experiment
 from refimpl.forward.reciprocal import diffracted_beams, reciprocal_points
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import ReflectionTable
+from refimpl.metrology.pixels import pixels_to_mm
 from refimpl.metrology.selection import STILLS_ANGLE_WEIGHT
 
 __all__ = ["Rows", "Spots", "mapped", "scan_of_rows", "spots_of_table"]
@@ -185,7 +186,7 @@ def _in_millimetres(
         rows = np.flatnonzero(scan == k)
         assert e.detector is not None
         _check_panels(panel[rows], np.full(len(rows), len(e.detector)), table)
-        x, y = e.detector.pixel_to_mm(panel[rows], pixel[rows, 0], pixel[rows, 1])
+        x, y = pixels_to_mm(e, panel[rows], pixel[rows, 0], pixel[rows, 1])
         value[rows, 0], value[rows, 1] = x, y
         scale[rows, :2] = np.array([m.pixel_size_mm for m in e.detector.modules])[panel[rows]]
         if e.scan is not None:

@@ -195,9 +195,13 @@ class PanelUncertainty:
 
 
 def panel_uncertainties(
-    models: ModelSet, full: F64, covariance: F64 | GaugeAnswer, n: NDArray[np.intp] | None = None
+    models: ModelSet,
+    full: F64,
+    covariance: F64 | GaugeAnswer,
+    n: NDArray[np.intp] | None = None,
+    detector: int = 0,
 ) -> PanelUncertainty:
-    """Uncertainties of the panels of the first detector, by propagation.
+    """Uncertainties of the panels of a detector, by propagation.
 
     Parameters
     ----------
@@ -210,30 +214,31 @@ def panel_uncertainties(
         within the detector.
     n
         (p,) reflections on each panel, for the sentences.
+    detector
+        Its number; answers in a gauge are of the only one.
 
     Raises
     ------
     ConfigError
         The covariance is of another number of parameters.
     """
-    detector = models.detectors[0]
-    at = models.detector_at(0)
-    values = models.detector_values(full, 0)
-    own = _groups_covariance(models, covariance)
+    groups, at = models.detectors[detector], models.detector_at(detector)
+    values = models.detector_values(full, detector)
+    own = _groups_covariance(models, covariance, detector)
     free = models.free[at].reshape(-1, 6)
-    d = detector.d(values)
-    centres, axes = detector.detector.centres(d), axes_of(d)
-    moves = group_moves(detector, values)
+    d = groups.d(values)
+    centres, axes = groups.detector.centres(d), axes_of(d)
+    moves = group_moves(groups, values)
     p = len(d)
     count = np.zeros(p, dtype=np.intp) if n is None else np.asarray(n)
     out, held = np.full((p, 6, 6), np.nan), []
-    for panel, g in enumerate(detector.group_of):
+    for panel, g in enumerate(groups.group_of):
         if not free[g].any():
-            name = detector.detector.modules[panel].name
+            name = groups.detector.modules[panel].name
             why = "" if n is None else f": {count[panel]} reflections"
             held.append(f"panel {panel} ({name}) is held{why}")
             continue
-        point = detector.pose(g, values[g])[1]
+        point = groups.pose(g, values[g])[1]
         local = np.kron(np.eye(2), axes[panel].T) @ at_point(moves[g], point, centres[panel])
         local[3:] *= 1e3
         out[panel] = local @ own[g] @ local.T
@@ -241,9 +246,9 @@ def panel_uncertainties(
     return PanelUncertainty(sigma, out, count, tuple(held))
 
 
-def _groups_covariance(models: ModelSet, covariance: F64 | GaugeAnswer) -> F64:
-    """(g, 6, 6) blocks of the groups of the first detector."""
-    at = models.detector_at(0)
+def _groups_covariance(models: ModelSet, covariance: F64 | GaugeAnswer, detector: int) -> F64:
+    """(g, 6, 6) blocks of the groups of a detector."""
+    at = models.detector_at(detector)
     size = at.stop - at.start
     free = np.flatnonzero(models.free)
     if isinstance(covariance, GaugeAnswer):

@@ -1,31 +1,29 @@
-"""Maps of a refined detector: residual vectors, residuals of every spot, moves of the panels."""
+"""Maps of a refined detector: mean residuals as vectors, and residuals of every spot."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from refimpl.frames import F64, I64
 from refimpl.report import style
-from refimpl.report.metrology_view import MetrologyView
-from refimpl.report.panel_map import EDGE, HATCHED, nice_below
+from refimpl.report.metrology_view import DetectorView
+from refimpl.report.panel_map import EDGE, nice_below
 
-__all__ = ["frame_layout", "panel_moves_figure", "residual_maps", "residual_vectors"]
+__all__ = ["axes_at", "frame_layout", "outline", "residual_maps", "residual_vectors", "size_in"]
+__all__ += ["window"]
 
-_WIDTH_IN, _LEFT, _BELOW, _ABOVE, _GAP = 9.6, 0.72, 0.6, 0.5, 0.3
+_WIDTH_IN, LEFT, BELOW, ABOVE, _GAP = 9.6, 0.72, 0.6, 0.5, 0.3
 _CELL = 25
 """Reflections that a cell of the vector map should have on average."""
 _LEAST = 4
 """Fewest reflections of a cell that is drawn."""
 
 
-def window(view: MetrologyView) -> tuple[F64, F64]:
+def window(view: DetectorView) -> tuple[F64, F64]:
     """Lower and upper corner of what is shown: panels with reflections, and what is beside them."""
     outlines = view.layout.outlines
     seen = view.counts > 0
@@ -40,19 +38,20 @@ def window(view: MetrologyView) -> tuple[F64, F64]:
     )
 
 
-def _size(view: MetrologyView, width_in: float, height_in: float) -> tuple[float, float]:
+def size_in(view: DetectorView, width_in: float, height_in: float) -> tuple[float, float]:
     """Largest (width, height) [in] of the window in true proportions within a box."""
     low, high = window(view)
     scale = min(width_in / (high[0] - low[0]), height_in / (high[1] - low[1]))
     return float((high[0] - low[0]) * scale), float((high[1] - low[1]) * scale)
 
 
-def _axes(figure: Figure, left: float, bottom: float, wide: float, tall: float) -> Axes:
+def axes_at(figure: Figure, left: float, bottom: float, wide: float, tall: float) -> Axes:
+    """Axes at a place [in]."""
     w, h = figure.get_size_inches()
     return figure.add_axes((left / w, bottom / h, wide / w, tall / h))
 
 
-def frame_layout(ax: Axes, view: MetrologyView, *, labels: bool = True) -> None:
+def frame_layout(ax: Axes, view: DetectorView, *, labels: bool = True) -> None:
     """Set up axes that show the window."""
     layout, (low, high) = view.layout, window(view)
     ax.set_aspect("equal")
@@ -70,20 +69,20 @@ def frame_layout(ax: Axes, view: MetrologyView, *, labels: bool = True) -> None:
 
 
 def _pair(
-    view: MetrologyView, rows: int = 1, height_in: float = 4.6
+    view: DetectorView, rows: int = 1, height_in: float = 4.6
 ) -> tuple[Figure, list[list[Axes]], list[Axes]]:
     """Figure of rows of two equal maps, and one place for a colour bar a row."""
-    wide, tall = _size(view, (_WIDTH_IN - _LEFT - 1.15 - _GAP) / 2.0, height_in)
-    step = tall + _ABOVE + (0.0 if rows == 1 else 0.12)
-    figure = style.new_figure(_LEFT + 2.0 * wide + _GAP + 1.15, _BELOW + step * rows + 0.05)
+    wide, tall = size_in(view, (_WIDTH_IN - LEFT - 1.15 - _GAP) / 2.0, height_in)
+    step = tall + ABOVE + (0.0 if rows == 1 else 0.12)
+    figure = style.new_figure(LEFT + 2.0 * wide + _GAP + 1.15, BELOW + step * rows + 0.05)
     maps, bars = [], []
     for row in range(rows):
-        bottom = _BELOW + step * (rows - 1 - row)
+        bottom = BELOW + step * (rows - 1 - row)
         maps.append(
-            [_axes(figure, _LEFT + k * (wide + _GAP), bottom, wide, tall) for k in range(2)]
+            [axes_at(figure, LEFT + k * (wide + _GAP), bottom, wide, tall) for k in range(2)]
         )
         bars.append(
-            _axes(figure, _LEFT + 2.0 * wide + _GAP + 0.2, bottom + 0.1 * tall, 0.17, 0.8 * tall)
+            axes_at(figure, LEFT + 2.0 * wide + _GAP + 0.2, bottom + 0.1 * tall, 0.17, 0.8 * tall)
         )
         for k, ax in enumerate(maps[-1]):
             frame_layout(ax, view)
@@ -96,7 +95,7 @@ def _pair(
     return figure, maps, bars
 
 
-def _outline(ax: Axes, view: MetrologyView, *, fill: str = "#ffffff", zorder: float = 1.0) -> None:
+def outline(ax: Axes, view: DetectorView, *, fill: str = "#ffffff", zorder: float = 1.0) -> None:
     """Draw the panels: what the detector covers, and their edges."""
     width = 0.6 if view.n_panels < 100 else 0.35
     ax.add_collection(
@@ -110,7 +109,7 @@ def _outline(ax: Axes, view: MetrologyView, *, fill: str = "#ffffff", zorder: fl
 # --- residuals ------------------------------------------------------------------------------------
 
 
-def cells(view: MetrologyView) -> tuple[I64, I64, F64]:
+def cells(view: DetectorView) -> tuple[I64, I64, F64]:
     """Split the panels into cells of some 25 reflections.
 
     Returns
@@ -132,7 +131,7 @@ def cells(view: MetrologyView) -> tuple[I64, I64, F64]:
     return of_point, panel, np.tile(middle, (view.n_panels, 1)) * size[panel]
 
 
-def _cell_means(view: MetrologyView, residuals: F64) -> tuple[I64, F64, F64]:
+def _cell_means(view: DetectorView, residuals: F64) -> tuple[I64, F64, F64]:
     """(c,) panel, (c, 2) middle [px] and (c, 2) mean residual [px] of cells with reflections."""
     of_point, panel, middle = cells(view)
     n = np.bincount(of_point, minlength=len(panel))
@@ -142,7 +141,7 @@ def _cell_means(view: MetrologyView, residuals: F64) -> tuple[I64, F64, F64]:
     return panel[keep], middle[keep], mean[keep] / n[keep, None]
 
 
-def residual_vectors(view: MetrologyView) -> Figure:
+def residual_vectors(view: DetectorView) -> Figure:
     """Mean residual of every cell as an arrow, before and after, on one scale."""
     with style.styled():
         figure, ((left, right),), (cax,) = _pair(view)
@@ -154,7 +153,7 @@ def residual_vectors(view: MetrologyView) -> Figure:
         for ax, (panel, middle, mean), size, name in zip(
             (left, right), both, sizes, ("Before", "After"), strict=True
         ):
-            _outline(ax, view)
+            outline(ax, view)
             at = view.layout.points(panel, middle)
             along = view.layout.vectors(panel, mean) * scale
             drawn = ax.quiver(
@@ -174,7 +173,7 @@ def residual_vectors(view: MetrologyView) -> Figure:
 _ARROWS = LinearSegmentedColormap.from_list("refimpl_arrows", ["#a6cde8", "#2f7db8", "#08306b"])
 
 
-def _arrow_scale(view: MetrologyView, middle: F64, top: float) -> float:
+def _arrow_scale(view: DetectorView, middle: F64, top: float) -> float:
     """Magnification that makes the longest arrows as long as a cell."""
     if not (len(middle) and top > 0.0):
         return 1.0
@@ -183,7 +182,7 @@ def _arrow_scale(view: MetrologyView, middle: F64, top: float) -> float:
     return nice_below(1.15 * np.sqrt(area / n) / top, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
-def residual_maps(view: MetrologyView) -> Figure:
+def residual_maps(view: DetectorView) -> Figure:
     """Every reflection coloured by its x, y residual, before and after, on one scale a row."""
     kinds = ("x", "y")
     with style.styled():
@@ -196,7 +195,7 @@ def residual_maps(view: MetrologyView) -> Figure:
             both = [view.before[:, k], view.after[:, k]]
             limit = float(np.percentile(np.abs(both[0]), 97)) or 1.0
             for ax, values, name in zip(row, both, ("before", "after"), strict=True):
-                _outline(ax, view, fill="#ffffff")
+                outline(ax, view, fill="#ffffff")
                 drawn = ax.scatter(
                     at[order, 0], at[order, 1], c=values[order], s=size, cmap=style.DIVERGING,
                     vmin=-limit, vmax=limit, linewidths=0, zorder=3, rasterized=True,
@@ -207,129 +206,3 @@ def residual_maps(view: MetrologyView) -> Figure:
             bar.set_label(f"{kinds[k]}: calculated − observed (px)")
             bar.outline.set_linewidth(0.6)
     return figure
-
-
-# --- moves of the panels --------------------------------------------------------------------------
-
-
-def panel_moves_figure(view: MetrologyView) -> Figure:
-    """Refined against starting panels: shift as an arrow; height, tilts and turn as colours."""
-    with style.styled():
-        wide, tall = _size(view, 5.3, 5.6)
-        tall = max(tall, 3.6)
-        small = _size(view, 2.2, (tall - 0.9) / 3.0)
-        across = _LEFT + wide + 0.5 + max(small[0] + 0.95, 2.35)
-        figure = style.new_figure(across, _BELOW + tall + _ABOVE + 0.55)
-        base = _BELOW + 0.55
-        own = _size(view, wide, tall)
-        ax = _axes(figure, _LEFT, base + tall - own[1], *own)
-        frame_layout(ax, view)
-        _shifts(figure, ax, view, (_LEFT, wide))
-        tilt = np.hypot(view.moves[:, 3], view.moves[:, 4])
-        spread = np.hypot(view.sigma[:, 3], view.sigma[:, 4])
-        kinds: list[tuple[str, F64, F64, bool]] = [
-            ("Away from the sample (µm)", view.moves[:, 2], view.sigma[:, 2], True),
-            ("Turn in the plane (mrad)", view.moves[:, 5], view.sigma[:, 5], True),
-            ("Tilt (mrad)", tilt, spread, False),
-        ]
-        step = (tall - small[1]) / 2.0
-        for k, (name, values, sigma, signed) in enumerate(kinds):
-            place = (_LEFT + wide + 0.5, base + tall - small[1] - k * step, *small)
-            _small_map(figure, view, place, name, values, sigma, signed)
-    return figure
-
-
-def _shifts(figure: Figure, ax: Axes, view: MetrologyView, place: tuple[float, float]) -> None:
-    """Large map: arrows, and colours for their length."""
-    shift = view.moves[:, :2] * 1e-3 / view.pixel_mm  # px
-    size = np.linalg.norm(shift, axis=1)
-    free = ~view.held
-    top = float(np.max(size[free], initial=0.0)) or 1.0
-    norm = Normalize(0.0, top)
-    coloured = _filled(ax, view, size, norm, style.SEQUENTIAL)
-    side = float(np.median(np.min(view.layout.size_px, axis=1)))
-    scale = nice_below(0.85 * side / max(min(top, 4.0 * float(np.median(size[free]))), 1e-9)
-                       if free.any() else 1.0)  # fmt: skip
-    at = view.layout.centres[free]
-    panel = np.flatnonzero(free)
-    along = view.layout.vectors(panel, shift[free]) * scale
-    ax.quiver(
-        at[:, 0], at[:, 1], along[:, 0], along[:, 1], angles="xy", scale_units="xy", scale=1.0,
-        pivot="mid", width=0.005 if view.n_panels < 100 else 0.003, color=style.INK, minlength=0.0,
-        headwidth=4.0, headlength=4.5, headaxislength=4.0, zorder=5,
-    )  # fmt: skip
-    _names(figure, ax, view)
-    drawn = f"arrows drawn {scale:,.0f} times"
-    style.title(ax, "Shift of every panel", drawn if place[1] > 4.0 else "")
-    bar_ax = _axes(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
-    bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")
-    held = int(view.held.sum())
-    note = f"; hatched: {held} held" if held else ""
-    wide = place[1] > 4.0
-    bar.set_label(("length of the shift (px)" if wide else f"shift (px); arrows ×{scale:g}") + note)
-    bar.outline.set_linewidth(0.6)
-
-
-def _filled(
-    ax: Axes, view: MetrologyView, values: F64, norm: Normalize, cmap: Any
-) -> PolyCollection:
-    """Colour the panels that moved, hatch those that are held."""
-    outlines = list(view.layout.outlines)
-    _outline(ax, view)
-    held: NDArray[np.bool_] = view.held
-    if held.any():
-        ax.add_collection(
-            PolyCollection([o for o, h in zip(outlines, held, strict=True) if h], **HATCHED)
-        )
-    drawn = PolyCollection(
-        [o for o, h in zip(outlines, held, strict=True) if not h], cmap=cmap, norm=norm,
-        linewidths=0, zorder=2,
-    )  # fmt: skip
-    drawn.set_array(values[~held])
-    ax.add_collection(drawn)
-    _outline(ax, view, fill="none", zorder=2.5)
-    return drawn
-
-
-def _names(figure: Figure, ax: Axes, view: MetrologyView) -> None:
-    """Number of each panel in its corner, where there is room."""
-    width = figure.get_size_inches()[0] * ax.get_position().width
-    low, high = window(view)
-    extent = view.layout.outlines.max(axis=1) - view.layout.outlines.min(axis=1)
-    inches = extent * width / (high[0] - low[0])
-    for k, (wide, tall) in enumerate(inches):
-        if wide > 0.24 and tall > 0.16:
-            corner = view.layout.outlines[k]
-            place = corner[0] + 0.06 * (corner[2] - corner[0])
-            upper = corner[0, 1] < corner[:, 1].mean()
-            up = upper == (view.layout.unit == "px")
-            side = "left" if corner[0, 0] < corner[:, 0].mean() else "right"
-            ax.text(
-                place[0], place[1], str(k), fontsize=6.5, color=style.MUTED, ha=side,
-                va="top" if up else "bottom", zorder=6, clip_on=True,
-            )  # fmt: skip
-
-
-def _small_map(
-    figure: Figure, view: MetrologyView, place: tuple[float, float, float, float], name: str,
-    values: F64, sigma: F64, signed: bool,
-) -> None:  # fmt: skip
-    """One number of every panel; those below twice their uncertainty are small fields."""
-    ax = _axes(figure, *place)
-    frame_layout(ax, view, labels=False)
-    free = ~view.held
-    top = float(np.max(np.abs(values[free]), initial=0.0)) or 1.0
-    norm = TwoSlopeNorm(0.0, -top, top) if signed else Normalize(0.0, top)
-    drawn = _filled(ax, view, values, norm, style.DIVERGING if signed else style.SEQUENTIAL)
-    unsure = free & np.isfinite(sigma) & (np.abs(values) < 2.0 * sigma)
-    if unsure.any() and len(values) < 200:
-        at = view.layout.centres[unsure]
-        for colour, width in (("#ffffff", 2.2), (style.INK, 0.9)):
-            ax.plot(
-                at[:, 0], at[:, 1], ls="", marker="x", ms=3.8, mew=width, color=colour, zorder=6
-            )
-    ax.set_title(name, fontsize=9.5, pad=5.0)
-    left, bottom, wide, tall = place
-    bar = figure.colorbar(drawn, cax=_axes(figure, left + wide + 0.12, bottom, 0.12, tall))
-    bar.outline.set_linewidth(0.6)
-    bar.ax.tick_params(labelsize=8.0)

@@ -1,4 +1,4 @@
-"""Curves of a refinement: residuals as histograms and by angle, RMSDs by panel and by step."""
+"""Curves of a refinement: residuals by value, experiment and angle, RMSDs by panel and step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.report import style
-from refimpl.report.metrology_view import MetrologyView
+from refimpl.report.metrology_view import DetectorView, MetrologyView
 from refimpl.report.numbers import count
 
-__all__ = ["residual_against_angle", "residual_histograms", "rmsd_by_panel", "trajectory"]
+__all__ = ["residual_against_angle", "residual_histograms", "residuals_by_experiment"]
+__all__ += ["rmsd_by_panel", "trajectory"]
 
 _WIDTH_IN = 9.6
 _KINDS = (("x", "px"), ("y", "px"), ("angle", "°"))
@@ -65,6 +67,74 @@ def _normal(ax: Axes, values: F64, edges: F64) -> None:
         ax.plot(x, scale * np.exp(-0.5 * (x / sigma) ** 2), color=style.MUTED, lw=0.9, ls="--")
 
 
+def residuals_by_experiment(view: MetrologyView) -> Figure:
+    """Histograms of every experiment's residuals: curves one above the other, or rows of colour."""
+    seen = np.unique(view.experiment)
+    with style.styled():
+        ridges = len(seen) <= _RIDGES
+        tall = 1.1 + (0.42 if ridges else 0.012) * len(seen) + (0.0 if ridges else 1.6)
+        tall = min(tall, 9.0)
+        figure, axes = _row(tall, 3, bottom=0.55 / tall)
+        for k, (ax, (name, unit)) in enumerate(zip(axes, _KINDS, strict=True)):
+            limit = float(np.percentile(np.abs(view.before[:, k]), 99.0)) or 1.0
+            edges = np.linspace(-limit, limit, 41)
+            both = [
+                np.array([_shares(r[view.experiment == e, k], edges) for e in seen])
+                for r in (view.before, view.after)
+            ]
+            (_ridges if ridges else _rows)(ax, edges, *both)
+            ax.set(xlabel=f"{name}: calculated − observed ({unit})", xlim=(-limit, limit))
+            style.title(ax, name)
+            ax.grid(axis="y", visible=False)
+            _label_experiments(ax, view, seen, named=k == 0)
+    return figure
+
+
+_RIDGES = 12
+"""Experiments up to which each has a curve."""
+
+
+def _shares(values: F64, edges: F64) -> F64:
+    """Share of the values in each bin; the outermost hold all beyond."""
+    n, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    return np.asarray(n / max(len(values), 1))
+
+
+def _ridges(ax: Axes, edges: F64, before: F64, after: F64) -> None:
+    top = float(after.max(initial=1e-9)) / 1.5  # the highest curve is as tall as 1.5 rows
+    for row, (first, last) in enumerate(zip(before, after, strict=True)):
+        base, z = -float(row), 3.0 + row
+        ax.stairs(base + last / top, edges, baseline=base, fill=True, color=style.BLUE, alpha=0.35,
+                  lw=0, zorder=z)  # fmt: skip
+        ax.stairs(base + last / top, edges, baseline=None, lw=1.1, color=style.BLUE, zorder=z)
+        ax.stairs(
+            base + first / top, edges, baseline=None, lw=1.0, color=style.VERMILLION, zorder=z
+        )
+    ax.set_ylim(-len(before) + 0.8, 1.7)
+
+
+def _rows(ax: Axes, edges: F64, _: F64, after: F64) -> None:
+    ax.pcolormesh(
+        edges, 0.5 - np.arange(len(after) + 1.0), after, cmap=style.SEQUENTIAL, rasterized=True,
+        vmin=0.0, vmax=float(np.percentile(after.max(axis=1), 90)) or 1.0,
+    )  # fmt: skip
+    ax.set_ylim(0.5 - len(after), 0.5)
+
+
+def _label_experiments(ax: Axes, view: MetrologyView, seen: I64, *, named: bool) -> None:
+    """Number each row as it is in the table, or every so many."""
+    step = max(1, -(-len(seen) // 24))
+    at = np.arange(0, len(seen), step)
+    ax.set_yticks(-at, [str(seen[k]) for k in at] if named else [])
+    if named:
+        ax.set_ylabel("experiment")
+    if named and len(seen) <= _RIDGES:
+        lines = [
+            Line2D([], [], color=look["color"], label=look["label"]) for look in (_BEFORE, _AFTER)
+        ]
+        ax.legend(handles=lines, loc="upper left", handlelength=1.2, ncols=2, borderaxespad=0.1)
+
+
 def residual_against_angle(view: MetrologyView) -> Figure:
     """Mean residuals of blocks of rotation angle, with their standard errors."""
     with style.styled():
@@ -95,7 +165,7 @@ def residual_against_angle(view: MetrologyView) -> Figure:
     return figure
 
 
-def rmsd_by_panel(view: MetrologyView) -> Figure:
+def rmsd_by_panel(view: DetectorView) -> Figure:
     """RMSD of x and y of every panel with reflections, before and after."""
     with style.styled():
         figure = style.new_figure(_WIDTH_IN, 4.6)

@@ -6,16 +6,19 @@ import numpy as np
 
 from refimpl.frames import F64
 from refimpl.report import page
-from refimpl.report.metrology_view import MetrologyView
+from refimpl.report.metrology_view import SHOWN, DetectorView, MetrologyView
 from refimpl.report.numbers import NOTHING, count, with_uncertainty
 
-__all__ = ["checks", "listing", "panel_table", "parameter_table", "tiles", "top"]
+__all__ = ["checks", "detector_table", "gauge", "listing", "of_detector", "panel_table"]
+__all__ += ["parameter_table", "tiles", "top", "weak_modes"]
 
 _WORDS = {"good": "good", "look": "look here", "bad": "bad"}
 _MOVE_HEADS = (
     "fast (µm)", "slow (µm)", "away (µm)", "tilt fast (mrad)", "tilt slow (mrad)", "turn (mrad)",
 )  # fmt: skip
 _MANY_OUTLIERS = 0.1
+_NAMED, _SENTENCES = 12, 24
+"""Panels that a finding names, sentences and moves of a gauge that are said."""
 _LEFT_PX, _SURE = 0.05, 5.0
 """Mean residual of a panel [px], and its size over its standard error, that is worth a look."""
 
@@ -54,22 +57,43 @@ def findings(view: MetrologyView) -> list[tuple[str, str, str]]:
         )  # fmt: skip
     if loose := list(get("undetermined", ())):
         out.append(("bad", "Not determined", f"the data say nothing of {', '.join(loose[:6])}"))
+    out += _held(view)
     out.append(_systematic(view))
     return out
 
 
+def _held(view: MetrologyView) -> list[tuple[str, str, str]]:
+    """Panels that nothing moved, by name and with what they saw."""
+    names = [
+        f"{_numbered(view, d)}{k} ({d.names[k]}, {count(int(d.counts[k]))} reflections)"
+        for d in view.detectors if not d.held.all() for k in map(int, np.flatnonzero(d.held))
+    ]  # fmt: skip
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} others, see the tables" if len(names) > _NAMED else ""
+    return [("look", "Held panels", f"{len(names)}: {', '.join(names[:_NAMED])}{more}")]
+
+
+def _numbered(view: MetrologyView, detector: DetectorView) -> str:
+    """What stands before a panel's number where there are several detectors."""
+    return "" if len(view.detectors) == 1 else f"{detector.prefix} panel "
+
+
 def _systematic(view: MetrologyView) -> tuple[str, str, str]:
     """Panels whose mean residual is left over after the fit."""
-    mean, rms = view.by_panel(view.after)
-    n = np.maximum(view.counts, 1)
-    spread = np.sqrt(np.maximum(rms[:, :2] ** 2 - mean[:, :2] ** 2, 1e-30) / n[:, None])
-    left = np.any((np.abs(mean[:, :2]) > _LEFT_PX) & (np.abs(mean[:, :2]) > _SURE * spread), axis=1)
-    if not left.any():
+    names = []
+    for detector in view.detectors:
+        mean, rms = detector.by_panel(detector.after)
+        n = np.maximum(detector.counts, 1)
+        spread = np.sqrt(np.maximum(rms[:, :2] ** 2 - mean[:, :2] ** 2, 1e-30) / n[:, None])
+        off = (np.abs(mean[:, :2]) > _LEFT_PX) & (np.abs(mean[:, :2]) > _SURE * spread)
+        names += [f"{_numbered(view, detector)}{k}" for k in np.flatnonzero(np.any(off, axis=1))]
+    if not names:
         return ("good", "What is left", f"no panel is off by more than {_LEFT_PX:g} px on average")
-    names = ", ".join(str(k) for k in np.flatnonzero(left)[:8])
+    shown = ", ".join(names[:8])
     return (
         "look", "What is left",
-        f"{int(left.sum())} panels are still off by more than {_LEFT_PX:g} px on average ({names})"
+        f"{len(names)} panels are still off by more than {_LEFT_PX:g} px on average ({shown})"
         ": refine a deeper level of the hierarchy, or look for bad pixels",
     )  # fmt: skip
 
@@ -95,8 +119,10 @@ def tiles(view: MetrologyView) -> str:
     """Numbers that everybody asks for first."""
     get = view.numbers.get
     before, after = _rms(view.before), _rms(view.after)
-    moved = np.flatnonzero(~view.held)
-    size = np.linalg.norm(view.moves[moved, :2], axis=1)
+    moved = [d.moves[~d.held, :2] for d in view.detectors]
+    size = np.linalg.norm(np.concatenate(moved), axis=1)
+    panels = sum(d.n_panels for d in view.detectors)
+    seen = sum(int(np.count_nonzero(d.counts)) for d in view.detectors)
     return page.tiles(
         [
             ("RMSD x (px)", f"{after[0]:.4f}", f"was {before[0]:.4f}"),
@@ -105,8 +131,8 @@ def tiles(view: MetrologyView) -> str:
             ("Reflections used", count(get("n_used", len(view))), _of(view)),
             ("Parameters", _or_nothing(get("n_parameters")), str(get("reason", ""))),
             (
-                "Panels moved", count(len(moved)) if size.any() else "0",
-                f"of {count(view.n_panels)}; {int(np.count_nonzero(view.counts))} have reflections",
+                "Panels moved", count(len(size)) if size.any() else "0",
+                f"of {count(panels)}; {count(seen)} have reflections",
             ),
             (
                 "Shift in the plane (µm)", f"{np.median(size):.1f}" if size.size else NOTHING,
@@ -138,26 +164,99 @@ def checks(view: MetrologyView) -> str:
     )
 
 
-def panel_table(view: MetrologyView) -> str:
-    """Every panel with reflections: residuals before and after, and how it moved."""
+def detector_table(view: MetrologyView) -> str:
+    """A line for each detector, and how many are not shown one by one."""
+    rows = []
+    for d in view.detectors:
+        both = (_rms(r) if len(d) else np.full(3, np.nan) for r in (d.before, d.after))
+        pairs = zip(*(r.tolist() for r in both), (4, 4, 5), strict=True)
+        texts = [f"{a:.{k}f} → {b:.{k}f}" if len(d) else NOTHING for a, b, k in pairs]
+        numbers = (d.n_panels, int(np.count_nonzero(d.counts)), int(d.held.sum()), len(d))
+        rows.append((d.prefix, *(count(n) for n in numbers), *texts))
+    out = page.table(
+        ("detector", "panels", "with refl.", "held", "n", "RMSD x (px)", "RMSD y (px)",
+         "RMSD angle (°)"), rows, numeric="knnnnnnn", caption="Detectors, before → after",
+    )  # fmt: skip
+    if (left := len(view.detectors) - len(view.shown)) > 0:
+        out += f"<p>The first {SHOWN} are shown one by one; {left} more are in this table only.</p>"
+    return out
+
+
+def of_detector(detector: DetectorView, body: str) -> str:
+    """Part of a section that is of one detector."""
+    return f"<h3>{page.text(detector.prefix)}</h3>\n{body}"
+
+
+def gauge(view: MetrologyView) -> str:
+    """In which terms the panels' moves are told."""
+    if "converged" not in view.numbers:  # of files: nobody knows
+        return ""
+    if view.gauge is None:
+        return (
+            "<p>Gauge: as published. Each panel's move is told in the lab, and a move that all "
+            "panels share is among them; Mu1 and the wavelength are held unless they are among the "
+            "parameters.</p>\n"
+        )
+    own = view.gauge
+    rows = [
+        (name, with_uncertainty(value, sigma))
+        for name, value, sigma in zip(
+            own.siblings.names, own.rigid, own.uncertainty[0], strict=True
+        )
+    ]
+    said = "".join(f"<li>{page.text(text)}</li>" for text in own.sentences[:_SENTENCES])
+    more = len(own.sentences) - _SENTENCES
+    said += f"<li>and {more} more like these</li>" if more > 0 else ""
+    return (
+        f"<p>Gauge: {page.text(own.gauge.kind.replace('_', ' '))}. The panels' moves and "
+        f"uncertainties below are within the detector; it has moved as a whole as in the table."
+        f"</p>\n<ul>{said}</ul>\n"
+    ) + page.table(
+        ("move of the whole", "value"), rows[:_SENTENCES], numeric="kn",
+        caption="Moves that panels share, in brackets the standard uncertainty in the last digits",
+    )  # fmt: skip
+
+
+def weak_modes(view: MetrologyView) -> str:
+    """Combinations of parameters that the data determine worst."""
+    weak = view.weak
+    if weak is None:
+        return ""
+    rows = [
+        (f"{mode.eigenvalue:.2g}", "; ".join(str(part) for part in mode.parts),
+         ", ".join(f"{n} {w:+.2f}" for n, w in zip(mode.names, mode.weights, strict=True)))
+        for mode in weak.modes
+    ]  # fmt: skip
+    unseen = f"<p>Seen by no reflection: {page.text(', '.join(weak.unseen))}.</p>"
+    return page.table(
+        ("eigenvalue", "what stands against what", "largest parameters"), rows, numeric="n..",
+        caption=f"Weak modes of {len(weak.eigenvalues)} parameters; condition number of the scaled "
+        f"normal matrix {weak.condition:.3g}. Amounts are how far each part moves before "
+        "chi-square has risen by 1: together they hardly change the predictions, each alone would",
+    ) + (unseen if weak.unseen else "")  # fmt: skip
+
+
+def panel_table(view: DetectorView) -> str:
+    """Every panel with reflections or held: residuals before and after, and how it moved."""
     (_, first), (_, last) = (view.by_panel(r) for r in (view.before, view.after))
     residuals, moves = [], []
-    for k in map(int, np.flatnonzero(view.counts > 0)):
+    for k in map(int, np.flatnonzero((view.counts > 0) | view.held)):
         both = [f"{first[k, j]:.4f} → {last[k, j]:.4f}" for j in (0, 1)]
         both.append(f"{first[k, 2]:.5f} → {last[k, 2]:.5f}")
+        both = both if view.counts[k] else [NOTHING] * 3
         residuals.append((k, view.names[k], count(int(view.counts[k])), *both))
         numbers = zip(view.moves[k].tolist(), view.sigma[k].tolist(), strict=True)
         shown = ["held"] + [""] * 5 if view.held[k] else [with_uncertainty(*n) for n in numbers]
-        moves.append((k, *shown))
+        moves.append((k, view.names[k], *shown))
     head = ("panel", "name", "n", "RMSD x (px)", "RMSD y (px)", "RMSD angle (°)")
     table = page.table(
         head, residuals, numeric="nknnnn", caption="Residuals of the panels, before → after"
     )
     return table + page.table(
-        ("panel", *_MOVE_HEADS), moves, numeric="n" * 7,
+        ("panel", "name", *_MOVE_HEADS), moves, numeric="nk" + "n" * 6,
         caption="Moves of the panels about their own centres, in their own frames before: shifts "
         "along fast, along slow and away from the sample; tilts about fast and about slow; turn "
-        "in the plane. In brackets the standard uncertainty in the last digits",
+        "in the plane. In brackets the standard uncertainty in the last digits; held panels stay",
     )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
 from refimpl.metrology.simulate import ORIENTATION, simulate
 from refimpl.report import metrology as report
 from refimpl.report import metrology_sections as sections
-from refimpl.report.metrology_view import panel_layout, panel_moves, view_of_files
+from refimpl.report.metrology_layout import panel_layout, panel_moves
+from refimpl.report.metrology_view import MetrologyView, view_of_files
 
 LEVEL_1 = RefineSettings(fix=FixSettings(hierarchy_level=1))
 
@@ -63,24 +64,24 @@ def test_residuals_before_and_after(result, view) -> None:
     ]
     np.testing.assert_allclose(both[1], result.rmsd, rtol=1e-9)  # through the files' models
     np.testing.assert_allclose(both[0], result.trajectory.steps[0].rmsd, rtol=1e-9)
-    mean, rms = view.by_panel(view.after)
+    mean, rms = view.detectors[0].by_panel(view.after)
     assert np.isnan(mean[3]).all()
     np.testing.assert_allclose(rms[:3, :2], result.by_panel.values[:, :2], rtol=1e-9)
 
 
 def test_held_panels(view) -> None:
-    assert view.held.tolist() == [False, False, False, True]
-    assert np.all(view.moves[3] == 0.0)
-    assert np.all(view.sigma[3] == 0.0)
-    assert np.all(view.sigma[:3] > 0.0)
+    assert view.detectors[0].held.tolist() == [False, False, False, True]
+    assert np.all(view.detectors[0].moves[3] == 0.0)
+    assert np.isnan(view.detectors[0].sigma[3]).all()
+    assert np.all(view.detectors[0].sigma[:3] > 0.0)
 
 
 def test_moves_are_the_true_ones(scene, view) -> None:
     """Shift and turn of each panel within five of its uncertainties, of 18 numbers."""
     true = panel_moves(scene.start[0].detector, scene.truth[0].detector)
-    assert np.all(np.abs(view.moves - true)[:3] < 5.0 * view.sigma[:3])
+    assert np.all(np.abs(view.detectors[0].moves - true)[:3] < 5.0 * view.detectors[0].sigma[:3])
     # there is something to find: a move of more than five of its own uncertainties
-    assert np.any(np.abs(true[:3]) > 5.0 * view.sigma[:3])
+    assert np.any(np.abs(true[:3]) > 5.0 * view.detectors[0].sigma[:3])
 
 
 @pytest.mark.parametrize("k", range(6))
@@ -124,7 +125,7 @@ def test_uncertainties_are_those_of_the_moves(result, view) -> None:
     at = (np.cumsum(models.free) - 1)[6:12]
     covariance = result.trajectory.covariance[np.ix_(at, at)]
     expected = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
-    np.testing.assert_allclose(view.sigma[1], expected, rtol=1e-3)
+    np.testing.assert_allclose(view.detectors[0].sigma[1], expected, rtol=1e-3)
 
 
 def test_files_give_the_same_residuals(scene, result, view) -> None:
@@ -133,7 +134,7 @@ def test_files_give_the_same_residuals(scene, result, view) -> None:
     for name in ("before", "after"):
         rms = [np.sqrt(np.mean(getattr(v, name) ** 2, axis=0)) for v in (files, view)]
         np.testing.assert_allclose(rms[0], rms[1], rtol=1e-9)
-    assert np.isnan(files.sigma).all()
+    assert np.isnan(files.detectors[0].sigma).all()
     assert report.figure_names(files) == [n for n in report.figure_names(view) if n != "trajectory"]
 
 
@@ -161,10 +162,15 @@ def test_layout_in_the_stored_image_or_in_the_lab() -> None:
 # ---------------------------------------------------------------------------------- figures
 
 
+def changed(view: MetrologyView, **fields: object) -> MetrologyView:
+    """Same view with its first detector changed."""
+    return replace(view, detectors=(replace(view.detectors[0], **fields), *view.detectors[1:]))
+
+
 def test_figures(view) -> None:
     names = [
-        "residual_vectors", "residual_maps", "residual_histograms", "residual_against_angle",
-        "panel_moves", "rmsd_by_panel", "trajectory",
+        "residual_vectors", "residual_maps", "panel_moves", "rmsd_by_panel",
+        "residual_histograms", "residual_against_angle", "trajectory",
     ]  # fmt: skip
     drawn = report.figures(view)
     assert list(drawn) == names
@@ -179,21 +185,16 @@ def test_figures(view) -> None:
 
 
 def test_arrows_point_to_the_calculated_place(view) -> None:
-    shifted = replace(view, before=np.tile([0.5, 0.0, 0.0], (len(view), 1)))
+    shifted = changed(view, before=np.tile([0.5, 0.0, 0.0], (len(view), 1)))
     arrows = report.figures(shifted)["residual_vectors"].axes[0].findobj(Quiver)[0]
     assert np.all(arrows.U > 0.0)
     np.testing.assert_allclose(arrows.V, 0.0, atol=1e-12)
 
 
 def test_figures_without_their_data_are_left_out(view) -> None:
-    bare = replace(
-        view,
-        rmsd=np.empty((0, 3)),
-        held=np.ones(4, dtype=bool),
-        angle_deg=np.full(len(view), np.nan),
-    )
-    assert report.figure_names(bare) == [
-        "residual_vectors", "residual_maps", "residual_histograms", "rmsd_by_panel"
+    bare = changed(view, held=np.ones(4, dtype=bool), angle_deg=np.full(len(view), np.nan))
+    assert report.figure_names(replace(bare, rmsd=np.empty((0, 3)))) == [
+        "residual_vectors", "residual_maps", "rmsd_by_panel", "residual_histograms"
     ]  # fmt: skip
 
 
@@ -224,10 +225,9 @@ def test_verdicts(view) -> None:
     told = {name: (level, text) for level, name, text in sections.findings(bad)}
     assert told["Convergence"][0] == "bad"
     assert told["Not determined"] == ("bad", "the data say nothing of Beam1nu")
-    off = view.after + np.where(view.panel == 1, 0.2, 0.0)[:, None] * [1.0, 0.0, 0.0]
-    told = {
-        name: (level, text) for level, name, text in sections.findings(replace(view, after=off))
-    }
+    on_1 = view.detectors[0].panel == 1
+    off = changed(view, after=view.after + np.where(on_1, 0.2, 0.0)[:, None] * [1.0, 0.0, 0.0])
+    told = {name: (level, text) for level, name, text in sections.findings(off)}
     level, text = told["What is left"]
     assert level == "look"
     assert "1 panels are still off by more than 0.05 px on average (1)" in text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from refimpl.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from refimpl.forward.experiment import Experiment
@@ -35,15 +36,32 @@ class Images:
         return self._n
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
+        return self.since(0)
+
+    def since(self, start: int) -> Iterator[NDArray[Any]]:
+        """Images from one on, counted from 0."""
         if self._stacked:
             from refimpl.io.images import open_source
 
             with open_source(self.paths[0]) as source:
-                for k in range(self._n):
+                if source.n_frames < self._n:
+                    raise FormatError(
+                        f"{source.n_frames} images: the scan has {self._n}", path=self.paths[0]
+                    )
+                for k in range(start, self._n):
                     yield source.read(k)
             return
-        for k in range(self._n):
+        for k in range(start, self._n):
             yield self[k]
+
+    def good_pixels(self) -> NDArray[np.bool_] | None:
+        """Pixels (slow, fast) that the detector itself holds for good, where the file says so."""
+        if not self._stacked:
+            return None
+        from refimpl.io.images import open_source
+
+        with open_source(self.paths[0]) as source:
+            return None if source.pixel_mask is None else ~source.pixel_mask
 
     def __getitem__(self, k: int) -> NDArray[Any]:
         if not 0 <= k < self._n:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,6 @@ from refimpl.errors import ConfigError
 if TYPE_CHECKING:
     from refimpl.crystal.cell import Cell
     from refimpl.forward.experiment import Experiment
-    from refimpl.imaging.spots import SpotTable
     from refimpl.metrology.indexing import IndexResult
 
 __all__ = ["FIND_EXAMPLES", "INDEX_EXAMPLES", "find_spots", "index"]
@@ -52,33 +50,48 @@ def find_spots(
         metavar="N", help="Least number of pixels; default 3.")] = None,
     global_threshold: Annotated[float | None, typer.Option(
         metavar="X", help="Counts that a strong pixel must exceed; default 0.")] = None,
+    mask: Annotated[str | None, typer.Option(
+        metavar="FILE", help=(
+            "Image or .npy that is not 0 where pixels may be used; none: as if the experiment "
+            "named no mask."))] = None,
     set_: Set = None,
     threads: Threads = None,
     again: Again = False,
     as_json: Json = False,
 ) -> int:  # fmt: skip
-    """Find the spots of a scan or of stills; writes DIR/strong.refl and DIR/spots.json."""
+    """Find the spots of a scan or of stills; writes DIR/strong.refl and DIR/spots.json.
+
+    Pixels of spots (shoeboxes) are not kept. An interrupted search goes on from the images that are
+    done; until it is finished they are in DIR/find-spots.parts.
+    """
     from refimpl.cli.metrology_images import of_experiment
+    from refimpl.cli.metrology_search import mask_file, search, with_gains
     from refimpl.imaging.spots import SpotSettings
     from refimpl.io.atomic import json_text, write_json
     from refimpl.io.dials_files import read_expt, write_refl
     from refimpl.io.reflection_table import ReflectionTable
+    from refimpl.io.spot_journal import SpotJournal
 
     given: dict[str, Any] = {
         "threshold": threshold, "min_spot_size": min_spot_size,
         "global_threshold": global_threshold,
     }  # fmt: skip
     options = parse.settings(set_ or []) | {k: v for k, v in given.items() if v is not None}
-    settings = SpotSettings(**_checked(options, SpotSettings))
     models = read_expt(experiments)
     experiment = _only(models, experiments)
+    settings = with_gains(SpotSettings(**_checked(options, SpotSettings)), experiment)
+    own_mask = mask_file(experiment, mask, experiments)
     images = of_experiment(experiment, experiments)
-    own = files.fingerprint([experiments, *images.paths], options)
+    inputs = [experiments, *images.paths, *([] if own_mask is None else [own_mask])]
+    own = files.fingerprint(inputs, options | {"mask": mask})
     if not again and files.is_done(out, "find-spots", own, ("strong.refl", "spots.json")):
         typer.echo((out / "spots.json").read_text().rstrip("\n") if as_json else f"wrote {out}")
         return 0
     with parse.output_folder(out):
-        found = _search(experiment, images, settings, threads)
+        journal = SpotJournal(out / "find-spots.parts", own)
+        if again:
+            journal.remove()
+        found = search(experiment, images, settings, own_mask, journal, threads)
         identifiers = {0: experiment.identifier} if experiment.identifier else {}
         table = ReflectionTable(columns=found.columns, identifiers=identifiers)
         write_refl(out / "strong.refl", table)
@@ -91,6 +104,7 @@ def find_spots(
         }  # fmt: skip
         write_json(out / "spots.json", numbers)
         files.mark(out, "find-spots", own)
+        journal.remove()
     if as_json:
         typer.echo(json_text(numbers))
     else:
@@ -100,40 +114,6 @@ def find_spots(
             f"centroid\nwrote {out / 'strong.refl'}"
         )
     return 0
-
-
-def _search(experiment: Experiment, images: Any, settings: Any, threads: int | None) -> SpotTable:
-    from refimpl.imaging.spots import find_spots as run
-
-    detector = experiment.detector
-    assert detector is not None  # an experiment with images has one
-    boxes = None
-    if len(detector) > 1:
-        boxes = [(*m.raw_image_offset, *m.size_px) for m in detector.modules]
-    with files.counter("finding spots", len(images)) as tell:
-        return run(
-            _whole(images, experiment), trusted_range=detector.modules[0].trusted_range,
-            is_still=experiment.is_still,
-            first_frame=0 if experiment.scan is None else experiment.scan.array_start,
-            panels=boxes, settings=settings, progress=lambda n, _: tell(n), threads=threads,
-        )  # fmt: skip
-
-
-def _whole(images: Any, experiment: Experiment) -> Iterator[Any]:
-    """Images, the first of them checked against the detector."""
-    from refimpl.errors import FormatError
-
-    detector = experiment.detector
-    assert detector is not None
-    corner = [max(m.raw_image_offset[k] + m.size_px[k] for m in detector.modules) for k in (0, 1)]
-    for k, image in enumerate(images):
-        if k == 0 and (image.shape[1] < corner[0] or image.shape[0] < corner[1]):
-            raise FormatError(
-                f"an image of {image.shape[1]} x {image.shape[0]} pixels (fast x slow): the "
-                f"detector has {corner[0]} x {corner[1]}; it is of another one",
-                path=images.paths[0],
-            )
-        yield image
 
 
 def index(

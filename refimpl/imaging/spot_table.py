@@ -59,7 +59,7 @@ class SpotSettings:
     global_threshold
         Counts that a strong pixel must exceed.
     gain
-        Counts per photon, None for the formula without it.
+        Counts per photon, one for all panels or one for each; None for the formula without it.
     min_spot_size, max_spot_size
         Least and most pixels of a spot. Detectors that are not pixel arrays want 6 at least.
     max_separation
@@ -75,7 +75,7 @@ class SpotSettings:
     sigma_background: float = 6.0
     sigma_strong: float = 3.0
     global_threshold: float = 0.0
-    gain: float | None = None
+    gain: float | tuple[float, ...] | None = None
     min_spot_size: int = 3
     max_spot_size: int = 1000
     max_separation: float | None = 2.0
@@ -93,7 +93,10 @@ class SpotSettings:
             "sigma_background": (self.sigma_background >= 0.0, "0 or more"),
             "sigma_strong": (self.sigma_strong >= 0.0, "0 or more"),
             "global_threshold": (self.global_threshold >= 0.0, "0 or more"),
-            "gain": (self.gain is None or self.gain > 0.0, "a positive number or None"),
+            "gain": (
+                self.gain is None or all(g > 0.0 for g in np.atleast_1d(self.gain)),
+                "a positive number or None",
+            ),
             "min_spot_size": (self.min_spot_size >= 1, "at least 1"),
             "max_spot_size": (self.max_spot_size >= self.min_spot_size, "at least min_spot_size"),
             "max_separation": (

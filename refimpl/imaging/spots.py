@@ -9,16 +9,23 @@ intensity is the sum of its strong pixels) and overlap.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.errors import ConfigError, ConvergenceError, FormatError
-from refimpl.frames import F64, I64
-from refimpl.imaging.spot_labels import join_frame, measure_spots
+from refimpl.errors import ConfigError
+from refimpl.frames import I64
+from refimpl.imaging.spot_checks import (
+    PanelBox,
+    check_strong,
+    checked_boxes,
+    checked_image,
+    gains,
+)
+from refimpl.imaging.spot_stream import Stream, as_table, joined
 from refimpl.imaging.spot_table import COLUMN_TYPES, STRONG, SpotSettings, SpotTable
 from refimpl.imaging.spot_threshold import LARGEST_COUNT, dispersion, dispersion_extended
 
@@ -26,6 +33,7 @@ __all__ = [
     "COLUMN_TYPES",
     "STRONG",
     "PanelBox",
+    "SpotFinder",
     "SpotSettings",
     "SpotTable",
     "find_spots",
@@ -33,8 +41,6 @@ __all__ = [
 ]
 
 I32 = NDArray[np.int32]
-PanelBox = tuple[int, int, int, int]
-"""First fast and slow pixel of a panel in the image, and its size (fast, slow)."""
 
 _THRESHOLDS: dict[str, Any] = {
     "dispersion": dispersion,
@@ -69,8 +75,16 @@ def strong_pixels(
     Returns
     -------
     (s, f) 1 for a strong pixel.
+
+    Raises
+    ------
+    ConfigError
+        Gains of several panels.
     """
     low, high = (min(max(float(v), -_FLOOR), _INT32.max) for v in trusted_range)
+    if isinstance(settings.gain, tuple):
+        raise ConfigError("gain: several values for one image or panel: expected one", key="gain")
+    gain = settings.gain or 0.0
     usable = np.ones(image.shape, dtype=np.uint8) if mask is None else mask != 0
     marked: NDArray[np.uint8] = _THRESHOLDS[settings.threshold](
         image,
@@ -82,7 +96,7 @@ def strong_pixels(
         settings.sigma_background,
         settings.sigma_strong,
         settings.global_threshold,
-        settings.gain or 0.0,
+        gain,
         threads=threads,
     )
     return marked
@@ -138,199 +152,143 @@ def find_spots(
     ConvergenceError
         An image with too large a part of strong pixels.
     """
-    settings = settings or SpotSettings()
-    if not trusted_range[0] <= trusted_range[1]:
-        raise ConfigError(f"trusted_range={trusted_range}: expected (least, largest)")
-    streams: list[_Stream] | None = None
-    boxes: list[PanelBox] = []
-    shape: tuple[int, ...] = ()
-    strong: list[int] = []
-    for number, image in enumerate(images):
-        if streams is None:
-            shape = np.shape(image)
-            boxes = _checked_boxes(panels, mask, shape, number)
-            streams = [_Stream(i, b[2], is_still, settings) for i, b in enumerate(boxes)]
-        counts = _checked_image(image, shape, number)
-        strong.append(0)
-        for stream, (fast, slow, n_fast, n_slow) in zip(streams, boxes, strict=True):
-            part = (slice(slow, slow + n_slow), slice(fast, fast + n_fast))
-            values = np.ascontiguousarray(counts[part])
-            good = None if mask is None else mask[part]
-            marked = strong_pixels(values, good, trusted_range, settings, threads)
-            index = np.flatnonzero(marked.view(np.bool_))  # three times as fast as of bytes
-            strong[-1] += len(index)
-            stream.add(index, values.reshape(-1)[index], first_frame + number, number)
-        _check_strong(strong[-1], sum(b[2] * b[3] for b in boxes), number, settings)
+    finder = SpotFinder(
+        trusted_range=trusted_range, mask=mask, is_still=is_still, first_frame=first_frame,
+        panels=panels, settings=settings, threads=threads,
+    )  # fmt: skip
+    for image in images:
+        strong = finder.add(image)
         if progress is not None:
-            progress(number + 1, strong[-1])
-    return _as_table(streams or [], np.array(strong, dtype=np.int64), first_frame)
+            progress(finder.done, strong)
+    return finder.table()
 
 
-def _checked_boxes(
-    panels: Sequence[PanelBox] | None,
-    mask: NDArray[Any] | None,
-    shape: tuple[int, ...],
-    number: int,
-) -> list[PanelBox]:
-    if len(shape) != 2:
-        raise FormatError(f"image {number} has shape {shape}: expected (slow, fast)")
-    if mask is not None and mask.shape != shape:
-        raise ConfigError(f"the mask has shape {mask.shape}, the images {shape}: expected the same")
-    if panels is None:
-        return [(0, 0, shape[1], shape[0])]
-    for i, (fast, slow, n_fast, n_slow) in enumerate(panels):
-        inside = fast >= 0 and slow >= 0 and fast + n_fast <= shape[1] and slow + n_slow <= shape[0]
-        if not inside or n_fast < 1 or n_slow < 1:
-            raise ConfigError(
-                f"panel {i} of {n_fast} x {n_slow} px at ({fast}, {slow}) does not lie in the "
-                f"image of {shape[1]} x {shape[0]} px (fast x slow)"
-            )
-    return list(panels)
+class SpotFinder:
+    """Finds spots image by image; what :func:`find_spots` does, for those that may stop and go on.
 
+    Parameters
+    ----------
+    trusted_range, mask, is_still, first_frame, panels, settings, threads
+        As for :func:`find_spots`.
 
-def _checked_image(image: NDArray[Any], shape: tuple[int, ...], number: int) -> I32:
-    counts = np.asarray(image)
-    if counts.shape != shape:
-        raise FormatError(f"image {number} has shape {counts.shape}, the first {shape}")
-    if counts.dtype.kind not in "iu":
-        raise FormatError(f"image {number} is of type {counts.dtype}: expected integer counts")
-    if counts.dtype.itemsize > 2 and counts.dtype != np.int32:
-        # counts beyond int32 (the marks of bad pixels in unsigned files) end up untrusted
-        low, high = (0 if counts.dtype.kind == "u" else _INT32.min), _INT32.max
-        counts = np.where((counts >= low) & (counts <= high), counts, _INT32.min)
-    return np.ascontiguousarray(counts, dtype=np.int32)
+    Attributes
+    ----------
+    done
+        Number of images taken in.
 
+    Raises
+    ------
+    ConfigError
+        An empty trusted range, or as many gains as there are no panels.
+    """
 
-def _check_strong(n_strong: int, n_pixels: int, number: int, settings: SpotSettings) -> None:
-    allowed = settings.max_strong_pixel_fraction * n_pixels
-    if n_strong > allowed:
-        raise ConvergenceError(
-            f"image {number}: {n_strong} of {n_pixels} pixels are strong, at most {allowed:.0f} "
-            "are accepted (max_strong_pixel_fraction): raise global_threshold or sigma_strong, or "
-            "check mask and gain"
-        )
+    def __init__(
+        self,
+        *,
+        trusted_range: tuple[float, float],
+        mask: NDArray[Any] | None = None,
+        is_still: bool = False,
+        first_frame: int = 0,
+        panels: Sequence[PanelBox] | None = None,
+        settings: SpotSettings | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.settings = settings or SpotSettings()
+        if not trusted_range[0] <= trusted_range[1]:
+            raise ConfigError(f"trusted_range={trusted_range}: expected (least, largest)")
+        self.gains = gains(self.settings, 1 if panels is None else len(panels))
+        self.trusted_range, self.mask, self.is_still = trusted_range, mask, is_still
+        self.first_frame, self.panels, self.threads = first_frame, panels, threads
+        self.strong: list[int] = []
+        self._shape: tuple[int, ...] = ()
+        self._boxes: list[PanelBox] = []
+        self._streams: list[Stream] = []
+        self._taken = 0
+        self._whole = True
 
+    @property
+    def done(self) -> int:
+        """Number of images taken in."""
+        return len(self.strong)
 
-@dataclass
-class _Stream:
-    """Pixels of the open spots of one panel, and what was measured of the closed ones."""
+    def add(self, image: NDArray[Any]) -> int:
+        """Take in the next image; returns its number of strong pixels.
 
-    panel: int
-    n_fast: int
-    is_still: bool
-    settings: SpotSettings
-    n_open: int = 0
-    previous: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    previous_label: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    # columns label, flat index, image, counts of the pixels of the open spots
-    held: I64 = field(default_factory=lambda: np.empty((4, 0), dtype=np.int64))
-    closed: list[dict[str, NDArray[Any]]] = field(default_factory=list)
-    counts: I64 = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
+        Raises
+        ------
+        FormatError, ConfigError, ConvergenceError
+            As :func:`find_spots`; the image is not taken in, and what was before it stands.
+        """
+        number = self.done
+        if not self._streams:
+            self._begin(np.shape(image), number)
+        counts = checked_image(image, self._shape, number)
+        marked = [self._strong_of(counts, i) for i in range(len(self._boxes))]
+        strong = sum(len(index) for index, _ in marked)
+        check_strong(strong, sum(b[2] * b[3] for b in self._boxes), number, self.settings)
+        self._whole = False
+        for stream, (index, values) in zip(self._streams, marked, strict=True):
+            stream.add(index, values, self.first_frame + number, number)
+        self.strong.append(strong)
+        self._whole = True
+        return strong
 
-    def add(self, index: I64, counts: I32, frame: int, number: int) -> None:
-        """Take in the strong pixels of the next image; close what it does not go on with."""
-        if self.is_still:
-            self.close(np.ones(self.n_open, dtype=bool), number - 1)
-        label, became = join_frame(
-            index, self.previous, self.previous_label, self.n_open, self.n_fast
-        )
-        n_labels = max(int(label.max(initial=-1)), int(became.max(initial=-1))) + 1
-        newest = np.stack([label, index, np.full_like(index, frame), counts.astype(np.int64)])
-        held = self.held.copy()
-        held[0] = became[held[0]]
-        self.held = np.concatenate([held, newest], axis=1)
-        self.n_open = n_labels
-        self.previous, self.previous_label = index, label
-        if not self.is_still:
-            over = np.ones(n_labels, dtype=bool)
-            over[label] = False
-            self.close(over, 0)
+    def _begin(self, shape: tuple[int, ...], number: int) -> None:
+        self._boxes = checked_boxes(self.panels, self.mask, shape, number)
+        self._shape = shape
+        self._streams = [
+            Stream(i, b[2], self.is_still, self.settings) for i, b in enumerate(self._boxes)
+        ]
 
-    def close(self, over: NDArray[np.bool_], number: int) -> None:
-        """Measure the open spots that are over, and number those that stay from 0."""
-        if not over.any():
-            return
-        done = over[self.held[0]]
-        pixels = self.held[:, done]
-        # by spot; within a spot the pixels keep the order in which they came
-        pixels = pixels[:, np.argsort(pixels[0], kind="stable")]
-        self._measure(pixels, number)
-        stays = np.cumsum(~over) - 1
-        self.held = self.held[:, ~done]
-        self.held[0] = stays[self.held[0]]
-        if self.is_still:
-            self.previous = self.previous_label = np.empty(0, dtype=np.int64)
-        else:
-            self.previous_label = stays[self.previous_label]
-        self.n_open = int((~over).sum())
+    def _strong_of(self, counts: I32, panel: int) -> tuple[I64, I32]:
+        """Flat index of the strong pixels of a panel, and their counts."""
+        fast, slow, n_fast, n_slow = self._boxes[panel]
+        part = (slice(slow, slow + n_slow), slice(fast, fast + n_fast))
+        values = np.ascontiguousarray(counts[part])
+        good = None if self.mask is None else self.mask[part]
+        settings = self.settings
+        if self.gains is not None:
+            settings = replace(settings, gain=self.gains[panel])
+        marked = strong_pixels(values, good, self.trusted_range, settings, self.threads)
+        index = np.flatnonzero(marked.view(np.bool_))  # three times as fast as of bytes
+        return index, values.reshape(-1)[index]
 
-    def _measure(self, pixels: I64, number: int) -> None:
-        label, index, frame, counts = pixels
-        first = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
-        size = np.diff(np.append(first, len(label)))
-        small, large = size < self.settings.min_spot_size, size > self.settings.max_spot_size
-        keep = ~(small | large)
-        chosen = np.repeat(keep, size)
-        place = np.stack([index % self.n_fast, index // self.n_fast, frame], axis=1)[chosen]
-        offsets = np.append(0, np.cumsum(size[keep])).astype(np.int64)
-        box, total, centroid, variance, peak = measure_spots(place, counts[chosen], offsets)
-        far = _too_far(peak, centroid, self.settings.max_separation)
-        self.counts += [len(size), small.sum(), large.sum(), far.sum()]
-        near = ~far
-        self.closed.append(
-            {
-                "box": box[near],
-                "image": np.full(int(near.sum()), number, dtype=np.int32),
-                "panel": np.full(int(near.sum()), self.panel, dtype=np.int32),
-                "n_pixels": size[keep][near].astype(np.int32),
-                "intensity": total[near],
-                "position": centroid[near],
-                "variance": variance[near],
-                "frame": frame[first][keep][near],
-                "index": index[first][keep][near],
-            }
-        )
+    def table(self) -> SpotTable:
+        """The spots, the open ones closed: the last thing that is asked of a finder."""
+        return as_table(self._streams, np.array(self.strong, dtype=np.int64), self.first_frame)
 
+    def take(self) -> dict[str, NDArray[Any]] | None:
+        """What came since the last call, and all that is open, as plain arrays.
 
-def _too_far(peak: I32, centroid: F64, limit: float | None) -> NDArray[np.bool_]:
-    if limit is None:
-        return np.zeros(len(peak), dtype=bool)
-    away = peak + 0.5 - centroid
-    return np.asarray(np.sqrt((away * away).sum(axis=1)) > limit)
+        None while an image is half taken in. The closed spots leave the finder: a finder that
+        takes all parts again with :meth:`restore` has them.
+        """
+        if not self._whole:
+            return None
+        out: dict[str, NDArray[Any]] = {
+            "first": np.array(self._taken), "shape": np.array(self._shape, dtype=np.int64),
+            "strong": np.array(self.strong[self._taken :], dtype=np.int64),
+        }  # fmt: skip
+        self._taken = self.done
+        for i, stream in enumerate(self._streams):
+            out |= {f"open.{i}.{name}": v for name, v in stream.state().items()}
+        closed = joined([part for stream in self._streams for part in stream.closed])
+        for stream in self._streams:
+            stream.closed.clear()
+        return out | {f"closed.{name}": v for name, v in closed.items()}
 
-
-def _as_table(streams: list[_Stream], strong: I64, first_frame: int) -> SpotTable:
-    for stream in streams:
-        stream.close(np.ones(stream.n_open, dtype=bool), len(strong) - 1 if stream.is_still else 0)
-    parts = [part for stream in streams for part in stream.closed]
-    counts = sum((stream.counts for stream in streams), np.zeros(4, dtype=np.int64))
-    if not parts:
-        parts = [_nothing()]
-    columns = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    order = np.lexsort(
-        (columns.pop("index"), columns.pop("frame"), columns["panel"], columns["image"])
-    )
-    return SpotTable(
-        **{name: column[order] for name, column in columns.items()},
-        strong_per_image=strong,
-        first_frame=first_frame,
-        extracted=int(counts[0]),
-        too_small=int(counts[1]),
-        too_large=int(counts[2]),
-        too_far=int(counts[3]),
-    )
-
-
-def _nothing() -> dict[str, NDArray[Any]]:
-    whole, real = np.empty(0, dtype=np.int32), np.empty(0)
-    return {
-        "box": whole.reshape(0, 6),
-        "image": whole,
-        "panel": whole,
-        "n_pixels": whole,
-        "intensity": real,
-        "position": real.reshape(0, 3),
-        "variance": real.reshape(0, 3),
-        "frame": np.empty(0, dtype=np.int64),
-        "index": np.empty(0, dtype=np.int64),
-    }
+    def restore(self, parts: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Go on from what :meth:`take` gave, all parts in their order; before the first image."""
+        for part in parts:
+            if not len(part["shape"]):
+                continue
+            if not self._streams:
+                self._begin(tuple(int(n) for n in part["shape"]), 0)
+            self.strong += part["strong"].tolist()
+            spots = {k.removeprefix("closed."): v for k, v in part.items() if "closed." in k}
+            self._streams[0].closed.append(spots)
+            for i, stream in enumerate(self._streams):
+                own = f"open.{i}."
+                state = {k.removeprefix(own): v for k, v in part.items() if k.startswith(own)}
+                stream.restore(state)
+        self._taken = self.done

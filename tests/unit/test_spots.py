@@ -93,6 +93,29 @@ def test_gain_raises_the_bar() -> None:
     assert plain.sum() == one
 
 
+def test_each_panel_has_its_gain() -> None:
+    image = background((40, 80), level=10.0)
+    with_spot(image, 20, 20, 45)
+    with_spot(image, 20, 60, 45)
+    panels = [(0, 0, 40, 40), (40, 0, 40, 40)]
+
+    def pixels(gain: Any) -> list[int]:
+        settings = SpotSettings("dispersion", gain=gain, min_spot_size=1)
+        table = find_spots([image], trusted_range=TRUSTED, panels=panels, settings=settings)
+        return np.bincount(table.panel, table.n_pixels, minlength=2).tolist()
+
+    one, three = pixels(1.0), pixels(3.0)
+    assert one[0] > three[0]
+    assert one[1] > three[1]
+    assert pixels((1.0, 3.0)) == [one[0], three[1]]
+    with pytest.raises(
+        ConfigError, match="^gain: 3 values for 2 panels: expected one for each, or"
+    ):
+        pixels((1.0, 1.0, 1.0))
+    with pytest.raises(ConfigError, match="^gain: several values for one image or panel: expected"):
+        strong_pixels(image, None, TRUSTED, SpotSettings(gain=(1.0, 2.0)))
+
+
 def test_trusted_range_includes_both_ends_and_masked_pixels_are_never_strong() -> None:
     image = np.zeros((30, 30), dtype=np.int32)
     image[10, 10], image[20, 20] = 1000, 1001

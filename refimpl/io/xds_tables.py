@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
@@ -106,6 +107,7 @@ def write_corrections(
     layout: Layout = "geometry",
     *,
     names: tuple[str, str] | None = None,
+    valid: NDArray[np.bool_] | None = None,
 ) -> tuple[Path, Path]:
     """Write corrections; numbers are rounded to the unit of the layout.
 
@@ -119,6 +121,9 @@ def write_corrections(
         ``geometry`` for every pixel, ``xds`` for the mean of 4 x 4.
     names
         File names; ``.cbf`` or ``.npy``. By default those of :data:`FILES`.
+    valid
+        (n_slow, n_fast) pixels that count in means, those on panels: a block of 4 x 4 at the edge
+        of a panel reaches into the gap. Default: all.
 
     Raises
     ------
@@ -135,17 +140,20 @@ def write_corrections(
     first, second = (Path(folder) / name for name in names or FILES[layout])
     check_target(first)
     for path, values in ((first, x_px), (second, y_px)):
-        table = np.rint(_binned(values, _BIN[layout]) * _UNITS[layout]).astype(np.int32)
+        mean = _binned(values, _BIN[layout], valid)
+        table = np.rint(mean * _UNITS[layout]).astype(np.int32)
         write_npy(path, table) if path.suffix == ".npy" else write_cbf(path, table)
     return first, second
 
 
-def _binned(values: F64, size: int) -> F64:
-    """Mean of blocks of ``size`` x ``size`` pixels, cut at the far edges."""
+def _binned(values: F64, size: int, valid: NDArray[np.bool_] | None) -> F64:
+    """Mean of the valid pixels in blocks of ``size`` x ``size``, cut at the far edges; else 0."""
     if size == 1:
         return values
+    use = np.ones(values.shape) if valid is None else valid.astype(np.float64)
     rows, columns = (np.arange(0, n, size) for n in values.shape)
-    total = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
-    n_slow = np.diff(np.append(rows, values.shape[0]))
-    n_fast = np.diff(np.append(columns, values.shape[1]))
-    return np.asarray(total / (n_slow[:, None] * n_fast))
+    total, count = (
+        np.add.reduceat(np.add.reduceat(v, rows, axis=0), columns, axis=1)
+        for v in (values * use, use)
+    )
+    return np.asarray(total / np.maximum(count, 1.0))

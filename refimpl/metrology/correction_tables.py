@@ -34,6 +34,7 @@ __all__ = [
     "correction_tables",
     "flat_detector",
     "image_shape",
+    "on_panels",
     "without_parallax",
 ]
 
@@ -43,6 +44,15 @@ def image_shape(detector: Hierarchy) -> tuple[int, int]:
     ends = [np.add(m.raw_image_offset, m.size_px) for m in detector.modules]
     fast, slow = np.max(ends, axis=0)
     return int(slow), int(fast)
+
+
+def on_panels(detector: Hierarchy, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n_slow, n_fast) pixels of an image that lie on a panel."""
+    out = np.zeros(shape, dtype=bool)
+    for module in detector.modules:
+        (fast, slow), (nf, ns) = module.raw_image_offset, module.size_px
+        out[slow : slow + ns, fast : fast + nf] = True
+    return out
 
 
 def flat_detector(detector: Hierarchy, weight: NDArray[np.generic] | None = None) -> Hierarchy:

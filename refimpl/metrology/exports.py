@@ -14,7 +14,11 @@ from refimpl.interop.crystfel import crystfel_from_experiment
 from refimpl.interop.crystfel_file import crystfel_text
 from refimpl.io.atomic import write_text
 from refimpl.io.xds_tables import Layout, write_corrections
-from refimpl.metrology.correction_tables import correction_tables, without_parallax
+from refimpl.metrology.correction_tables import (
+    correction_tables,
+    on_panels,
+    without_parallax,
+)
 
 __all__ = ["reference_geometry", "write_geom", "write_tables"]
 
@@ -96,4 +100,5 @@ def write_tables(
     """
     if layout == "xds":
         before = without_parallax(before)
-    return write_corrections(folder, *correction_tables(before, after), layout)
+    x, y = correction_tables(before, after)
+    return write_corrections(folder, x, y, layout, valid=on_panels(after, (len(x), len(x[0]))))

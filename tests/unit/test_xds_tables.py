@@ -41,6 +41,11 @@ def test_xds_tables_are_means_of_blocks(tmp_path):
     x, _ = read_corrections(*paths, SHAPE)
     assert x.shape == SHAPE
     assert np.all(x[8:12, 12:16] == stored[2, 3] / 10.0)
+    half = COLUMN < 14  # a panel that ends within a block
+    paths = write_corrections(tmp_path, DX * half, DY, "xds", valid=half)
+    edge = read_cbf(paths[0])[0]
+    assert edge[2, 3] == round(10 * DX[8:12, 12:14].mean())
+    assert not edge[:, 4:].any()
     # 1/20 of rounding, and 1.5 pixels of slope
     assert np.abs(x - DX).max() < 0.05 + 1.5 * 0.02 + 1e-12
 

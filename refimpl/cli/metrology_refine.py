@@ -138,10 +138,10 @@ def _more(found: dict[str, Any]) -> list[str]:
     lines = []
     if found["gauge"]["kind"] != "published":
         lines.append(f"gauge {found['gauge']['kind']}:")
-        lines += [f"     {text}" for text in found["gauge"]["held"]]
+        lines += [f"     {text}" for text in found["gauge"]["sentences"]]
         lines += [
             f"     {row['name']} {row['value']:.4f} +- {row['sigma']:.4f}"
-            for row in found["gauge"]["rigid"]
+            for row in found["gauge"]["whole"]
         ]
     if "weak_modes" in found:
         lines += found["weak_modes"]["sentences"]

@@ -1,4 +1,4 @@
-"""What a refinement says of its panels: the gauge, their uncertainties, and its weak modes."""
+"""What a refinement says beside its values: uncertainties of the panels, and its weak modes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.frames import F64
 from refimpl.metrology.constraints import TiedProblem
-from refimpl.metrology.gauge import GaugeAnswer
-from refimpl.metrology.problem import RefinementProblem, observations_of
-from refimpl.metrology.refine import RefinementResult
+from refimpl.metrology.observations import observations_of
+from refimpl.metrology.problem import RefinementProblem
 from refimpl.metrology.restraints import RestrainedProblem
+from refimpl.metrology.result import RefinementResult
 from refimpl.metrology.selection import observation_weights
 from refimpl.metrology.weak_modes import (
     PANEL_MOVES,
@@ -22,8 +21,6 @@ from refimpl.metrology.weak_modes import (
 )
 
 __all__ = ["panel_uncertainties_of", "problem_of", "told", "weak_modes_of"]
-
-_GROUP_VALUES = ("Dist", "Shift1", "Shift2", "Tau1", "Tau2", "Tau3")
 
 
 def problem_of(result: RefinementResult, *, threads: int | None = None) -> RefinementProblem:
@@ -98,7 +95,7 @@ def panel_uncertainties_of(result: RefinementResult) -> PanelUncertainty:
 
 
 def told(result: RefinementResult, *, modes: int = 0, threads: int | None = None) -> dict[str, Any]:
-    """JSON-ready: the gauge, the uncertainties of panels and, where asked for, weak modes.
+    """JSON-ready: uncertainties of panels and, where asked for, weak modes.
 
     Parameters
     ----------
@@ -110,13 +107,11 @@ def told(result: RefinementResult, *, modes: int = 0, threads: int | None = None
     Returns
     -------
     dict
-        ``gauge`` (its kind, what it holds, rigid moves and the groups' own changes with their
-        uncertainties), ``panels`` (uncertainties of centre [mm] and rotation [mrad] along fast,
-        slow and normal; None where held), ``weak_modes`` with ``modes``.
+        ``panels`` (uncertainties of centre [mm] and rotation [mrad] along fast, slow and normal, in
+        the gauge of the settings; None where held), ``weak_modes`` with ``modes``.
     """
     own = panel_uncertainties_of(result)
     out: dict[str, Any] = {
-        "gauge": _gauge(result.gauge),
         "panels": [
             {"panel": k, "n": int(n), "sigma": _finite(dict(zip(PANEL_MOVES, row, strict=True)))}
             for k, (n, row) in enumerate(zip(own.n, own.sigma.tolist(), strict=True))
@@ -139,26 +134,3 @@ def told(result: RefinementResult, *, modes: int = 0, threads: int | None = None
 
 def _finite(row: dict[str, float]) -> dict[str, float] | None:
     return row if np.isfinite(list(row.values())).all() else None
-
-
-def _gauge(answer: GaugeAnswer | None) -> dict[str, Any]:
-    if answer is None:
-        return {"kind": "published"}
-    rigid, own = answer.uncertainty
-    prefix = answer.siblings.detector.prefix
-    return {
-        "kind": answer.gauge.kind,
-        "group": answer.gauge.group,
-        "out_of_plane": answer.gauge.out_of_plane,
-        "held": list(answer.sentences),
-        "rigid": _named(list(answer.siblings.names), answer.rigid, rigid),
-        "own": _named(
-            [f"{prefix}Group{g + 1}{k}" for g in range(len(own)) for k in _GROUP_VALUES],
-            answer.own.ravel(), own.ravel(),
-        ),
-    }  # fmt: skip
-
-
-def _named(names: list[str], values: F64, sigmas: F64) -> list[dict[str, Any]]:
-    rows = zip(names, values.tolist(), sigmas.tolist(), strict=True)
-    return [{"name": name, "value": value, "sigma": sigma} for name, value, sigma in rows]

@@ -173,7 +173,7 @@ PLAIN = ("start.expt", "spots.refl", "--json")
 def test_gauges_tell_one_answer(here, capsys) -> None:
     assert refine(*PLAIN) == 0
     published = printed(capsys)
-    assert published["gauge"] == {"kind": "published"}
+    assert published["gauge"]["kind"] == "published"
     assert refine(*PLAIN, "--gauge", "zero-sum", "--out-of-plane") == 0
     zero = printed(capsys)
     assert refine(*PLAIN, "--gauge", "anchored", "--anchor", "2") == 0
@@ -181,12 +181,12 @@ def test_gauges_tell_one_answer(here, capsys) -> None:
     for found in (zero, anchored):
         # to rounding: the gauge is a way of speaking
         np.testing.assert_allclose(found["rmsd_mm"], published["rmsd_mm"], rtol=1e-12)
-        assert len(found["gauge"]["rigid"]) == 6
+        assert len(found["gauge"]["whole"]) == 6
         assert len(found["gauge"]["own"]) == 36
     own = {row["name"]: row for row in anchored["gauge"]["own"]}
     assert own["Detector1Group2Dist"]["sigma"] < 1e-6  # mm
     assert own["Detector1Group3Dist"]["sigma"] > 1e-4
-    assert "Detector1Group2Dist is held" in anchored["gauge"]["held"]
+    assert "Detector1Group2Dist is held" in anchored["gauge"]["sentences"]
     anchor = anchored["panels"][1]["sigma"]
     assert max(anchor.values()) < 1e-6
     rows = [f["panels"][1]["sigma"]["normal_mm"] for f in (zero, published)]

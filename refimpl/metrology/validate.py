@@ -192,7 +192,7 @@ def split_halves(
     ------
     ConfigError
         Unknown kind, or what :func:`refine` refuses.
-    ConvergenceError
+    FormatError
         A half has too few reflections.
 
     Examples

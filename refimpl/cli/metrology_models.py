@@ -24,6 +24,7 @@ Examples:
   refimpl metrology import 'th_8_2_####.cbf' --x-corrections x_geo_corr.cbf \\
       --y-corrections y_geo_corr.cbf -o imported.expt"""
 
+_TABLES = ("x_corrections", "y_corrections")
 Target = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File to write.")]
 
 
@@ -151,6 +152,8 @@ def _first(e: Experiment) -> dict[str, Any]:
             "parallax": module.parallax,
             "first_origin_mm": e.detector.d[0][:, 2].tolist(),
         }
+    named = [str(name) for key in _TABLES if (name := (e.imageset or {}).get(key))]
+    out |= {"corrections": named} if named else {}
     if e.goniometer is not None:
         axis = e.goniometer.setting @ e.goniometer.rotation_axis
         out["rotation_axis"] = axis.tolist()

@@ -137,7 +137,7 @@ def _more(found: dict[str, Any]) -> list[str]:
     """What was asked for beside the refinement, for people."""
     lines = []
     if found["gauge"]["kind"] != "published":
-        lines.append(f"gauge {found['gauge']['kind']}:")
+        lines.append(f"gauge {found['gauge']['kind'].replace('_', '-')}:")
         lines += [f"     {text}" for text in found["gauge"]["sentences"]]
         lines += [
             f"     {row['name']} {row['value']:.4f} +- {row['sigma']:.4f}"

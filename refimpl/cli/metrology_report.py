@@ -42,7 +42,7 @@ def report(
 def view(
     experiments: Models,
     reflections: Annotated[list[Path] | None, typer.Argument(
-        metavar="[REFL]...", help="Reflections to mark: found, predicted or both.")] = None,
+        metavar="REFL", help="Reflections to mark: found, predicted or both.")] = None,
     image: Annotated[int | None, typer.Option(
         metavar="N", help="Number of the image; default: the first.")] = None,
     window: Annotated[str | None, typer.Option(
@@ -99,7 +99,7 @@ def simulate(
     out: Annotated[Path, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder for the data; made if missing.")],
     experiments: Annotated[Path | None, typer.Argument(
-        metavar="[EXPT]", help="One experiment with a crystal to start from; default: thaumatin "
+        metavar="EXPT", help="One experiment with a crystal to start from; default: thaumatin "
                                "on a Pilatus 6M of 60 panels.")] = None,
     tutorial: Annotated[bool, typer.Option(
         "--tutorial", help="The twin of the published tutorial's data: 186,000 reflections.")

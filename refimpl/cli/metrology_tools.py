@@ -157,7 +157,7 @@ def transfer(
 def compare(
     experiments: Refined,
     other: Annotated[Path | None, typer.Argument(
-        metavar="[OTHER]", help="Experiments with another detector of the same panels.")] = None,
+        metavar="OTHER", help="Experiments with another detector of the same panels.")] = None,
     tables: Annotated[tuple[Path, Path] | None, typer.Option(
         metavar="X Y", help="Correction tables of a maker or of XDS, .cbf or .npy.")] = None,
     reference: Annotated[Path | None, typer.Option(

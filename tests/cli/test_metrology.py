@@ -779,3 +779,27 @@ def test_images_that_are_none(real_data, here, capsys) -> None:
     assert (
         refused(capsys, "find-spots", "imported.expt", "-o", "x") == "cut_0001.cbf: no such image"
     )
+
+
+def test_the_commands_of_the_page_are_those_of_the_program(capsys) -> None:
+    """Every command and option that the how-to uses is in the help, and each command is there."""
+    page = (Path(__file__).parents[2] / "docs/howto/metrology.md").read_text()
+    lines = page.replace("\\\n", " ").splitlines()
+    used = [line.split() for line in lines if line.startswith("$ refimpl metrology ")]
+    used += [text.split() for text in re.findall(r"`(refimpl metrology [^`]+)`", page)]
+    assert len(used) > 20
+    helps: dict[str, str] = {}
+    for words in used:
+        at = words.index("metrology") + 1
+        if at == len(words):
+            continue
+        name = words[at]
+        if name not in helps:
+            assert metrology(name, "--help") == 0
+            helps[name] = capsys.readouterr().out
+        for option in (word for word in words[at:] if word.startswith("-")):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", helps[name]), f"{name} {option}"
+    assert metrology("--help") == 0
+    there = re.findall(r"^  ([a-z][a-z-]+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert len(there) >= 14
+    assert set(there) <= set(helps)

@@ -25,12 +25,6 @@ PILATUS2M = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def frame2m(real_data) -> Path:
-    real_data("pilatus2m-ceria-hexrd/geometry_24panels.json")
-    return real_data("pilatus2m-ceria-hexrd/ceria_50x30_740mm_000005_Pilatus2M.hdf5")
-
-
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts of validation/ can be imported, as they import each other."""
@@ -38,8 +32,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def everything(frame2m) -> PowderResult:
-    return calibrate(frame2m, **PILATUS2M, panels_grid="pilatus2m")
+def everything(modules: PowderResult) -> PowderResult:
+    return modules
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +106,7 @@ def test_scripts_without_the_frame_say_so(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "the frame pilatus2m-ceria-hexrd is not here: set REFIMPL_DATA\n"
+    assert done.stderr == "pilatus2m-ceria-hexrd is not here: set REFIMPL_DATA\n"
 
 
 # --------------------------------------------------------------------------------------- pages

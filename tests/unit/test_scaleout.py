@@ -252,6 +252,15 @@ def test_an_interruption_leaves_a_usable_ledger(engine, ledger) -> None:
 
 @pytest.mark.parametrize("engine", HERE)
 def test_ctrl_c_stops_at_the_next_checkpoint(engine, ledger) -> None:
+    # a shell that runs the tests in the background has them ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupted_by_ctrl_c(engine, ledger)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted_by_ctrl_c(engine, ledger) -> None:
     def work(x: float) -> float:
         if x > 0:
             os.kill(os.getpid(), signal.SIGINT)

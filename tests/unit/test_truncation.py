@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import chi2, norm
 
-from refimpl.metrology.kept_covariance import kept_share
+from refimpl.metrology.kept_covariance import fences, kept_share
 from refimpl.metrology.outlier_jobs import Job, OutlierReport
 from refimpl.objective.outliers import sauter_poon, tukey
 from refimpl.objective.truncation import LEAST, kept_in_ball, kept_inside
@@ -58,16 +58,16 @@ def test_a_mean_after_tukeys_fences_errs_as_is_said() -> None:
         mean = np.sum(weight[keep] * r[keep]) / np.sum(weight[keep])
         left = r[keep] - mean
         # its residuals are those after the fit; the fences follow the data
-        share = kept_share(
-            report_of(rejected, "tukey"), r, np.flatnonzero(keep), left, sigma[keep],
-            iqr_multiplier=1.5,
-        )  # fmt: skip
+        low, high = fences(
+            report_of(rejected, "tukey"), r, np.flatnonzero(keep), left, iqr_multiplier=1.5
+        )
+        share = kept_share("tukey", low, high, sigma[keep], 1)
         squares = np.sum(weight[keep] * left**2)
         honest.append(mean**2 * np.sum(share * weight[keep]) / (squares / (share.sum() - 1.0)))
         naive.append(mean**2 * np.sum(weight[keep]) / (squares / (keep.sum() - 1.0)))
-    low, high = chi2.ppf([0.001, 0.999], 2000) / 2000
-    assert low < np.mean(honest) < high
-    assert np.mean(naive) > high
+    least, most = chi2.ppf([0.001, 0.999], 2000) / 2000
+    assert least < np.mean(honest) < most
+    assert np.mean(naive) > most
 
 
 def test_sauter_poon_is_a_circle_and_null_keeps_all() -> None:
@@ -77,11 +77,11 @@ def test_sauter_poon_is_a_circle_and_null_keeps_all() -> None:
     rejected = sauter_poon(r)
     assert rejected[:10].all()
     at, sigma = np.flatnonzero(~rejected), np.full((400, 3), 0.05)
-    share = kept_share(
-        report_of(rejected, "sauter_poon"), r[:, :2], at, r[at], sigma[at], iqr_multiplier=1.5
-    )
+    low, high = fences(report_of(rejected, "sauter_poon"), r[:, :2], at, r[at], iqr_multiplier=1.5)
+    share = kept_share("sauter_poon", low, high, sigma[at], 2)
     radius = np.hypot(*r[at, :2].T).max()
     assert np.all(share[:, 2] == 1.0)
     np.testing.assert_allclose(share[:, :2], kept_in_ball((radius / 0.05) ** 2, 2))
-    nothing = report_of(np.zeros(400, bool), "null")
-    assert np.all(kept_share(nothing, r, at, r[at], sigma[at], iqr_multiplier=1.5) == 1.0)
+    assert np.all(kept_share("null", low, high, sigma[at]) == 1.0)
+    ball = kept_share("mcd", low, high, sigma[at])
+    np.testing.assert_allclose(ball, kept_in_ball(chi2.ppf(0.975, 3), 3), rtol=1e-9)

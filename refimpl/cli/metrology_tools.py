@@ -277,6 +277,9 @@ def _first(path: Path) -> Experiment:
         raise ConfigError("no experiment in the list", path=path)
     if models[0].detector is None:
         raise ConfigError("the experiment has no detector", path=path)
+    n = len({id(e.detector) for e in models})
+    if n > 1:
+        raise ConfigError(f"{n} detectors in {len(models)} experiments: expected one", path=path)
     return models[0]
 
 

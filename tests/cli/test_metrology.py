@@ -405,8 +405,10 @@ def test_from_images_to_a_picture(scan, capsys) -> None:
     np.testing.assert_allclose(sorted(table["xyzobs.px.value"].tolist()), expected, atol=0.05)
     assert metrology(*find) == 0
     assert "spots: done before with the same input and settings, kept" in capsys.readouterr().err
-    assert metrology("view", "imported.expt", "spots/strong.refl", "--image", "2") == 0
-    assert capsys.readouterr().out == "1 found, 0 predicted\nwrote view.png\n"
+    both = table.with_columns({"xyzcal.px": table["xyzobs.px.value"]})
+    write_refl("both.refl", both)
+    assert metrology("view", "imported.expt", "both.refl", "--image", "2") == 0
+    assert capsys.readouterr().out == "1 found, 1 predicted\nwrote view.png\n"
     assert Path("view.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -773,6 +775,14 @@ def test_images_that_are_none(real_data, here, capsys) -> None:
     capsys.readouterr()
     said = refused(capsys, "find-spots", "imported.expt", "-o", "spots")
     assert said.startswith("cut_0001.cbf: ")
+    said = refused(capsys, "view", "imported.expt", "-o", "v.png")
+    assert "cut_0001.cbf: truncated: the pixels have" in said
+    Path("head_0001.cbf").write_bytes(whole[:1500])
+    said = refused(capsys, "import", "head_0001.cbf")
+    assert said == "head_0001.cbf: truncated before its pixels"
+    write_corrections(".", np.zeros((8, 8)), np.zeros((8, 8)))  # CBF without a header that tells
+    said = refused(capsys, "import", "x_geo_corr.cbf", "-o", "no.expt")
+    assert said.startswith("x_geo_corr.cbf: ")
     Path("text_0001.cbf").write_text("this is no image")
     assert refused(capsys, "import", "text_0001.cbf").startswith("text_0001.cbf: ")
     Path("cut_0001.cbf").unlink()

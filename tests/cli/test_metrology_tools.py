@@ -148,6 +148,9 @@ def test_export_refuses(here, capsys) -> None:
     write_expt("bare.expt", [replace(e, detector=None)])
     said = refused(capsys, "export", "bare.expt", "--to", "xds", "-o", "x")
     assert said == "bare.expt: the experiment has no detector"
+    write_expt("two.expt", [e, replace(e, detector=replace(e.detector))])
+    said = refused(capsys, "export", "two.expt", "--to", "xds", "-o", "x")
+    assert said == "two.expt: 2 detectors in 2 experiments: expected one"
     stack = [replace(m, raw_image_offset=(0, 0)) for m in e.detector.modules]
     write_expt("stack.expt", [replace(e, detector=replace(e.detector, modules=tuple(stack)))])
     said = refused(capsys, "export", "stack.expt", "--to", "xds", "-o", "x")
@@ -225,5 +228,14 @@ def test_remeasure(here, capsys) -> None:
     x, y = thick.detector.mm_to_pixel(panel, mm[:, 0], mm[:, 1])
     np.testing.assert_array_equal(new["xyzcal.px"][:, :2], np.column_stack([x, y]))
     assert np.abs(new["xyzobs.mm.value"][:, :2] - mm[:, :2]).max() > 0.05  # mm
+    write_refl("bare.refl", table.without("xyzobs.px.value"))
+    said = refused(capsys, "remeasure", "start.expt", "bare.refl", "-o", "x.refl")
+    assert said.startswith("bare.refl: missing column xyzobs.px.value")
+    panel = table["panel"].copy()
+    panel[3] = 9
+    write_refl("other.refl", table.with_columns(panel=panel))
+    for command in ("remeasure", "validate"):
+        said = refused(capsys, command, "start.expt", "other.refl", "-o", "x")
+        assert "row 3 is on panel 9: the detector of experiment 0 has 9 panels" in said
     said = refused(capsys, "remeasure", "start.expt", "none.refl", "-o", "x.refl")
     assert said == "none.refl: cannot be read: No such file or directory"

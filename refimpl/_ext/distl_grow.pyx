@@ -11,7 +11,7 @@ cdef struct Listed:
     size_t room
 
 
-cdef int append(Listed* listed, long long at) noexcept nogil:
+cdef inline int append(Listed* listed, long long at) noexcept nogil:
     cdef long long* more
     if listed.n == listed.room:
         listed.room = 2 * listed.room + 1024
@@ -62,12 +62,14 @@ cdef int grow(
     Listed* border, Listed* spots
 ) noexcept nogil:
     """Grow one spot; `spots` takes its maxima, its peak and where its body and border end."""
-    cdef long long at, peak = -1, count = 0
+    cdef long long at, near, peak = -1, count = 0
+    cdef long long size = <long long> c.n_slow * c.n_fast
     cdef int s, f, i, j, failed = append(stack, start)
     while stack.n > 0 and not failed:
         stack.n -= 1
         at = stack.at[stack.n]
-        s, f = at // c.n_fast, at % c.n_fast
+        s = <int> (at // c.n_fast)
+        f = <int> (at - <long long> s * c.n_fast)
         if visited[at] or s < c.margin or s >= c.n_slow - c.margin:
             continue
         if f < c.margin or f >= c.n_fast - c.margin:
@@ -83,8 +85,10 @@ cdef int grow(
                 peak = at
         for j in range(-1, 2):
             for i in range(-1, 2):
-                if i != 0 or j != 0:
-                    failed |= append(stack, at + <long long> i * c.n_fast + j)
+                near = at + <long long> i * c.n_fast + j
+                # those visited would be dropped when their turn comes
+                if (i != 0 or j != 0) and 0 <= near < size and not visited[near]:
+                    failed |= append(stack, near)
     failed |= append(spots, count)
     failed |= append(spots, peak)
     failed |= append(spots, <long long> body.n)

@@ -3,61 +3,20 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free, malloc
+
+from refimpl._ext.distl_planes cimport (
+    Pass,
+    Stretch,
+    Sums,
+    fit_plane,
+    stretch_at,
+    value_before,
+)
 
 cdef enum:
     STEP = 2
     LARGEST_BOX = 1000
-    BANDS = 16  # of rows, each with its own counts
-
-
-cdef struct Pass:
-    const long long* slow   # first and last pixel of the boxes
-    const long long* fast
-    int n_slow_boxes
-    int n_fast_boxes
-    int* slow_map           # box of each row, -1 outside; the last where boxes overlap
-    int* fast_map
-    double* plane           # a, b, c, 1 / scatter of each box
-
-
-cdef struct Sums:
-    double n
-    double s
-    double f
-    double ss
-    double sf
-    double ff
-    double v
-    double vs
-    double vf
-
-
-cdef inline double one_value(
-    const Pass* p, int i, int j, int s, int f, int count
-) noexcept nogil:
-    """Z of a pixel by the plane of its box."""
-    cdef const double* q = p.plane + 4 * (i * p.n_fast_boxes + j)
-    cdef double mean = q[0] * (s - p.slow[2 * i]) + q[1] * (f - p.fast[2 * j]) + q[2]
-    return <float> ((count - mean) * q[3])
-
-
-cdef inline double value_before(
-    const Pass* passes, int k, int order, int s, int f, int count
-) noexcept nogil:
-    """Z of a pixel when pass k comes to its box number `order`; order 0: before the pass."""
-    cdef int i, j
-    cdef const Pass* p
-    while k >= 0:
-        p = passes + k
-        i, j = p.slow_map[s], p.fast_map[f]
-        if i >= 0 and j >= 0:
-            if i * p.n_fast_boxes + j < order:
-                return one_value(p, i, j, s, f, count)
-        k -= 1
-        order = 1 << 30
-    return 0.0
 
 
 cdef int sample(
@@ -65,66 +24,43 @@ cdef int sample(
     int at_f, int high, int wide, double upper, int underload, Sums* t, double* held
 ) noexcept nogil:
     """Sums over the background of a box; `held` takes (s, f, count) of each sample."""
-    cdef int s, f, n = 0, count
+    cdef int s, f, end, stop, n = 0, row, count
     cdef long long sum_s = 0, sum_f = 0, ss = 0, sf = 0, ff = 0, v = 0, vs = 0, vf = 0
-    cdef long long p, q
-    cdef const Pass* before = passes + k - 1  # of k > 0
-    cdef const double* plane
-    cdef int row = -1, j
-    cdef double along = 0.0
+    cdef long long p, q, row_f, row_v
+    cdef const int* pixel
+    cdef Stretch own
+    cdef bint known
+    stop = at_f + wide
     for s in range(at_s, at_s + high, 2):  # STEP, which range() does not take
-        if k > 0 and order == 0:
-            row = before.slow_map[s]
-            along = s - before.slow[2 * row] if row >= 0 else 0.0
-        for f in range(at_f, at_f + wide, 2):
-            count = image[<size_t> s * n_fast + f]
-            if count <= underload:
-                continue
-            if row >= 0 and before.fast_map[f] >= 0:  # value_before, without its questions
-                j = before.fast_map[f]
-                plane = before.plane + 4 * (row * before.n_fast_boxes + j)
-                if not <float> ((count - (plane[0] * along + plane[1] * (f - before.fast[2 * j])
-                                          + plane[2])) * plane[3]) < upper:
-                    continue
-            elif k > 0 or order > 0:
-                if not value_before(passes, k, order, s, f, count) < upper:
-                    continue
-            elif not 0.0 < upper:
-                continue
-            p, q = s - s0, f - f0
-            sum_s += p
-            sum_f += q
-            ss += p * p
-            sf += p * q
-            ff += q * q
-            v += count
-            vs += p * count
-            vf += q * count
-            held[3 * n], held[3 * n + 1], held[3 * n + 2] = p, q, count
-            n += 1
+        pixel = image + <size_t> s * n_fast
+        p, row_f, row_v, row = s - s0, 0, 0, n
+        f = at_f
+        while f < stop:
+            known = order == 0 and stretch_at(passes, k, s, f, &own)
+            end = min(own.end, stop) if known else f + 1
+            while f < end:
+                count = pixel[f]
+                if count > underload and (
+                    <float> ((count - (own.base + own.slope * (f - own.first) + own.height))
+                             * own.factor) if known
+                    else value_before(passes, k, order, s, f, count)
+                ) < upper:
+                    q = f - f0
+                    row_f += q
+                    row_v += count
+                    ff += q * q
+                    vf += q * count
+                    held[3 * n], held[3 * n + 1], held[3 * n + 2] = p, q, count
+                    n += 1
+                f += 2
+        sum_s += p * (n - row)
+        ss += p * p * (n - row)
+        sum_f += row_f
+        sf += p * row_f
+        v += row_v
+        vs += p * row_v
     t.n, t.s, t.f, t.ss, t.sf, t.ff, t.v, t.vs, t.vf = n, sum_s, sum_f, ss, sf, ff, v, vs, vf
     return n
-
-
-cdef void fit_plane(const Sums* t, const double* held, double* plane) noexcept nogil:
-    cdef double det, r0, r1, r2, r4, r5, r8, a, b, c, residual, total = 0.0
-    cdef int i
-    det = (
-        t.ss * (t.ff * t.n - t.f * t.f) - t.sf * (t.sf * t.n - t.f * t.s)
-        + t.s * (t.sf * t.f - t.ff * t.s)
-    )
-    r0, r1 = (t.ff * t.n - t.f * t.f) / det, (t.s * t.f - t.sf * t.n) / det
-    r2, r4 = (t.sf * t.f - t.s * t.ff) / det, (t.ss * t.n - t.s * t.s) / det
-    r5, r8 = (t.s * t.sf - t.ss * t.f) / det, (t.ss * t.ff - t.sf * t.sf) / det
-    a = r0 * t.vs + r1 * t.vf + r2 * t.v
-    b = r1 * t.vs + r4 * t.vf + r5 * t.v
-    c = r2 * t.vs + r5 * t.vf + r8 * t.v
-    for i in range(<int> t.n):
-        residual = held[3 * i + 2] - a * held[3 * i] - b * held[3 * i + 1] - c
-        total = total + residual * residual
-    total = sqrt(total / t.n)
-    plane[0], plane[1], plane[2] = a, b, c
-    plane[3] = 1.0 / total if total != 0.0 else 0.0
 
 
 cdef int one_box(
@@ -308,71 +244,3 @@ def local_signal(
         for k in range(last + 1, 3):
             planes[k][:] = np.nan
     return signal, np.concatenate(planes), status
-
-
-cdef void count_side(
-    const float* signal, int first, int last, int step, int beam, long long square, int width,
-    int n_rings, const double* levels, long long* counts
-) noexcept nogil:
-    """Add pixels of a row from `first` outwards to before `last`: the ring never falls."""
-    cdef int f = first
-    cdef long long d = first - beam, d2 = square + d * d, ring, edge, n, low, high
-    ring = <long long> (sqrt(<double> d2) / width)
-    while f != last:
-        while d2 >= (ring + 1) * (ring + 1) * width * width:
-            ring += 1
-        if ring >= n_rings:
-            return
-        edge = (ring + 1) * (ring + 1) * width * width
-        n = low = high = 0
-        while f != last and d2 < edge:
-            n += 1
-            low += signal[f] < levels[0]
-            high += signal[f] < levels[1]
-            f += step
-            d = f - beam
-            d2 = square + d * d
-        counts[3 * ring] += n
-        counts[3 * ring + 1] += low
-        counts[3 * ring + 2] += high
-
-
-cdef void count_band(
-    const float[:, ::1] signal, int band, int beam_slow, int beam_fast, int margin, int width,
-    int n_rings, const double* levels, long long* counts
-) noexcept nogil:
-    cdef int s, n_slow = signal.shape[0], first = margin, last = signal.shape[1] - margin, middle
-    cdef long long square
-    if last <= first:
-        return
-    middle = min(max(beam_fast, first), last)
-    for s in range(margin, n_slow - margin):
-        if s % BANDS != band:
-            continue
-        square = <long long> (s - beam_slow) * (s - beam_slow)
-        count_side(&signal[s, 0], middle, last, 1, beam_fast, square, width, n_rings, levels,
-                   counts)
-        count_side(&signal[s, 0], middle - 1, first - 1, -1, beam_fast, square, width, n_rings,
-                   levels, counts)
-
-
-def ring_histogram(
-    const float[:, ::1] signal,     # IN (s, f)
-    int beam_slow, int beam_fast,   # IN [px]
-    int margin, int width,          # IN [px]
-    int n_rings,
-    const double[::1] levels,       # IN (2)
-    int threads=1,
-):
-    """Return the counts (n_rings, 3); see the definition."""
-    counts = np.zeros((BANDS, max(n_rings, 0), 3), dtype=np.int64)
-    if n_rings <= 0 or signal.shape[0] == 0:
-        return counts.sum(axis=0)
-    cdef long long[:, :, ::1] out = counts
-    cdef int band
-    for band in prange(BANDS, nogil=True, num_threads=threads, schedule="static"):
-        count_band(
-            signal, band, beam_slow, beam_fast, margin, width, n_rings, &levels[0],
-            &out[band, 0, 0],
-        )
-    return counts.sum(axis=0)

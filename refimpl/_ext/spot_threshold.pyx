@@ -1,7 +1,6 @@
 """Twin of refimpl/imaging/spot_threshold.py: column sums slide down the rows of a band.
 
-Counts are summed as integers, or as doubles that hold integers, so the order does not matter. Only
-pixels that stand out of their window have its sum of squares taken, where that suffices.
+Only pixels that stand out of their window have its sum of squares taken, where that suffices.
 """
 
 import numpy as np
@@ -9,119 +8,19 @@ import numpy as np
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+
+from refimpl._ext.spot_window cimport (
+    LARGEST_COUNT,
+    Rule,
+    Window,
+    claim,
+    push,
+    squares_around,
+    sums,
+)
 
 cdef int BAND = 96  # rows that a thread takes at once
-cdef int LARGEST_COUNT = 1 << 24
 cdef int BORDER = 2  # beyond the window, for the background of the extended threshold
-
-
-cdef struct Rule:
-    int low
-    int high
-    int half_fast
-    int half_slow
-    double min_count
-    double sigma_background
-    double sigma_strong
-    double global_threshold
-    double gain  # 0: the formula without gain
-
-
-cdef struct Window:
-    int n_fast      # pixels in a row
-    int wide        # with a border of half_fast on either side
-    int* value      # ring of 2 half_slow + 1 rows of counts, 0 where not used
-    int* used       # the same of 1 or 0
-    int* sum_value  # column sums
-    int* sum_used
-    double* sum_square
-    double* column  # a row of column sums as doubles
-    double* m       # sums over the window, (n_fast)
-    double* x
-    double* y
-
-
-cdef int claim(Window* w, const Rule* rule, int n_fast) noexcept nogil:
-    cdef int wide = n_fast + 2 * rule.half_fast, height = 2 * rule.half_slow + 1
-    cdef size_t ints = <size_t> wide * (2 * height + 2)
-    cdef size_t doubles = <size_t> wide * 2 + <size_t> n_fast * 3
-    cdef char* block = <char*> calloc(1, ints * sizeof(int) + doubles * sizeof(double) + 8)
-    if block == NULL:
-        return -1
-    w.n_fast, w.wide = n_fast, wide
-    w.sum_square = <double*> block  # the doubles first, for their alignment
-    w.column = w.sum_square + wide
-    w.m = w.column + wide
-    w.x = w.m + n_fast
-    w.y = w.x + n_fast
-    w.value = <int*> (w.y + n_fast)
-    w.used = w.value + <size_t> wide * height
-    w.sum_value = w.used + <size_t> wide * height
-    w.sum_used = w.sum_value + wide
-    return 0
-
-
-cdef void push(
-    Window* w, const Rule* rule, const int* row, const unsigned char* mask, int slot, bint squares
-) noexcept nogil:
-    """Put a row, or NULL for one outside the image, in place of the oldest."""
-    cdef int* value = w.value + <size_t> slot * w.wide
-    cdef int* used = w.used + <size_t> slot * w.wide
-    cdef int* sum_value = w.sum_value
-    cdef int* sum_used = w.sum_used
-    cdef double* square = w.sum_square
-    cdef int j, low = rule.low, high = rule.high, wide = w.wide
-    if high >= LARGEST_COUNT:
-        high = LARGEST_COUNT - 1
-    for j in range(wide):
-        sum_value[j] -= value[j]
-        sum_used[j] -= used[j]
-    if squares:
-        for j in range(wide):
-            square[j] -= <double> value[j] * <double> value[j]
-    if row == NULL:
-        memset(value, 0, wide * sizeof(int))
-        memset(used, 0, wide * sizeof(int))
-        return
-    value += rule.half_fast
-    used += rule.half_fast
-    for j in range(w.n_fast):
-        used[j] = (mask[j] != 0) & (row[j] >= low) & (row[j] <= high)
-        value[j] = row[j] & -used[j]
-    value -= rule.half_fast
-    used -= rule.half_fast
-    for j in range(wide):
-        sum_value[j] += value[j]
-        sum_used[j] += used[j]
-    if squares:
-        for j in range(wide):
-            square[j] += <double> value[j] * <double> value[j]
-
-
-cdef void sum_along(const double* column, double* out, int n, int width) noexcept nogil:
-    cdef int j, d
-    for j in range(n):
-        out[j] = column[j] + column[j + 1] + column[j + 2]
-    for d in range(3, width):
-        for j in range(n):
-            out[j] += column[j + d]
-
-
-cdef void sums(Window* w, const Rule* rule, bint squares) noexcept nogil:
-    """Sums over the window of each pixel of the middle row."""
-    cdef int j, width = 2 * rule.half_fast + 1
-    cdef int* value = w.sum_value
-    cdef int* used = w.sum_used
-    cdef double* column = w.column
-    for j in range(w.wide):
-        column[j] = value[j]
-    sum_along(column, w.x, w.n_fast, width)
-    for j in range(w.wide):
-        column[j] = used[j]
-    sum_along(column, w.m, w.n_fast, width)
-    if squares:
-        sum_along(w.sum_square, w.y, w.n_fast, width)
 
 
 cdef inline bint is_dispersed(const Rule* r, double m, double x, double y) noexcept nogil:
@@ -132,18 +31,6 @@ cdef inline bint is_dispersed(const Rule* r, double m, double x, double y) noexc
     if r.gain > 0.0:
         return m * y - x * x > r.gain * x * (m - 1.0 + spread)
     return m * y - x * x - x * (m - 1.0) > x * spread
-
-
-cdef double squares_around(const Window* w, const Rule* rule, int j) noexcept nogil:
-    """Sum of squares over the window of pixel j; exact, in whatever order."""
-    cdef int d, k
-    cdef const int* value
-    cdef double total = 0.0
-    for k in range(2 * rule.half_slow + 1):
-        value = w.value + <size_t> k * w.wide + j
-        for d in range(2 * rule.half_fast + 1):
-            total += <double> value[d] * <double> value[d]
-    return total
 
 
 cdef void strong_row(
@@ -291,17 +178,55 @@ cdef bint stands_out(
     return p >= mean + rule.sigma_strong * sqrt((rule.gain if rule.gain > 0.0 else 1.0) * mean)
 
 
-cdef Rule as_rule(
-    int low, int high, int half_fast, int half_slow, int min_count, double sigma_background,
-    double sigma_strong, double global_threshold, double gain
-) noexcept:
-    cdef Rule rule
-    rule.low, rule.high = low, high
-    rule.half_fast, rule.half_slow = half_fast, half_slow
-    rule.min_count = min_count
-    rule.sigma_background, rule.sigma_strong = sigma_background, sigma_strong
-    rule.global_threshold, rule.gain = global_threshold, gain
-    return rule
+cdef int mark(
+    const int* image, const unsigned char* mask, unsigned char* out, int n_slow, int n_fast,
+    const Rule* rule, bint extended, int threads
+) noexcept nogil:
+    """Mark the strong pixels; not 0 where there is no memory."""
+    cdef int row, failed
+    cdef size_t size = <size_t> n_slow * n_fast
+    cdef unsigned char* calm = NULL
+    cdef unsigned char* peak
+    if not extended:
+        return run_bands(image, mask, out, n_slow, n_fast, rule, False, threads)
+    calm = <unsigned char*> calloc(2 * size, 1)
+    if calm == NULL:
+        return -1
+    peak = calm + size
+    failed = run_bands(image, mask, calm, n_slow, n_fast, rule, True, threads)
+    if not failed:
+        peaks(image, mask, calm, peak, n_slow, n_fast, rule, threads)
+        for row in prange(n_slow, num_threads=threads, schedule="dynamic", chunksize=16):
+            strong_of_peaks(image, mask, peak, out, n_slow, n_fast, row, rule)
+    free(calm)
+    return failed
+
+
+cdef void strong_of_peaks(
+    const int* image, const unsigned char* mask, const unsigned char* peak, unsigned char* out,
+    int n_slow, int n_fast, int row, const Rule* rule
+) noexcept nogil:
+    cdef int j
+    cdef size_t at = <size_t> row * n_fast
+    for j in range(n_fast):
+        if peak[at + j] != 0:
+            out[at + j] = stands_out(image, mask, peak, n_slow, n_fast, row, j, rule)
+
+
+cdef object marked(
+    const int[:, ::1] image, const unsigned char[:, ::1] mask, Rule rule, bint extended, int threads
+):
+    cdef int n_slow = image.shape[0], n_fast = image.shape[1], failed
+    strong = np.zeros((n_slow, n_fast), dtype=np.uint8)
+    if n_slow == 0 or n_fast == 0:
+        return strong
+    cdef unsigned char[:, ::1] out = strong
+    with nogil:
+        failed = mark(&image[0, 0], &mask[0, 0], &out[0, 0], n_slow, n_fast, &rule, extended,
+                      threads)
+    if failed:
+        raise MemoryError
+    return strong
 
 
 def dispersion(
@@ -310,64 +235,27 @@ def dispersion(
     int low, int high,                  # IN valid counts
     int half_fast, int half_slow,       # IN [px]
     int min_count,
-    double sigma_background,
-    double sigma_strong,
+    double sigma_background, double sigma_strong,
     double global_threshold,            # IN [counts]
     double gain,                        # IN counts per photon, 0 = formula without it
     int threads=1,
 ):
     """Return the strong pixels (s, f); see the definition."""
-    cdef Rule rule = as_rule(low, high, half_fast, half_slow, min_count, sigma_background,
-                             sigma_strong, global_threshold, gain)
-    cdef int n_slow = image.shape[0], n_fast = image.shape[1], failed
-    strong = np.zeros((n_slow, n_fast), dtype=np.uint8)
-    if n_slow == 0 or n_fast == 0:
-        return strong
-    cdef unsigned char[:, ::1] out = strong
-    with nogil:
-        failed = run_bands(
-            &image[0, 0], &mask[0, 0], &out[0, 0], n_slow, n_fast, &rule, False, threads
-        )
-    if failed:
-        raise MemoryError
-    return strong
+    return marked(
+        image, mask, Rule(low, high, half_fast, half_slow, min_count, sigma_background,
+                          sigma_strong, global_threshold, gain), False, threads,
+    )
 
 
 def dispersion_extended(
-    const int[:, ::1] image,            # IN (s, f) counts
-    const unsigned char[:, ::1] mask,   # IN (s, f) 1 = may be used
-    int low, int high,                  # IN valid counts
-    int half_fast, int half_slow,       # IN [px]
-    int min_count,
-    double sigma_background,
-    double sigma_strong,
-    double global_threshold,            # IN [counts]
-    double gain,                        # IN counts per photon, 0 = formula without it
+    const int[:, ::1] image,            # as for dispersion
+    const unsigned char[:, ::1] mask,
+    int low, int high, int half_fast, int half_slow, int min_count,
+    double sigma_background, double sigma_strong, double global_threshold, double gain,
     int threads=1,
 ):
     """Return the strong pixels (s, f); see the definition."""
-    cdef Rule rule = as_rule(low, high, half_fast, half_slow, min_count, sigma_background,
-                             sigma_strong, global_threshold, gain)
-    cdef int n_slow = image.shape[0], n_fast = image.shape[1], row, j, failed
-    strong = np.zeros((n_slow, n_fast), dtype=np.uint8)
-    if n_slow == 0 or n_fast == 0:
-        return strong
-    cdef unsigned char[:, ::1] out = strong
-    cdef unsigned char[:, ::1] calm = np.empty_like(strong)
-    cdef unsigned char[:, ::1] peak = np.zeros_like(strong)
-    with nogil:
-        failed = run_bands(
-            &image[0, 0], &mask[0, 0], &calm[0, 0], n_slow, n_fast, &rule, True, threads
-        )
-        if not failed:
-            peaks(&image[0, 0], &mask[0, 0], &calm[0, 0], &peak[0, 0], n_slow, n_fast, &rule,
-                  threads)
-            for row in prange(n_slow, num_threads=threads, schedule="dynamic", chunksize=16):
-                for j in range(n_fast):
-                    if peak[row, j] != 0:
-                        out[row, j] = stands_out(
-                            &image[0, 0], &mask[0, 0], &peak[0, 0], n_slow, n_fast, row, j, &rule
-                        )
-    if failed:
-        raise MemoryError
-    return strong
+    return marked(
+        image, mask, Rule(low, high, half_fast, half_slow, min_count, sigma_background,
+                          sigma_strong, global_threshold, gain), True, threads,
+    )

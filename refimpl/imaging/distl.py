@@ -2,7 +2,8 @@
 
 The lists are those of the published listing: Spot Total, Remove Ice, In-Resolution Total and Good
 Bragg Candidates, each a part of the one before. The pixels' part is in
-:mod:`refimpl.imaging.distl_signal` and :mod:`refimpl.imaging.distl_grow`, resolution in
+:mod:`refimpl.imaging.distl_signal` and :mod:`refimpl.imaging.distl_grow`, ice in
+:mod:`refimpl.imaging.distl_rings`, resolution in
 :mod:`refimpl.imaging.distl_shells`, shapes and neighbours in :mod:`refimpl.imaging.distl_filters`.
 Not modelled: detectors at a two-theta angle.
 """
@@ -20,13 +21,14 @@ from refimpl.frames import F64, I64
 from refimpl.imaging.distl_filters import largest_cell, separated
 from refimpl.imaging.distl_found import Found, spot_columns
 from refimpl.imaging.distl_result import DistlResult, DistlSettings, Modules
+from refimpl.imaging.distl_rings import ring_histogram
 from refimpl.imaging.distl_shells import (
     FlatDetector,
     limit_by_bend,
     limit_by_shells,
     spot_rings,
 )
-from refimpl.imaging.distl_signal import background_at, local_signal, ring_histogram
+from refimpl.imaging.distl_signal import background_at, local_signal
 
 __all__ = ["DistlResult", "DistlSettings", "FlatDetector", "Modules", "count_spots"]
 

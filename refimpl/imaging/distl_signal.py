@@ -1,4 +1,4 @@
-"""Local signal of the pixels of a spot count in the manner of distl, and its statistics in rings.
+"""Local signal of the pixels of a spot count in the manner of distl.
 
 The image is cut into boxes; in each a plane is fitted to the background and every pixel gets its
 height above the plane in units of the scatter about it. Three passes leave out what the pass before
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
 
-__all__ = ["LARGEST_BOX", "background_at", "local_signal", "ring_histogram"]
+__all__ = ["LARGEST_BOX", "background_at", "local_signal"]
 
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
@@ -183,39 +183,3 @@ def _fit_plane(s: F64, f: F64, v: F64) -> tuple[float, float, float, float]:
         residual = v - a * s - b * f - c
         total = np.add.accumulate(np.append(0.0, residual * residual))[-1]  # in order
         return float(a), float(b), float(c), float(np.sqrt(total / n))
-
-
-@twin("arithmetic", signal="f4 s,f", levels="f8 2")
-def ring_histogram(
-    signal: F32, beam_slow: int, beam_fast: int, margin: int, width: int, n_rings: int, levels: F64
-) -> I64:
-    """Count the pixels of each ring about the beam, and those below two levels.
-
-    Parameters
-    ----------
-    signal
-        (s, f) Z of :func:`local_signal`.
-    beam_slow, beam_fast
-        Pixel of the beam.
-    margin
-        Pixels left out at each edge of the image.
-    width
-        Width of a ring [px].
-    n_rings
-        Number of rings.
-    levels
-        (2,) values of Z.
-
-    Returns
-    -------
-    (n_rings, 3) number of pixels, of those below the first level and of those below the second.
-    """
-    inner = signal[margin : signal.shape[0] - margin, margin : signal.shape[1] - margin]
-    slow, fast = np.ogrid[: inner.shape[0], : inner.shape[1]]
-    square = (slow + margin - beam_slow) ** 2 + (fast + margin - beam_fast) ** 2
-    ring = (np.sqrt(square.astype(np.float64)) / width).astype(np.int64)
-    counts = [
-        np.bincount(ring[chosen], minlength=n_rings)[:n_rings]
-        for chosen in (np.full(inner.shape, True), inner < levels[0], inner < levels[1])
-    ]
-    return np.stack(counts, axis=1).astype(np.int64)

@@ -89,7 +89,7 @@ def _is_longer(data: bytes, most: int) -> bool:
     return cut and most < _LONGEST
 
 
-def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
+def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], memoryview]:
     """Text before the binary section, the section's own fields, and its compressed bytes.
 
     Raises
@@ -106,14 +106,16 @@ def split_cbf(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
     return text, fields, body[:size]
 
 
-def _split(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
+def _split(data: bytes, path: Path) -> tuple[str, dict[str, str], memoryview]:
     if not data.startswith(b"###CBF"):
         raise FormatError(f"not a CBF: starts with {data[:8]!r}, not ###CBF", path=path)
-    text, found, section = data.partition(SECTION)
-    head, start, body = section.partition(START)
-    if not found or not start:
-        what = "a CBF without a binary section" if not found else "truncated before its pixels"
+    section = data.find(SECTION)
+    start = data.find(START, max(section, 0))
+    if section < 0 or start < 0:
+        what = "a CBF without a binary section" if section < 0 else "truncated before its pixels"
         raise FormatError(what, path=path)
+    head = data[section + len(SECTION) : start]
+    body = memoryview(data)[start + len(START) :]  # no copy of the pixels
     fields: dict[str, str] = {}
     for line in head.decode("ascii", errors="replace").replace("\r", "").split("\n"):
         key, colon, value = line.partition(":")
@@ -121,7 +123,7 @@ def _split(data: bytes, path: Path) -> tuple[str, dict[str, str], bytes]:
             fields[key.strip()] = value.strip().strip('";')
         elif "conversions" in line:
             fields["conversions"] = line.partition("=")[2].strip().strip('";')
-    return text.decode("latin-1"), fields, body
+    return data[:section].decode("latin-1"), fields, body
 
 
 def _number(fields: dict[str, str], key: str, path: Path) -> int:
@@ -156,7 +158,7 @@ def read_cbf(path: str | Path) -> tuple[NDArray[np.int32], str]:
     return _pixels(fields, body, file), text
 
 
-def _pixels(fields: dict[str, str], body: bytes, file: Path) -> NDArray[np.int32]:
+def _pixels(fields: dict[str, str], body: memoryview, file: Path) -> NDArray[np.int32]:
     kind = fields.get("conversions", "none")
     if kind != "x-CBF_BYTE_OFFSET":
         raise FormatError(f"compression {kind}: only x-CBF_BYTE_OFFSET is read", path=file)

@@ -99,7 +99,7 @@ def _boxed_image(rng: np.random.Generator, n: int) -> Arguments:
     return {"image": image, **boxes, "upper": upper, "underload": int(rng.choice([-1, 0]))}
 
 
-@strategy("distl_signal.ring_histogram", chunk=24)
+@strategy("distl_rings.ring_histogram", chunk=24)
 def _signal(rng: np.random.Generator, n: int) -> Arguments:
     return {
         "signal": rng.normal(0.3, 1.0, (n, _COLUMNS)).astype(np.float32),

@@ -18,8 +18,9 @@ from refimpl.imaging.distl import (
 )
 from refimpl.imaging.distl_filters import largest_cell, nearest, separated, shapes
 from refimpl.imaging.distl_grow import grow_spots
+from refimpl.imaging.distl_rings import ring_histogram
 from refimpl.imaging.distl_shells import limit_by_bend, limit_by_shells, spot_rings
-from refimpl.imaging.distl_signal import background_at, local_signal, ring_histogram
+from refimpl.imaging.distl_signal import background_at, local_signal
 
 DETECTOR = FlatDetector((300, 260), 0.2, 100.0, 1.0, (25.4, 31.2))
 BACKENDS = available_backends()

@@ -109,10 +109,12 @@ def test_each_panel_has_its_gain() -> None:
     assert one[1] > three[1]
     assert pixels((1.0, 3.0)) == [one[0], three[1]]
     with pytest.raises(
-        ConfigError, match="^gain: 3 values for 2 panels: expected one for each, or"
+        ConfigError, match=r"^gain: 3 values for 2 panels: expected one for each, or"
     ):
         pixels((1.0, 1.0, 1.0))
-    with pytest.raises(ConfigError, match="^gain: several values for one image or panel: expected"):
+    with pytest.raises(
+        ConfigError, match=r"^gain: several values for one image or panel: expected"
+    ):
         strong_pixels(image, None, TRUSTED, SpotSettings(gain=(1.0, 2.0)))
 
 

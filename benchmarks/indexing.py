@@ -42,9 +42,11 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         space_group="P 4" if request["known"] else None,
         unit_cell=(58.0, 58.0, 150.0, 90.0, 90.0, 90.0) if request["known"] else None,
     )
-    result = index(experiments, strong, settings)
+    result = index(experiments, strong, settings, threads=1)
     peak = peak_memory_mb()
-    taken = measure(lambda: index(experiments, strong, settings), request["repeats"], attempts=2)
+    taken = measure(
+        lambda: index(experiments, strong, settings, threads=1), request["repeats"], attempts=2
+    )
     return {
         "timings": {"index": taken},
         "peak_mb": peak,

@@ -128,9 +128,9 @@ def _shown(arguments: Sequence[str]) -> list[str]:
     for word in arguments:
         if skip:
             skip = False
-        elif word in ("--update", "--peer-python"):
+        elif word in ("--update", "--peer-python", "--data"):
             skip = True
-        elif not word.startswith(("--update=", "--peer-python=")):
+        elif not word.startswith(("--update=", "--peer-python=", "--data=")):
             out.append(word)
     return out
 

@@ -35,6 +35,13 @@ _OF_DETECTOR = {
         "alike on one panel and change at its edge are a panel out of place; a whirl is a turn, "
         "arrows along the radius are a wrong distance. After the refinement none should be left.",
     ),
+    "residual_vectors_left": Entry(
+        maps.residual_vectors_left,
+        "Map of the detector with the mean residual of small cells after, magnified",
+        "Dark arrows are surely off zero. Where they agree over a panel, something of it is still "
+        "wrong; where they change along it, it is bent or its chips stand apart; a pattern around "
+        "the beam is distance, cell or parallax. Pale arrows are noise, whatever their length.",
+    ),
     "residual_maps": Entry(
         maps.residual_maps,
         "Four maps of the detector with every reflection coloured by its residual",
@@ -155,7 +162,9 @@ def _page(view: MetrologyView, inline: dict[str, str]) -> str:
     def shown(*names: str) -> str:
         return "".join(inline.get(name, "") for name in names)
 
-    residuals = _by_detector(view, shown, "residual_vectors", "residual_maps")
+    residuals = _by_detector(
+        view, shown, "residual_vectors", "residual_vectors_left", "residual_maps"
+    )
     residuals += shown("residual_histograms", "residuals_by_experiment", "residual_against_angle")
     parts = [
         ("checks", "Is it good?", sections.checks(view)),

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.quiver import Quiver
 
 from refimpl.frames import F64, I64
 from refimpl.report import style
@@ -14,7 +15,7 @@ from refimpl.report.metrology_view import DetectorView
 from refimpl.report.panel_map import EDGE, nice_below
 
 __all__ = ["axes_at", "frame_layout", "outline", "residual_maps", "residual_vectors", "size_in"]
-__all__ += ["window"]
+__all__ += ["residual_vectors_left", "window"]
 
 _WIDTH_IN, LEFT, BELOW, ABOVE, _GAP = 9.6, 0.72, 0.6, 0.5, 0.3
 _CELL = 25
@@ -32,9 +33,10 @@ def window(view: DetectorView) -> tuple[F64, F64]:
     extent = np.median(mine.max(axis=1) - mine.min(axis=1), axis=0)
     low, high = mine.reshape(-1, 2).min(axis=0), mine.reshape(-1, 2).max(axis=0)
     pad = np.full(2, 0.35 * extent.min())
+    edge = 0.006 * (high - low)  # or the lines at the rim would be cut in half
     return (
-        np.maximum(low - pad, whole.min(axis=0)),
-        np.minimum(high + pad, whole.max(axis=0)),
+        np.maximum(low - pad, whole.min(axis=0) - edge),
+        np.minimum(high + pad, whole.max(axis=0) + edge),
     )
 
 
@@ -131,14 +133,14 @@ def cells(view: DetectorView) -> tuple[I64, I64, F64]:
     return of_point, panel, np.tile(middle, (view.n_panels, 1)) * size[panel]
 
 
-def _cell_means(view: DetectorView, residuals: F64) -> tuple[I64, F64, F64]:
-    """(c,) panel, (c, 2) middle [px] and (c, 2) mean residual [px] of cells with reflections."""
+def _cell_means(view: DetectorView, residuals: F64) -> tuple[I64, F64, F64, I64]:
+    """(c,) panel, (c, 2) middle, (c, 2) mean residual [px] and (c,) count of cells with enough."""
     of_point, panel, middle = cells(view)
     n = np.bincount(of_point, minlength=len(panel))
     least = min(_LEAST, int(np.max(n, initial=1)))
     keep = n >= least
     mean = np.stack([np.bincount(of_point, v, len(panel)) for v in residuals[:, :2].T], axis=1)
-    return panel[keep], middle[keep], mean[keep] / n[keep, None]
+    return panel[keep], middle[keep], mean[keep] / n[keep, None], n[keep]
 
 
 def residual_vectors(view: DetectorView) -> Figure:
@@ -146,38 +148,74 @@ def residual_vectors(view: DetectorView) -> Figure:
     with style.styled():
         figure, ((left, right),), (cax,) = _pair(view)
         both = [_cell_means(view, r) for r in (view.before, view.after)]
-        sizes = [np.linalg.norm(mean, axis=1) for _, _, mean in both]
+        sizes = [np.linalg.norm(mean, axis=1) for _, _, mean, _ in both]
         top = float(np.percentile(sizes[0], 98)) if len(sizes[0]) else 1.0
         norm = Normalize(0.0, top or 1.0)
-        scale = _arrow_scale(view, both[0][1], top)
-        for ax, (panel, middle, mean), size, name in zip(
+        scale = _arrow_scale(view, len(both[0][0]), top)
+        for ax, (panel, middle, mean, _), size, name in zip(
             (left, right), both, sizes, ("Before", "After"), strict=True
         ):
             outline(ax, view)
-            at = view.layout.points(panel, middle)
-            along = view.layout.vectors(panel, mean) * scale
-            drawn = ax.quiver(
-                at[:, 0], at[:, 1], along[:, 0], along[:, 1], size, cmap=_ARROWS, norm=norm,
-                angles="xy", scale_units="xy", scale=1.0, pivot="mid", width=0.0036, minlength=0.0,
-                headwidth=3.4, headlength=3.8, headaxislength=3.4, zorder=4,
-            )  # fmt: skip
+            drawn = _arrows(ax, view, panel, middle, mean * scale, size, norm)
             median = f"median {np.median(size):.3f} px" if len(size) else ""
             style.title(ax, name, median)
         bar = figure.colorbar(drawn, cax=cax, extend="max")
-        factor = f"{scale:,.0f}" if scale >= 1.0 else f"{scale:.3g}"
-        bar.set_label(f"mean residual of a cell (px)\narrows drawn {factor} times")
+        bar.set_label(f"mean residual of a cell (px)\narrows drawn {_times(scale)} times")
         bar.outline.set_linewidth(0.6)
     return figure
+
+
+def residual_vectors_left(view: DetectorView) -> Figure:
+    """What is left after, magnified; colours say by how many standard errors it is off zero."""
+    with style.styled():
+        wide, tall = size_in(view, 7.2, 6.0)
+        figure = style.new_figure(LEFT + wide + 1.45, BELOW + tall + ABOVE)
+        ax = axes_at(figure, LEFT, BELOW, wide, tall)
+        frame_layout(ax, view)
+        outline(ax, view)
+        panel, middle, mean, n = _cell_means(view, view.after)
+        size = np.linalg.norm(mean, axis=1)
+        spread = np.sqrt(np.mean(view.after[:, :2] ** 2)) if len(view) else 1.0
+        scale = _arrow_scale(view, len(panel), float(np.percentile(size, 98)) if len(size) else 0.0)
+        sure = size / (spread / np.sqrt(n))  # a Rayleigh distribution where nothing is left
+        drawn = _arrows(ax, view, panel, middle, mean * scale, sure, Normalize(1.0, _SURE))
+        off = int(np.count_nonzero(sure > _SURE))
+        style.title(ax, "What is left", f"{off} of {len(sure)} cells beyond {_SURE:g} errors")
+        bar_ax = axes_at(figure, LEFT + wide + 0.2, BELOW + 0.1 * tall, 0.17, 0.8 * tall)
+        bar = figure.colorbar(drawn, cax=bar_ax, extend="both")
+        bar.set_label(f"mean over its standard error\narrows drawn {_times(scale)} times")
+        bar.outline.set_linewidth(0.6)
+    return figure
+
+
+_SURE = 5.0
+"""Standard errors at which a mean residual is surely off zero."""
+
+
+def _arrows(
+    ax: Axes, view: DetectorView, panel: I64, middle: F64, mean: F64, colour: F64, norm: Normalize
+) -> Quiver:
+    """Arrows of (c, 2) lengths [px] in the panels' own directions."""
+    at, along = view.layout.points(panel, middle), view.layout.vectors(panel, mean)
+    return ax.quiver(
+        at[:, 0], at[:, 1], along[:, 0], along[:, 1], colour, cmap=_ARROWS, norm=norm,
+        angles="xy", scale_units="xy", scale=1.0, pivot="mid", width=0.0036, minlength=0.0,
+        headwidth=3.4, headlength=3.8, headaxislength=3.4, zorder=4,
+    )  # fmt: skip
+
+
+def _times(scale: float) -> str:
+    return f"{scale:,.0f}" if scale >= 1.0 else f"{scale:.3g}"
 
 
 _ARROWS = LinearSegmentedColormap.from_list("refimpl_arrows", ["#a6cde8", "#2f7db8", "#08306b"])
 
 
-def _arrow_scale(view: DetectorView, middle: F64, top: float) -> float:
+def _arrow_scale(view: DetectorView, cells: int, top: float) -> float:
     """Magnification that makes the longest arrows as long as a cell."""
-    if not (len(middle) and top > 0.0):
+    if not (cells and top > 0.0):
         return 1.0
-    n = max(1.0, len(middle) / max(int(np.count_nonzero(view.counts)), 1))
+    n = max(1.0, cells / max(int(np.count_nonzero(view.counts)), 1))
     area = float(np.median(np.prod(view.layout.size_px, axis=1)))
     return nice_below(1.15 * np.sqrt(area / n) / top, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 

@@ -65,8 +65,8 @@ def _shifts(figure: Figure, ax: Axes, view: DetectorView, place: tuple[float, fl
     norm = Normalize(0.0, top)
     coloured = _filled(ax, view, size, norm, style.SEQUENTIAL)
     side = float(np.median(np.min(view.layout.size_px, axis=1)))
-    scale = nice_below(0.85 * side / max(min(top, 4.0 * float(np.median(size[free]))), 1e-9)
-                       if free.any() else 1.0)  # fmt: skip
+    longest = max(min(top, 3.0 * float(np.median(size[free]))), 1e-9) if free.any() else 1.0
+    scale = nice_below(1.1 * side / longest, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
     at = view.layout.centres[free]
     panel = np.flatnonzero(free)
     along = view.layout.vectors(panel, shift[free]) * scale
@@ -115,8 +115,9 @@ def _names(figure: Figure, ax: Axes, view: DetectorView) -> None:
     extent = view.layout.outlines.max(axis=1) - view.layout.outlines.min(axis=1)
     inches = extent * width / (high[0] - low[0])
     for k, (wide, tall) in enumerate(inches):
-        if wide > 0.24 and tall > 0.16:
-            corner = view.layout.outlines[k]
+        corner = view.layout.outlines[k]
+        whole = np.all((corner >= low) & (corner <= high))  # or the number would be cut
+        if wide > 0.24 and tall > 0.16 and whole:
             place = corner[0] + 0.06 * (corner[2] - corner[0])
             upper = corner[0, 1] < corner[:, 1].mean()
             up = upper == (view.layout.unit == "px")

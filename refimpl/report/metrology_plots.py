@@ -50,6 +50,7 @@ def residual_histograms(view: MetrologyView) -> Figure:
             _normal(ax, after, edges)
             ax.set(xlabel=f"calculated − observed ({unit})", ylim=(0.0, None), xlim=(-limit, limit))
             ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(5))
             rms = [np.sqrt(np.mean(v**2)) for v in (before, after)]
             style.title(ax, name, f"rms {rms[0]:.3g} → {rms[1]:.3g} {unit}")
             if k == 0:
@@ -132,7 +133,10 @@ def _label_experiments(ax: Axes, view: MetrologyView, seen: I64, *, named: bool)
         lines = [
             Line2D([], [], color=look["color"], label=look["label"]) for look in (_BEFORE, _AFTER)
         ]
-        ax.legend(handles=lines, loc="upper left", handlelength=1.2, ncols=2, borderaxespad=0.1)
+        ax.legend(
+            handles=lines, loc="lower right", bbox_to_anchor=(1.0, 1.0), handlelength=1.2, ncols=2,
+            borderaxespad=0.1,
+        )  # fmt: skip
 
 
 def residual_against_angle(view: MetrologyView) -> Figure:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 
@@ -15,14 +16,19 @@ from refimpl.detector.hierarchy import Hierarchy
 from refimpl.errors import ConfigError
 from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
 from refimpl.forward.rotation_scene import crystal_of_cell, grid_of_panels
+from refimpl.io.reflection_table import ReflectionTable
+from refimpl.metrology.gauge import Gauge
 from refimpl.metrology.outputs import cell_sigma, listing_of, modified, save
 from refimpl.metrology.parameters import FixSettings
 from refimpl.metrology.refine import RefinementResult, RefineSettings, refine
 from refimpl.metrology.simulate import ORIENTATION, simulate
 from refimpl.report import metrology as report
+from refimpl.report import metrology_plots as plots
 from refimpl.report import metrology_sections as sections
+from refimpl.report import metrology_view
 from refimpl.report.metrology_layout import panel_layout, panel_moves
 from refimpl.report.metrology_view import MetrologyView, view_of_files
+from refimpl.testing.rotation_case import rotation_case
 
 LEVEL_1 = RefineSettings(fix=FixSettings(hierarchy_level=1))
 
@@ -169,8 +175,8 @@ def changed(view: MetrologyView, **fields: object) -> MetrologyView:
 
 def test_figures(view) -> None:
     names = [
-        "residual_vectors", "residual_maps", "panel_moves", "rmsd_by_panel",
-        "residual_histograms", "residual_against_angle", "trajectory",
+        "residual_vectors", "residual_vectors_left", "residual_maps", "panel_moves",
+        "rmsd_by_panel", "residual_histograms", "residual_against_angle", "trajectory",
     ]  # fmt: skip
     drawn = report.figures(view)
     assert list(drawn) == names
@@ -194,7 +200,8 @@ def test_arrows_point_to_the_calculated_place(view) -> None:
 def test_figures_without_their_data_are_left_out(view) -> None:
     bare = changed(view, held=np.ones(4, dtype=bool), angle_deg=np.full(len(view), np.nan))
     assert report.figure_names(replace(bare, rmsd=np.empty((0, 3)))) == [
-        "residual_vectors", "residual_maps", "rmsd_by_panel", "residual_histograms"
+        "residual_vectors", "residual_vectors_left", "residual_maps", "rmsd_by_panel",
+        "residual_histograms",
     ]  # fmt: skip
 
 
@@ -205,13 +212,92 @@ def test_the_page(result, tmp_path) -> None:
     page = result.report(tmp_path / "new")
     text = page.read_text()
     assert page.name == "report.html"
-    assert text.count("<figure") == 7
+    assert text.count("<figure") == 8
     assert "http" not in text.split("<body>")[1]
     for words in ("Is it good?", "Panels moved", "Refinement steps:", "away (µm)", "turn (mrad)"):
         assert words in text
     assert {p.stem for p in (tmp_path / "new" / "figures").iterdir()} == set(
         report.figure_names(report.view_of_result(result))
     )
+
+
+@pytest.fixture(scope="module")
+def several() -> RefinementResult:
+    """Three crystals on a detector each, of 9 panels, 4, and 9 of which one saw nothing."""
+    cases = [
+        rotation_case(seed=10 + k, shape=shape, n=900, empty=empty)
+        for k, (shape, empty) in enumerate((((3, 3), ()), ((2, 2), ()), ((3, 3), (4,))))
+    ]
+    tables = [dict(c.table.columns) | {"id": np.full(900, k)} for k, c in enumerate(cases)]
+    columns = {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}
+    start = [e for c in cases for e in c.start]
+    return refine(start, ReflectionTable(columns=columns), LEVEL_1)
+
+
+def test_every_detector_is_shown(several, tmp_path, monkeypatch) -> None:
+    view = report.view_of_result(several)
+    assert [(d.prefix, d.n_panels, len(d)) for d in view.detectors] == [
+        (f"Detector{k + 1}", p, table.counts.sum())
+        for k, (p, table) in enumerate(zip((9, 4, 9), several.by_detector, strict=True))
+    ]
+    for detector, table in zip(view.detectors, several.by_detector, strict=True):
+        _, rms = detector.by_panel(detector.after)
+        np.testing.assert_allclose(rms[table.labels, :2], table.values[:, :2], rtol=1e-9)
+    assert view.detectors[2].held[4]
+    assert np.isfinite(view.detectors[1].sigma).all()
+    held = next(text for _, name, text in sections.findings(view) if name == "Held panels")
+    assert "Detector3 panel 4 (p4, 0 reflections)" in held
+    assert held.startswith(f"{sum(int(d.held.sum()) for d in view.detectors)}: ")
+    names = report.figure_names(view)
+    assert {"panel_moves", "panel_moves_2", "panel_moves_3"} <= set(names)
+    assert "residuals_by_experiment" in names
+    monkeypatch.setattr(metrology_view, "SHOWN", 2)
+    monkeypatch.setattr(sections, "SHOWN", 2)
+    monkeypatch.setattr(report, "figures", lambda _: {})  # the words are enough
+    text = report.write_report(view, tmp_path).read_text()
+    assert "The first 2 are shown one by one; 1 more are in this table only." in text
+    assert "<h3>Detector2</h3>" in text
+    assert "<h3>Detector3</h3>" not in text
+    assert "panel_moves_3" not in report.figure_names(view)
+
+
+def test_histograms_of_few_and_of_many_experiments(several) -> None:
+    view = report.view_of_result(several)
+    axes = plots.residuals_by_experiment(view).axes
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["0", "1", "2"]
+    many = replace(
+        view,
+        detectors=tuple(
+            replace(d, experiment=20 * d.experiment + np.arange(len(d)) % 20)
+            for d in view.detectors
+        ),
+    )
+    (mesh,) = plots.residuals_by_experiment(many).axes[0].findobj(QuadMesh)
+    shares = mesh.get_array().reshape(60, -1)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+
+
+def test_gauge_and_weak_modes_are_on_the_page(scene, result, view) -> None:
+    assert sections.gauge(view).startswith("<p>Gauge: as published.")
+    assert sections.gauge(view_of_files(scene.start, result.experiments, result.table)) == ""
+    first = view.weak.modes[0]
+    table = sections.weak_modes(view)
+    assert f"Weak modes of {result.n_parameters} parameters; condition number" in table
+    assert "; ".join(map(str, first.parts)) in table
+    assert sections.weak_modes(replace(view, weak=None)) == ""
+    told = report.view_of_result(
+        refine(scene.start, scene.table, replace(LEVEL_1, gauge=Gauge("anchor", 2)))
+    )
+    text = sections.gauge(told)
+    assert "Gauge: anchor." in text
+    assert "Detector1Group2Dist is held" in text
+    assert "Detector1 shift along fast [mm]" in text
+    own = told.detectors[0]
+    np.testing.assert_allclose(own.moves[1], 0.0, atol=1e-6)  # um, mrad: rounding of 200 mm
+    assert np.all(own.sigma[1] < 1e-3)
+    assert np.all(own.sigma[0] > 0.05)
+    # the panel is where it is in any gauge: within plus whole is the move in the lab
+    assert np.abs(view.detectors[0].moves[1, :3]).max() > 10.0
 
 
 def test_verdicts(view) -> None:

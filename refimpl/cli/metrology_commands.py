@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from refimpl.cli import (
+    metrology_grains,
     metrology_models,
     metrology_refine,
     metrology_report,
@@ -41,6 +42,8 @@ _command("refine", metrology_refine.refine, "Refine crystals, beam and detector,
          metrology_refine.EXAMPLES)  # fmt: skip
 _command("validate", metrology_validate.validate, "Refine halves apart and compare them.",
          metrology_validate.EXAMPLES)  # fmt: skip
+_command("grains", metrology_grains.grains, "Refine panels and grains of a polycrystal.",
+         metrology_grains.EXAMPLES)  # fmt: skip
 _command("predict", metrology_models.predict, "Predict every reflection of a scan.")
 _command("report", metrology_report.report, "Write the report of any refinement.")
 _command("view", metrology_report.view, "Write an image with its spots and predictions.")

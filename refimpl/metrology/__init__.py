@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from refimpl.metrology.congruence import congruence
     from refimpl.metrology.correction_tables import compare_tables, correction_tables, flat_detector
     from refimpl.metrology.exports import reference_geometry, write_geom, write_tables
+    from refimpl.metrology.grain_run import read_grain_problem, refine_grains
     from refimpl.metrology.indexing import IndexSettings, index
     from refimpl.metrology.outputs import listing_of, save
     from refimpl.metrology.parallax import refine_with_parallax, remeasured
@@ -43,9 +44,11 @@ __all__ = [
     "preset",
     "problem_of",
     "read_expt",
+    "read_grain_problem",
     "read_refl",
     "reference_geometry",
     "refine",
+    "refine_grains",
     "refine_with_parallax",
     "remeasured",
     "save",
@@ -77,9 +80,11 @@ _HOME = {
     "preset": "refimpl.metrology.selection",
     "problem_of": "refimpl.metrology.answers",
     "read_expt": "refimpl.io.dials_files",
+    "read_grain_problem": "refimpl.metrology.grain_run",
     "read_refl": "refimpl.io.dials_files",
     "reference_geometry": "refimpl.metrology.exports",
     "refine": "refimpl.metrology.refine",
+    "refine_grains": "refimpl.metrology.grain_run",
     "refine_with_parallax": "refimpl.metrology.parallax",
     "remeasured": "refimpl.metrology.parallax",
     "save": "refimpl.metrology.outputs",

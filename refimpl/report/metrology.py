@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,8 @@ def write_report(result: RefinementResult | MetrologyView, folder: str | os.Path
     """
     view = result if isinstance(result, MetrologyView) else view_of_result(result)
     entries = {name: entry for name, (entry, _) in _drawn(view).items()}
+    for name in entries.keys() - _OF_DETECTOR.keys() - _FIGURES.keys():  # said once, of the first
+        entries[name] = replace(entries[name], caption="")
     return page.write(folder, figures(view), entries, lambda inline: _page(view, inline))
 
 
@@ -162,7 +165,8 @@ def _page(view: MetrologyView, inline: dict[str, str]) -> str:
     def shown(*names: str) -> str:
         return "".join(inline.get(name, "") for name in names)
 
-    residuals = _by_detector(
+    residuals = sections.detector_table(view) if len(view.detectors) > 1 else ""
+    residuals += _by_detector(
         view, shown, "residual_vectors", "residual_vectors_left", "residual_maps"
     )
     residuals += shown("residual_histograms", "residuals_by_experiment", "residual_against_angle")
@@ -189,7 +193,7 @@ def _by_detector(
     table: Callable[[DetectorView], str] = lambda _: "",
 ) -> str:
     """Figures and table of each detector under its name; of the only one without."""
-    out = "" if len(view.detectors) == 1 else sections.detector_table(view)
+    out = ""
     for k, detector in enumerate(view.shown):
         body = shown(*(_name(name, k) for name in names)) + table(detector)
         out += body if len(view.detectors) == 1 else sections.of_detector(detector, body)

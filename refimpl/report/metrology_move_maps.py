@@ -28,6 +28,9 @@ from refimpl.report.panel_map import HATCHED, nice_below
 
 __all__ = ["panel_moves_figure"]
 
+_LONGEST = 1.6
+"""Longest arrow over the shorter side of a panel: one runaway must not cover its neighbours."""
+
 
 def panel_moves_figure(view: DetectorView) -> Figure:
     """Refined against starting panels: shift as an arrow; height, tilts and turn as colours."""
@@ -70,13 +73,16 @@ def _shifts(figure: Figure, ax: Axes, view: DetectorView, place: tuple[float, fl
     at = view.layout.centres[free]
     panel = np.flatnonzero(free)
     along = view.layout.vectors(panel, shift[free]) * scale
+    cut = size[free] * scale > _LONGEST * side
+    along[cut] *= (_LONGEST * side / (size[free][cut] * scale))[:, None]
     ax.quiver(
         at[:, 0], at[:, 1], along[:, 0], along[:, 1], angles="xy", scale_units="xy", scale=1.0,
-        pivot="mid", width=0.005 if view.n_panels < 100 else 0.003, color=style.INK, minlength=0.0,
-        headwidth=4.0, headlength=4.5, headaxislength=4.0, zorder=5,
+        pivot="mid", width=0.005 if view.n_panels < 100 else 0.003, minlength=0.0,
+        color=np.where(cut, style.VERMILLION, style.INK), headwidth=4.0, headlength=4.5,
+        headaxislength=4.0, zorder=5,
     )  # fmt: skip
     _names(figure, ax, view)
-    drawn = f"arrows drawn {scale:,.0f} times"
+    drawn = f"arrows drawn {scale:,.0f} times" + ("; orange: longer than drawn" if cut.any() else "")
     style.title(ax, "Shift of every panel", drawn if place[1] > 4.0 else "")
     bar_ax = axes_at(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
     bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")

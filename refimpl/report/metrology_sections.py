@@ -52,7 +52,7 @@ def findings(view: MetrologyView) -> list[tuple[str, str, str]]:
     if reduced:
         out.append(
             ("look", "Too few reflections",
-             f"{len(reduced)} models are held: {'; '.join(reduced[:3])}"
+             f"{len(reduced)} of the models: {'; '.join(reduced[:3])}"
              f"{' and others' if len(reduced) > 3 else ''}")
         )  # fmt: skip
     if loose := list(get("undetermined", ())):

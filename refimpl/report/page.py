@@ -107,10 +107,11 @@ def tiles(items: Iterable[tuple[str, str, str]]) -> str:
 def figure(name: str, png: bytes, size: tuple[float, float], alt: str, caption: str) -> str:
     """Inline PNG with a caption; ``size`` is (width, height) in CSS pixels."""
     data = base64.b64encode(png).decode("ascii")
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure id="{escape(name)}"><img src="data:image/png;base64,{data}" '
         f'width="{size[0]:.0f}" height="{size[1]:.0f}" alt="{escape(alt)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+        f"{said}</figure>\n"
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refimpl.cli import metrology_files as files
 from refimpl.cli import parse
 from refimpl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from refimpl.metrology.simulate import SimulatedMetrology
 
 __all__ = ["report", "simulate", "view"]
 
@@ -59,7 +62,11 @@ def view(
     from refimpl.io.dials_files import read_expt
 
     part = _window(window)
-    experiment = read_expt(experiments)[0]
+    models = read_expt(experiments)
+    experiment = models[0]
+    if any(e.imageset != experiment.imageset for e in models):
+        raise ConfigError(f"{len(models)} experiments of several scans: expected one scan",
+                          path=experiments)  # fmt: skip
     detector = experiment.detector
     if detector is None:
         raise ConfigError("the experiment has no detector", path=experiments)
@@ -107,37 +114,42 @@ def simulate(
     d_min_angstrom: Annotated[float | None, typer.Option(
         metavar="D", help="Resolution limit, with EXPT.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
-    outliers: Annotated[float, typer.Option(
-        metavar="X", help="Fraction of gross errors.")] = 0.02,
+    outliers: Annotated[float | None, typer.Option(
+        metavar="X", help="Fraction of gross errors; default 0.02.")] = None,
+    per_panel: Annotated[int | None, typer.Option(
+        "--reflections-per-panel", metavar="N", min=1, help="As many on every panel, with EXPT; "
+                                                            "default: all that hit.")] = None,
+    set_: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="NAME=VALUE", help="Size of errors, value as in TOML: "
+                                            "position_mm=[0.01,0.02]; with EXPT that of offsets, "
+                                            "too: shift_mm=[0.1,0.1,0.2].")] = None,
 ) -> int:  # fmt: skip
     """Simulate indexed reflections on panels that are off; writes the truth beside them.
 
     DIR gets start.expt and simulated.refl, as a refinement reads them, and truth.expt.
     """
     from refimpl.io.atomic import write_json
-    from refimpl.io.dials_files import read_expt, write_expt, write_refl
-    from refimpl.metrology.simulate import RecipeNoise, sixty_panels
-    from refimpl.metrology.simulate import simulate as run
+    from refimpl.io.dials_files import write_expt, write_refl
 
-    noise = RecipeNoise(outliers=outliers)
+    sizes = parse.settings(set_ or ()) | ({} if outliers is None else {"outliers": outliers})
+    if experiments is None and per_panel is not None:
+        raise ConfigError("--reflections-per-panel goes with experiments of your own")
     if tutorial:
         if experiments is not None or d_min_angstrom is not None:
             raise ConfigError("--tutorial has its own experiment and resolution limit")
+        if sizes:
+            raise ConfigError(f"--tutorial has its own errors: {', '.join(sizes)} cannot be set")
         from refimpl.metrology.tutorial_twin import tutorial_twin
 
         made = tutorial_twin(seed)
     elif experiments is None:
         if d_min_angstrom is not None:
             raise ConfigError("--d-min-angstrom goes with experiments of your own")
-        made = sixty_panels(seed, noise)
-    else:
-        models = read_expt(experiments)
-        if len(models) != 1 or models[0].crystal is None or models[0].is_still:
-            raise ConfigError("expected one rotation scan with a crystal", path=experiments)
-        from refimpl.metrology.predictions import highest_resolution
+        from refimpl.metrology.simulate import RecipeNoise, sixty_panels
 
-        limit = d_min_angstrom or highest_resolution(models[0])
-        made = run(models[0], d_min_angstrom=limit, noise=noise, seed=seed)
+        made = sixty_panels(seed, _sized(sizes, RecipeNoise)[0])
+    else:
+        made = _of_experiment(experiments, d_min_angstrom, per_panel, sizes, seed)
     with parse.output_folder(out):
         write_expt(out / "start.expt", made.start)
         write_expt(out / "truth.expt", made.truth)
@@ -149,3 +161,55 @@ def simulate(
     typer.echo(f"{len(made.table)} reflections on {len(made.start[0].detector or ())} panels")
     typer.echo(f"wrote {out / 'simulated.refl'}")
     return 0
+
+
+def _of_experiment(
+    path: Path, d_min_angstrom: float | None, per_panel: int | None, sizes: dict[str, Any],
+    seed: int,
+) -> SimulatedMetrology:  # fmt: skip
+    """Data of an experiment of one's own."""
+    from refimpl.io.dials_files import read_expt
+    from refimpl.metrology.predictions import highest_resolution
+    from refimpl.metrology.simulate import Offsets, RecipeNoise, simulate
+
+    models = read_expt(path)
+    if len(models) != 1 or models[0].crystal is None or models[0].is_still:
+        raise ConfigError("expected one rotation scan with a crystal", path=path)
+    noise, offsets = _sized(sizes, RecipeNoise, Offsets)
+    limit = highest_resolution(models[0]) if d_min_angstrom is None else d_min_angstrom
+    counts = None if per_panel is None else [per_panel] * len(models[0].detector or ())
+    return simulate(
+        models[0], d_min_angstrom=limit, counts=counts, offsets=offsets, noise=noise, seed=seed
+    )
+
+
+def _sized(sizes: dict[str, Any], *kinds: type) -> list[Any]:
+    """Values of the kinds with the sizes that are given.
+
+    Raises
+    ------
+    ConfigError
+        A name that none of them has, or another number of numbers.
+    """
+    plain = [k() for k in kinds]
+    known = {
+        name: getattr(own, name)
+        for own in plain
+        for name in own.__dataclass_fields__
+        if getattr(own, name) is not None
+    }
+    for name, value in sizes.items():
+        if name not in known:
+            raise ConfigError(f"unknown size {name!r}: expected some of {', '.join(known)}")
+        n = len(known[name]) if isinstance(known[name], tuple) else 0
+        numbers = value if isinstance(value, list) else [value]
+        good = all(isinstance(v, int | float) and 0.0 <= v < float("inf") for v in numbers)
+        if not good or isinstance(value, list) != (n > 0) or (n and len(numbers) != n):
+            raise ConfigError(
+                f"{name} = {value}: expected {n or 'one'} number{'s' if n else ''}, none negative"
+            )
+    return [
+        type(own)(**{k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()
+                     if k in own.__dataclass_fields__})
+        for own in plain
+    ]  # fmt: skip

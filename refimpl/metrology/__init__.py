@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from refimpl.metrology.restraints import CellTarget
     from refimpl.metrology.selection import SelectionSettings, preset
     from refimpl.metrology.siblings import Gauge
+    from refimpl.metrology.simulate import simulate
     from refimpl.metrology.transfer import transfer
+    from refimpl.metrology.tutorial_twin import tutorial_twin
     from refimpl.metrology.validate import split_halves
 
 __all__ = [
@@ -52,8 +54,10 @@ __all__ = [
     "refine_with_parallax",
     "remeasured",
     "save",
+    "simulate",
     "split_halves",
     "transfer",
+    "tutorial_twin",
     "weak_modes_of",
     "write_expt",
     "write_geom",
@@ -88,8 +92,10 @@ _HOME = {
     "refine_with_parallax": "refimpl.metrology.parallax",
     "remeasured": "refimpl.metrology.parallax",
     "save": "refimpl.metrology.outputs",
+    "simulate": "refimpl.metrology.simulate",
     "split_halves": "refimpl.metrology.validate",
     "transfer": "refimpl.metrology.transfer",
+    "tutorial_twin": "refimpl.metrology.tutorial_twin",
     "weak_modes_of": "refimpl.metrology.answers",
     "write_expt": "refimpl.io.dials_files",
     "write_geom": "refimpl.metrology.exports",

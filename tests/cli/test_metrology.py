@@ -336,7 +336,13 @@ def test_predict_sees_what_was_simulated(here, capsys) -> None:
 
 def test_simulate_then_refine(here, capsys) -> None:
     small = ("simulate", "start.expt", "--d-min-angstrom", "3", "--outliers", "0", "-o", "sim")
-    assert metrology(*small) == 0
+    assert metrology(*small, "--set", "shift_mm=[0.0,0.0,0.0]", "--set", "position_mm=[0,0]") == 0
+    start, truth = (read_expt(f"sim/{name}.expt")[0].detector for name in ("start", "truth"))
+    centre = np.array([0.5 * 487 * 0.172, 0.5 * 195 * 0.172, 1.0])
+    np.testing.assert_allclose(truth.d @ centre, start.d @ centre, rtol=0, atol=1e-9)
+    capsys.readouterr()
+    assert metrology(*small, "--reflections-per-panel", "30") == 0
+    assert capsys.readouterr().out.startswith("180 reflections on 6 panels")
     assert metrology("refine", "sim/start.expt", "sim/simulated.refl", *REFINE, "-o", "out") == 0
     assert json.loads(Path("sim/truth.json").read_text())["outliers"] == 0
 
@@ -761,6 +767,15 @@ def test_bad_options_of_the_others(here, capsys) -> None:
     assert said == "two.expt: 2 experiments: expected one"
     said = refused(capsys, "simulate", "--d-min-angstrom", "2", "-o", "x")
     assert said == "--d-min-angstrom goes with experiments of your own"
+    for option in (("--outliers", "0.1"), ("--set", "position_mm=[0,1]")):
+        said = refused(capsys, "simulate", "--tutorial", *option, "-o", "x")
+        assert said.startswith("--tutorial has its own errors: ")
+    said = refused(capsys, "simulate", "--set", "position_mm=3", "-o", "x")
+    assert said == "position_mm = 3: expected 2 numbers, none negative"
+    said = refused(capsys, "simulate", "--set", "shift_mm=[1,1,1]", "-o", "x")
+    assert said.startswith("unknown size 'shift_mm': expected some of position_mm, ")
+    said = refused(capsys, "simulate", "--reflections-per-panel", "9", "-o", "x")
+    assert said == "--reflections-per-panel goes with experiments of your own"
     said = refused(capsys, "simulate", "start.expt", "--tutorial", "-o", "x")
     assert said == "--tutorial has its own experiment and resolution limit"
 

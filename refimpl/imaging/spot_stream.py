@@ -41,6 +41,8 @@ class Stream:
         Strong pixels of the newest image (flat index) and the open spot of each.
     held
         (4, n) label, flat index, image and counts of the pixels of the open spots.
+    full
+        (n_open,) spots that have too many pixels already: those are no longer held.
     closed
         Spots that are over and passed the filters, in parts.
     counts
@@ -55,6 +57,7 @@ class Stream:
     previous: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     previous_label: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     held: I64 = field(default_factory=lambda: np.empty((4, 0), dtype=np.int64))
+    full: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     closed: list[dict[str, NDArray[Any]]] = field(default_factory=list)
     counts: I64 = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
 
@@ -69,7 +72,10 @@ class Stream:
         newest = np.stack([label, index, np.full_like(index, frame), counts.astype(np.int64)])
         held = self.held.copy()
         held[0] = became[held[0]]
-        self.held = np.concatenate([held, newest], axis=1)
+        held = np.concatenate([held, newest], axis=1)
+        full = np.bincount(held[0], minlength=n_labels) > self.settings.max_spot_size
+        full[became[self.full]] = True
+        self.held, self.full = (held[:, ~full[held[0]]] if full.any() else held), full
         self.n_open = n_labels
         self.previous, self.previous_label = index, label
         if not self.is_still:
@@ -82,10 +88,13 @@ class Stream:
         if not over.any():
             return
         done = over[self.held[0]]
-        pixels = self.held[:, done]
-        # by spot; within a spot the pixels keep the order in which they came
-        pixels = pixels[:, np.argsort(pixels[0], kind="stable")]
-        self._measure(pixels, number)
+        if done.any():
+            pixels = self.held[:, done]
+            # by spot; within a spot the pixels keep the order in which they came
+            self._measure(pixels[:, np.argsort(pixels[0], kind="stable")], number)
+        too_large = int((over & self.full).sum())
+        self.counts += [too_large, 0, too_large, 0]
+        self.full = self.full[~over]
         stays = np.cumsum(~over) - 1
         self.held = self.held[:, ~done]
         self.held[0] = stays[self.held[0]]
@@ -99,14 +108,14 @@ class Stream:
         label, index, frame, counts = pixels
         first = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
         size = np.diff(np.append(first, len(label)))
-        small, large = size < self.settings.min_spot_size, size > self.settings.max_spot_size
-        keep = ~(small | large)
+        small = size < self.settings.min_spot_size
+        keep = ~small
         chosen = np.repeat(keep, size)
         place = np.stack([index % self.n_fast, index // self.n_fast, frame], axis=1)[chosen]
         offsets = np.append(0, np.cumsum(size[keep])).astype(np.int64)
         box, total, centroid, variance, peak = measure_spots(place, counts[chosen], offsets)
         far = _too_far(peak, centroid, self.settings.max_separation)
-        self.counts += [len(size), small.sum(), large.sum(), far.sum()]
+        self.counts += [len(size), small.sum(), 0, far.sum()]
         near = ~far
         self.closed.append(
             {
@@ -126,14 +135,16 @@ class Stream:
         """The open spots and the counts, as arrays that :meth:`restore` takes."""
         return {
             "n_open": np.array(self.n_open), "previous": self.previous,
-            "previous_label": self.previous_label, "held": self.held, "counts": self.counts.copy(),
+            "previous_label": self.previous_label, "held": self.held, "full": self.full,
+            "counts": self.counts.copy(),
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state."""
         self.n_open = int(state["n_open"])
         self.previous, self.previous_label = state["previous"], state["previous_label"]
-        self.held, self.counts = state["held"], state["counts"].copy()
+        self.held, self.full = state["held"], state["full"]
+        self.counts = state["counts"].copy()
 
 
 def _too_far(peak: I32, centroid: F64, limit: float | None) -> NDArray[np.bool_]:

@@ -171,11 +171,6 @@ class SpotFinder:
     trusted_range, mask, is_still, first_frame, panels, settings, threads
         As for :func:`find_spots`.
 
-    Attributes
-    ----------
-    done
-        Number of images taken in.
-
     Raises
     ------
     ConfigError

@@ -170,20 +170,17 @@ def results(folder: Path | str) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(Path(folder).iterdir())}
 
 
-@pytest.mark.parametrize("after", [0, 1, 6])
-@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize(("after", "every"), [(0, False), (1, True), (6, False), (8, True)])
 def test_an_interrupted_search_goes_on(here, monkeypatch, capsys, after, every) -> None:
     expt = here / "imported.expt"
     assert metrology("find-spots", expt, "-o", "whole", "--threads", "1") == 0
     assert len(read_refl("whole/strong.refl")) > 30
     capsys.readouterr()
-    read: list[int] = []
     plain = metrology_images.Images.__getitem__
 
     def counted(self, k):
-        if k == after and len(read) == after and not Path("parts/stop").exists():
+        if k == after:
             raise RuntimeError("pulled the plug")
-        read.append(k)
         return plain(self, k)
 
     monkeypatch.setattr(metrology_images.Images, "__getitem__", counted)
@@ -194,9 +191,6 @@ def test_an_interrupted_search_goes_on(here, monkeypatch, capsys, after, every) 
     names = [p.name for p in sorted(Path("parts/find-spots.parts").glob("*"))]
     steps = [f"{k:06d}-{k + 1:06d}.npz" for k in range(after)]
     assert names == (steps if every or not after else [f"000000-{after:06d}.npz"])
-    monkeypatch.setattr(metrology_images.Images, "__getitem__", plain)
-    read.clear()
-    Path("parts").mkdir(exist_ok=True)
     seen: list[int] = []
     monkeypatch.setattr(
         metrology_images.Images, "__getitem__", lambda self, k: seen.append(k) or plain(self, k)

@@ -16,7 +16,14 @@ from refimpl.dispatch import available_backends, use_backend
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.imaging.spot_labels import measure_spots
 from refimpl.imaging.spot_threshold import dispersion, dispersion_extended
-from refimpl.imaging.spots import COLUMN_TYPES, SpotSettings, SpotTable, find_spots, strong_pixels
+from refimpl.imaging.spots import (
+    COLUMN_TYPES,
+    SpotFinder,
+    SpotSettings,
+    SpotTable,
+    find_spots,
+    strong_pixels,
+)
 
 TRUSTED = (0, 10000)
 ALL = SpotSettings("dispersion", min_spot_size=1, max_separation=None, max_strong_pixel_fraction=1)
@@ -318,6 +325,28 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
         tracemalloc.stop()
     # each image of 160 kB has a few spots of about 200 bytes
     assert peaks[1] < peaks[0] + 100_000
+
+
+def test_a_region_that_never_ends_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hot block is one spot that is too large; another joins it late, a third stands apart."""
+    volume = np.zeros((60, 30, 30), dtype=np.int32)
+    volume[:, 5:11, 5:11] = 9
+    volume[40:42, 5:8, 14:17] = 9
+    volume[41, 6, 11:14] = 9
+    volume[20:22, 20:22, 20:22] = 9
+    monkeypatch.setattr(
+        "refimpl.imaging.spots.strong_pixels", lambda image, *_: (image > 0).astype(np.uint8)
+    )
+    settings = SpotSettings("dispersion", max_spot_size=100, max_strong_pixel_fraction=1)
+    finder = SpotFinder(trusted_range=TRUSTED, settings=settings)
+    held = []
+    for image in volume:
+        finder.add(image)
+        held.append(sum(s.held.shape[1] for s in finder._streams))
+    assert max(held[5:]) <= 18
+    table = finder.table()
+    assert (len(table), table.extracted, table.too_large, table.too_small) == (1, 2, 1, 0)
+    assert table.box.tolist() == [[20, 22, 20, 22, 20, 22]]
 
 
 def test_progress_is_told_after_each_image() -> None:

@@ -7,7 +7,9 @@ calibrants are tried, so that the error can name the right one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -202,14 +204,7 @@ def _from_given(
 ) -> Start | None:
     """Grow the user's start; None if it shows no rings."""
     template = _template(frame, config, None) if start is None else start
-    try:
-        grown, rings = grow_best(
-            frame, [given], template, RingsAt(everything), least=0.5,
-            polarisation=polarisation(config), threads=threads,
-        )  # fmt: skip
-    except NoRingsError:
-        return None
-    return grown.judged(frame, rings), rings
+    return _grown(frame, lambda: [given], template, everything, config, least=0.5, threads=threads)
 
 
 def _search(
@@ -222,10 +217,26 @@ def _search(
 ) -> Start | None:
     """Find the distance and grow it; None if the calibrant fits at none."""
     template = _template(frame, config, start)
+
+    def starts() -> list[Candidate]:
+        return picture.starts(everything, config)
+
+    return _grown(frame, starts, template, everything, config, threads=threads)
+
+
+def _grown(
+    frame: Frame,
+    starts: Callable[[], list[Candidate]],
+    template: TiltedFlat,
+    everything: Rings,
+    config: PowderConfig,
+    **options: Any,
+) -> Start | None:
+    """Best of the starts, grown over the image and judged; None if they or it show no rings."""
     try:
         grown, rings = grow_best(
-            frame, picture.starts(everything, config), template, RingsAt(everything),
-            polarisation=polarisation(config), threads=threads,
+            frame, starts(), template, RingsAt(everything), polarisation=polarisation(config),
+            **options,
         )  # fmt: skip
     except NoRingsError:
         return None

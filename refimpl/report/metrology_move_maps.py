@@ -82,7 +82,9 @@ def _shifts(figure: Figure, ax: Axes, view: DetectorView, place: tuple[float, fl
         headaxislength=4.0, zorder=5,
     )  # fmt: skip
     _names(figure, ax, view)
-    drawn = f"arrows drawn {scale:,.0f} times" + ("; orange: longer than drawn" if cut.any() else "")
+    drawn = f"arrows drawn {scale:,.0f} times" + (
+        "; orange: longer than drawn" if cut.any() else ""
+    )
     style.title(ax, "Shift of every panel", drawn if place[1] > 4.0 else "")
     bar_ax = axes_at(figure, place[0] + 0.1 * place[1], 0.52, 0.8 * place[1], 0.15)
     bar = figure.colorbar(coloured, cax=bar_ax, orientation="horizontal")

@@ -232,7 +232,8 @@ def weak_modes(view: MetrologyView) -> str:
         ("eigenvalue", "what stands against what", "largest parameters"), rows, numeric="n..",
         caption=f"Weak modes of {len(weak.eigenvalues)} parameters; condition number of the scaled "
         f"normal matrix {weak.condition:.3g}. Amounts are how far each part moves before "
-        "chi-square has risen by 1: together they hardly change the predictions, each alone would",
+        "chi-square has risen by 1, or in proportion where the eigenvalue is rounding's: together "
+        "they hardly change the predictions, each alone would",
     ) + (unseen if weak.unseen else "")  # fmt: skip
 
 

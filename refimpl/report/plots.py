@@ -1,4 +1,4 @@
-"""Figures made from the points: strain against angle and azimuth, histogram, correlations."""
+"""Figures made from the points: strain against angle and azimuth, correlations."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from refimpl.report.pictures import strain_limit
 from refimpl.report.view import PowderView
 from refimpl.units import MICROSTRAIN
 
-__all__ = ["correlation_matrix", "draw_histogram", "draw_strain", "residual_against_eta"]
-__all__ += ["residual_histogram", "strain_against_two_theta"]
+__all__ = ["BOXED", "NO_POINTS", "correlation_matrix", "draw_strain", "residual_against_eta"]
+__all__ += ["strain_against_two_theta"]
 
 _SIZES = (
     ("mean_all", "mean of all", style.GREY),
     ("median", "median", style.SKY),
     ("clip_mean", "clipped mean", style.BLUE),
 )
-_NO_POINTS = "no points were used"
-_BOXED: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
+NO_POINTS = "no points were used"
+BOXED: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
 
 
 def strain_against_two_theta(view: PowderView) -> Figure:
@@ -113,7 +113,7 @@ def draw_strain(ax: Axes, view: PowderView) -> None:
     used, out = view.used, view.left_out
     ax.set(xlabel="2θ (°)", ylabel="strain (µε)")
     if used.empty:
-        style.empty(ax, _NO_POINTS)
+        style.empty(ax, NO_POINTS)
         return
     limit = 1.6 * strain_limit(used["strain"].to_numpy(dtype=float))
     for points, colour, label in ((out, style.GREY, "left out"), (used, style.POINT, "used")):
@@ -137,7 +137,7 @@ def draw_strain(ax: Axes, view: PowderView) -> None:
     )
     ax.axhline(0.0, color=style.INK, lw=0.8, zorder=3)
     ax.set_ylim(-limit, limit)
-    ax.legend(loc="upper right", ncols=3, markerscale=1.6, **_BOXED)
+    ax.legend(loc="upper right", ncols=3, markerscale=1.6, **BOXED)
     _count_outside(ax, used, limit)
 
 
@@ -145,99 +145,6 @@ def _count_outside(ax: Axes, used: pd.DataFrame, limit: float) -> None:
     outside = int((np.abs(used["strain"]) / MICROSTRAIN > limit).sum())
     if outside:
         style.note(ax, f"{outside:,} used points outside the frame", 0.01, 0.03)
-
-
-def residual_histogram(view: PowderView) -> Figure:
-    """Histogram of strain and of strain over its own error, with the normal curves they claim."""
-    with style.styled():
-        figure = style.new_figure(9.6, 4.0)
-        left = figure.add_axes((0.075, 0.14, 0.42, 0.74))
-        right = figure.add_axes((0.565, 0.14, 0.415, 0.74))
-        draw_histogram(left, view)
-        style.title(left, "Residual strain")
-        _draw_normalised(right, view)
-        style.title(right, "Residual over its own error")
-    return figure
-
-
-def draw_histogram(ax: Axes, view: PowderView) -> None:
-    """Draw signed strain, and what the stated error of every point predicts."""
-    used = view.used
-    ax.set(xlabel="strain (µε)", ylabel="points per bin")
-    if used.empty:
-        style.empty(ax, _NO_POINTS)
-        return
-    strain = used["strain"].to_numpy(dtype=float) / MICROSTRAIN
-    sigma = view.sigma_strain(used) / MICROSTRAIN
-    limit = 1.6 * strain_limit(used["strain"].to_numpy(dtype=float))
-    edges = np.linspace(-limit, limit, 61)
-    ax.hist(
-        np.clip(strain, -limit, limit),
-        list(edges),
-        color=style.SKY,
-        alpha=0.85,
-        histtype="stepfilled",
-    )
-    grid = np.linspace(-limit, limit, 401)
-    good = sigma[np.isfinite(sigma) & (sigma > 0)]
-    top = ax.get_ylim()[1]
-    if good.size:
-        curve = _mixture(grid, good) * len(strain) * (edges[1] - edges[0])
-        ax.plot(grid, curve, color=style.VERMILLION, label="errors of the points alone")
-    spread = float(np.std(strain))
-    if spread > 0.0:
-        bell = _mixture(grid - strain.mean(), np.array([spread])) * len(strain)
-        bell *= edges[1] - edges[0]
-        ax.plot(grid, bell, color=style.INK, ls="--", label="normal of the same spread")
-    _headroom(ax, top)
-    ax.set_xlim(-limit, limit)
-    typical = f"\npoint error {np.median(good):.1f} µε" if good.size else ""
-    style.note(ax, f"n = {len(strain):,}\nrms {np.sqrt(np.mean(strain**2)):.1f} µε{typical}")
-
-
-def _headroom(ax: Axes, bars: float) -> None:
-    """Leave room for the legend above bars and curves; a curve far taller may leave the frame."""
-    curves = [float(np.max(np.asarray(line.get_ydata()))) for line in ax.lines]
-    ax.set_ylim(0, 1.38 * min(max([bars, *curves]), 2.5 * bars))
-    ax.legend(loc="upper left", **_BOXED)
-
-
-def _mixture(x: F64, sigma: F64) -> F64:
-    """(n,) density of a mixture of centred normals, by the quantiles of their sigmas."""
-    some = np.quantile(sigma, (np.arange(64) + 0.5) / 64) if sigma.size > 64 else sigma
-    density = np.exp(-0.5 * (x[:, None] / some) ** 2) / (some * np.sqrt(2.0 * np.pi))
-    return density.mean(axis=1)
-
-
-def _draw_normalised(ax: Axes, view: PowderView) -> None:
-    """Draw strain over its error and the standard normal."""
-    used = view.used
-    ax.set(xlabel="strain / σ", ylabel="points per bin")
-    if used.empty:
-        style.empty(ax, _NO_POINTS)
-        return
-    ratio = used["strain"].to_numpy(dtype=float) / view.sigma_strain(used)
-    ratio = ratio[np.isfinite(ratio)]
-    if ratio.size == 0:
-        style.empty(ax, "the points carry no errors")
-        return
-    limit = float(np.clip(np.percentile(np.abs(ratio), 98) * 1.3, 4.0, 40.0))
-    edges = np.linspace(-limit, limit, 61)
-    ax.hist(
-        np.clip(ratio, -limit, limit),
-        list(edges),
-        color=style.SKY,
-        alpha=0.85,
-        histtype="stepfilled",
-    )
-    top = ax.get_ylim()[1]
-    grid = np.linspace(-limit, limit, 401)
-    curve = _mixture(grid, np.ones(1)) * ratio.size * (edges[1] - edges[0])
-    ax.plot(grid, curve, color=style.VERMILLION, label="expected: normal, σ = 1")
-    _headroom(ax, top)
-    ax.set_xlim(-limit, limit)
-    robust = 1.4826 * float(np.median(np.abs(ratio - np.median(ratio))))
-    style.note(ax, f"spread {np.std(ratio):.2f}\nrobust spread {robust:.2f}")
 
 
 def residual_against_eta(view: PowderView) -> Figure:
@@ -250,8 +157,8 @@ def residual_against_eta(view: PowderView) -> Figure:
         style.title(low, "Course around the beam, all rings", "line: median in 10° bins")
         used = view.used
         if used.empty:
-            style.empty(top, _NO_POINTS)
-            style.empty(low, _NO_POINTS)
+            style.empty(top, NO_POINTS)
+            style.empty(low, NO_POINTS)
             return figure
         eta = np.degrees(used["eta_rad"].to_numpy(dtype=float))
         strain = used["strain"].to_numpy(dtype=float) / MICROSTRAIN

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from refimpl.report import figures as draw
 from refimpl.report import page, panel_sections, sections, style
+from refimpl.report.histograms import draw_histogram
 from refimpl.report.page import Entry
 from refimpl.report.pictures import draw_overlay, draw_residual_map
-from refimpl.report.plots import draw_histogram, draw_strain
+from refimpl.report.plots import draw_strain
 from refimpl.report.view import PanelView, PowderView, Quantity
 
 __all__ = [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from refimpl.cli import (
+    metrology_counts,
     metrology_grains,
     metrology_models,
     metrology_refine,
@@ -36,6 +37,8 @@ _command("import", metrology_models.import_images, "Make experiments of image he
 _command("show", metrology_models.show, "Print what experiments and reflections hold.")
 _command("find-spots", metrology_spots.find_spots, "Find the spots of images.",
          metrology_spots.FIND_EXAMPLES)  # fmt: skip
+_command("count-spots", metrology_counts.count_spots, "Count spots by image, as distl does.",
+         metrology_counts.EXAMPLES)  # fmt: skip
 _command("index", metrology_spots.index, "Find the lattice of the spots.",
          metrology_spots.INDEX_EXAMPLES)  # fmt: skip
 _command("refine", metrology_refine.refine, "Refine crystals, beam and detector, by panel too.",

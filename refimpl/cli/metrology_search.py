@@ -30,8 +30,10 @@ def with_gains(settings: SpotSettings, experiment: Experiment) -> SpotSettings:
     Raises
     ------
     ConfigError
-        The experiment names a map of gains.
+        The experiment has no detector, or names a map of gains.
     """
+    if experiment.detector is None:
+        raise ConfigError("the experiment has no detector: spots cannot be looked for")
     entry = experiment.imageset or {}
     if entry.get("gain") and settings.gain is None:
         raise ConfigError(
@@ -39,7 +41,6 @@ def with_gains(settings: SpotSettings, experiment: Experiment) -> SpotSettings:
             "for all panels or one for each: --set gain=[1.0,1.1]",
             key="gain",
         )
-    assert experiment.detector is not None
     gains = tuple(m.gain for m in experiment.detector.modules)
     if settings.gain is not None or all(g == 1.0 for g in gains):
         return settings

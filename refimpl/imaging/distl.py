@@ -30,7 +30,7 @@ from refimpl.imaging.distl_shells import (
 )
 from refimpl.imaging.distl_signal import background_at, local_signal
 
-__all__ = ["DistlResult", "DistlSettings", "FlatDetector", "Modules", "count_spots"]
+__all__ = ["DistlResult", "DistlSettings", "FlatDetector", "Modules", "count_spots", "has_modules"]
 
 _RING_PIXELS: Final = 4
 _RING_RANGE: Final = (1.0, 8.0)  # Angstrom
@@ -48,6 +48,11 @@ _PILATUS: Final[dict[tuple[int, int], tuple[Modules, Modules]]] = {
     (1679, 1475): (Modules(195, 17, 8), Modules(487, 7, 3)),
     (619, 487): (Modules(195, 17, 3), Modules(487, 7, 1)),
 }
+
+
+def has_modules(shape: tuple[int, int]) -> bool:
+    """Whether an image of this size (slow, fast) is one of a Pilatus, whose modules are known."""
+    return tuple(shape) in _PILATUS
 
 
 def count_spots(

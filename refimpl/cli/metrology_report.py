@@ -63,6 +63,8 @@ def view(
 
     part = _window(window)
     models = read_expt(experiments)
+    if not models:
+        raise ConfigError("no experiment in the list", path=experiments)
     experiment = models[0]
     if any(e.imageset != experiment.imageset for e in models):
         raise ConfigError(f"{len(models)} experiments of several scans: expected one scan",
@@ -175,6 +177,8 @@ def _of_experiment(
     models = read_expt(path)
     if len(models) != 1 or models[0].crystal is None or models[0].is_still:
         raise ConfigError("expected one rotation scan with a crystal", path=path)
+    if models[0].beam is None or models[0].detector is None:
+        raise ConfigError("the experiment has no beam or no detector", path=path)
     noise, offsets = _sized(sizes, RecipeNoise, Offsets)
     limit = highest_resolution(models[0]) if d_min_angstrom is None else d_min_angstrom
     counts = None if per_panel is None else [per_panel] * len(models[0].detector or ())

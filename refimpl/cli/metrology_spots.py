@@ -197,6 +197,8 @@ def _numbers(result: IndexResult) -> dict[str, Any]:
 def _only(models: tuple[Experiment, ...], path: Path) -> Experiment:
     if len(models) != 1:
         raise ConfigError(f"{len(models)} experiments: expected one", path=path)
+    if models[0].detector is None:
+        raise ConfigError("the experiment has no detector", path=path)
     return models[0]
 
 

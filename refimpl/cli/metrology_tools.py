@@ -99,12 +99,12 @@ def _export_tables(
     from refimpl.metrology import reference_geometry, write_tables
 
     before = _reference(experiment, reference, reflections)
+    flat = reference_geometry(replace(experiment, detector=before))  # refused before the work
     with parse.output_folder(out):
         paths = write_tables(
             out, before, _detector(experiment), "xds" if to == "xds" else "geometry"
         )
-        flat = replace(experiment, detector=before)
-        write_expt(out / "flat.expt", [reference_geometry(flat)])
+        write_expt(out / "flat.expt", [flat])
     said = [f"wrote {path}" for path in (*paths, out / "flat.expt")]
     if len(before) == 1:
         said.insert(0, f"they belong to {_placed(before)}")

@@ -148,9 +148,22 @@ def test_export_refuses(here, capsys) -> None:
     write_expt("bare.expt", [replace(e, detector=None)])
     said = refused(capsys, "export", "bare.expt", "--to", "xds", "-o", "x")
     assert said == "bare.expt: the experiment has no detector"
+    write_expt("dark.expt", [replace(e, beam=None)])
+    said = refused(capsys, "export", "dark.expt", "--to", "xds", "-o", "x")
+    assert said == "a reference geometry needs a beam and a detector"
+    empty = {"__id__": "ExperimentList", "experiment": []}
+    Path("empty.expt").write_text(json.dumps(empty))
+    for given in (("export", "--to", "dials"), ("view",), ("transfer", "--distance-mm", "3")):
+        said = refused(capsys, given[0], "empty.expt", *given[1:], "-o", "x")
+        assert said == "empty.expt: no experiment in the list"
+    for name in ("dark", "bare"):
+        said = refused(capsys, "simulate", f"{name}.expt", "-o", "x")
+        assert said == f"{name}.expt: the experiment has no beam or no detector"
     write_expt("two.expt", [e, replace(e, detector=replace(e.detector))])
     said = refused(capsys, "export", "two.expt", "--to", "xds", "-o", "x")
     assert said == "two.expt: 2 detectors in 2 experiments: expected one"
+    said = refused(capsys, "find-spots", "bare.expt", "-o", "x")
+    assert said == "bare.expt: the experiment has no detector"
     stack = [replace(m, raw_image_offset=(0, 0)) for m in e.detector.modules]
     write_expt("stack.expt", [replace(e, detector=replace(e.detector, modules=tuple(stack)))])
     said = refused(capsys, "export", "stack.expt", "--to", "xds", "-o", "x")

@@ -1,7 +1,5 @@
 """Twin of refimpl/metrology/indexing/cosine_sums.py: vectors in blocks, points in chunks."""
 
-import math
-
 import numpy as np
 
 from cython.parallel cimport prange
@@ -14,7 +12,9 @@ cdef enum:
 cdef double ROUND = 6755399441055744.0
 cdef double SERIES[TERMS]
 for k in range(TERMS):
-    SERIES[k] = (-1.0) ** k * math.pi ** (2 * k + 1) / math.factorial(2 * k + 1)
+    SERIES[k] = (-1.0) ** k * np.pi ** (2 * k + 1) / int(
+        np.prod(np.arange(1, 2 * k + 2, dtype=np.int64))
+    )
 
 
 cdef void block_sums(

@@ -227,7 +227,8 @@ def weak_modes(view: MetrologyView) -> str:
          ", ".join(f"{n} {w:+.2f}" for n, w in zip(mode.names, mode.weights, strict=True)))
         for mode in weak.modes
     ]  # fmt: skip
-    unseen = f"<p>Seen by no reflection: {page.text(', '.join(weak.unseen))}.</p>"
+    more = f" and {len(weak.unseen) - _NAMED} more" if len(weak.unseen) > _NAMED else ""
+    unseen = f"<p>Seen by no reflection: {page.text(', '.join(weak.unseen[:_NAMED]))}{more}.</p>"
     return page.table(
         ("eigenvalue", "what stands against what", "largest parameters"), rows, numeric="n..",
         caption=f"Weak modes of {len(weak.eigenvalues)} parameters; condition number of the scaled "

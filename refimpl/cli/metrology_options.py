@@ -80,7 +80,7 @@ CloseToSpindle = Annotated[float | None, typer.Option(
     help="Least speed through the Ewald sphere [1/A^2].")]  # fmt: skip
 PerDegree = Annotated[str | None, typer.Option(
     metavar="N", rich_help_panel=CHOICE,
-    help="Random subset of N reflections a degree (1000 a crystal at least), all, or auto (one "
+    help="Random subset of N reflections a degree (1000 an experiment at least), all, or auto (one "
          "turn's worth of longer scans).")]  # fmt: skip
 AutoReduction = Annotated[str, typer.Option(
     metavar="NAME", rich_help_panel=CHOICE,

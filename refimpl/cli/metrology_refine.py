@@ -86,9 +86,11 @@ def refine(
     with parse.output_folder(out):
         result, changes = _run(models, table, settings, parallax, threads)
         save(result, out, report=report, inputs=inputs)
-        found = result_dict(result, inputs) | told(result, modes=weak_modes, threads=threads)
-        found |= {"parallax_changes_mm": list(changes)} if parallax else {}
-        write_json(out / "result.json", found)
+        found = result_dict(result, inputs)
+        if weak_modes or parallax:
+            found |= told(result, modes=weak_modes, threads=threads) if weak_modes else {}
+            found |= {"parallax_changes_mm": list(changes)} if parallax else {}
+            write_json(out / "result.json", found)
         wrong = _not_converged(result, changes) if has_converged(result) else (
             result.trajectory.reason)  # fmt: skip
         if wrong is None:

@@ -20,6 +20,7 @@ from refimpl.frames import F64
 from refimpl.io.atomic import make_folder, write_json, write_text
 from refimpl.io.dials_files import write_expt, write_refl
 from refimpl.metrology import listing
+from refimpl.metrology.answers import told
 from refimpl.metrology.gauge import HELD
 from refimpl.metrology.parameters import FixSettings
 from refimpl.metrology.stated_settings import modified, settings_dict
@@ -189,6 +190,7 @@ def result_dict(result: RefinementResult, inputs: Sequence[str | Path] = ()) -> 
             ) if not free
         ],
         "gauge": gauge_dict(result),
+        **told(result),
         "trajectory": [
             {"objective": step.objective, "rmsd": step.rmsd.tolist()}
             for step in result.trajectory.steps

@@ -8,8 +8,9 @@ p would by itself raise the weighted sum of squares by :math:`p^T N p`. In a wea
 large, and cancel: the parts with the largest are what stands against each other.
 
 Directions are those of the first beam: along it, the spindle across it (any direction across it for
-stills), and across both. A detector turns about its middle or about the sample, whichever says the
-mode in fewer parts. Turns of crystals are in the lab at rotation angle 0.
+stills), and across both. A detector turns about the beam itself; across it about its middle or about
+the sample, whichever says the mode in fewer parts. Turns of crystals are in the lab at rotation
+angle 0.
 """
 
 from __future__ import annotations
@@ -98,9 +99,9 @@ def parts_of(models: ModelSet, full: F64, hessian: F64, shift: F64) -> tuple[Mod
         blocks += _crystals(models, full, axes, third)
         parts = [part for block in blocks for part in _split(models, block, hessian, shift)]
         parts.sort(key=lambda part: -part.alone)
-        least = _SAID * parts[0].alone
-        found.append([part for part in parts if part.alone >= least])
-    best = min(found, key=len)
+        said = [part for part in parts if part.alone >= _SAID * parts[0].alone]
+        found.append((len(said), sum(part.alone for part in parts[len(said) :]), said))
+    _, _, best = min(found, key=lambda of: of[:2])  # few words, then little unsaid
     sign = -1.0 if best[0].amount < 0.0 else 1.0
     return tuple(ModePart(p.name, sign * p.amount, p.unit, p.alone) for p in best)
 
@@ -148,22 +149,23 @@ def _detectors(
 ) -> Iterator[_Block]:
     """Moves of each detector as a whole, which its held groups do not take part in."""
     said = ("the beam", spindle, "the direction across both")
-    pivot_name = "" if middle else " with the sample as centre"
+    where = ("", *("" if middle else " with the sample as centre",) * 2)
     for k, own in enumerate(models.detectors):
         at = models.detector_at(k)
         values = models.detector_values(full, k)
         inverse = np.linalg.inv(group_moves(own, values))
         points = np.array([own.pose(g, v)[1] for g, v in enumerate(values)])
-        pivot = own.detector.centres(own.d(values)).mean(axis=0) if middle else np.zeros(3)
+        centre = own.detector.centres(own.d(values)).mean(axis=0) if middle else np.zeros(3)
         taking = np.any(models.free[at].reshape(-1, 6), axis=1, keepdims=True)
         moves = []
         for direction, name in zip(axes, said, strict=True):
             twist = np.concatenate([np.tile(direction, (len(points), 1)), 0.0 * points], axis=1)
             moves.append((f"{own.prefix} along {name}", "mm", twist))
-        for direction, name in zip(axes, said, strict=True):
+        pivots = (0.0 * centre, centre, centre)  # the beam goes through the sample
+        for direction, name, pivot, at_what in zip(axes, said, pivots, where, strict=True):
             arms = np.cross(direction, points - pivot)
             twist = np.concatenate([arms, np.tile(direction, (len(points), 1))], axis=1) * MRAD
-            moves.append((f"{own.prefix} turn about {name}{pivot_name}", "mrad", twist))
+            moves.append((f"{own.prefix} turn about {name}{at_what}", "mrad", twist))
         by_value = [
             (name, unit, (taking * np.einsum("gij,gj->gi", inverse, twist)).ravel())
             for name, unit, twist in moves

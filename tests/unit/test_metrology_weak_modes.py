@@ -247,3 +247,6 @@ def test_measured_conditioning(real_data) -> None:
         report = weak_modes(problem, problem.start)
         assert report.eigenvalues[0] == pytest.approx(expected, rel=0.1), name
         assert [p.name for p in report.modes[0].parts][: len(parts)] == parts
+        # with its setting and fixed rotations all may turn about the spindle as well
+        mode = weak_modes(*freed(problem, problem.start, "Beam1Mu1"), 1).modes[0]
+        assert list(amounts(mode).values()) == pytest.approx([1.0, 1.0, 1.0], rel=1e-5), mode

@@ -8,9 +8,9 @@ p would by itself raise the weighted sum of squares by :math:`p^T N p`. In a wea
 large, and cancel: the parts with the largest are what stands against each other.
 
 Directions are those of the first beam: along it, the spindle across it (any direction across it for
-stills), and across both. A detector turns about the beam itself; across it about its middle or about
-the sample, whichever says the mode in fewer parts. Turns of crystals are in the lab at rotation
-angle 0.
+stills), and across both. A detector turns about the beam itself; across it about its middle or
+about the sample, whichever says the mode in fewer parts. Turns of crystals are in the lab at
+rotation angle 0.
 """
 
 from __future__ import annotations

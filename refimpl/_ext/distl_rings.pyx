@@ -3,33 +3,45 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdlib cimport free, malloc
 
 cdef enum:
     BANDS = 16  # of rows, each with its own counts
 
-cdef long long LOW = 0xFFFFFFFF
+
+cdef extern from "math.h" nogil:
+    float nextafterf(float, float)
 
 
-cdef void run_along(
-    const float* signal, int n, double low, double high, long long* run
-) noexcept nogil:
-    """Pixels before each place that are below the levels: the first in the low half."""
-    cdef int f
-    cdef long long total = 0
+cdef float at_least(double level) noexcept nogil:
+    """Smallest single-precision number not below a level: the same pixels are below both."""
+    cdef float near = <float> level
+    return nextafterf(near, <float> INFINITY) if near < level else near
+
+
+cdef void run_along(const float* signal, int n, float low, float high, int* run) noexcept nogil:
+    """Pixels before each place that are below the first level, and then below the second."""
+    cdef int f, below_low = 0, below_high = 0
+    cdef int* other = run + n + 1
+    for f in range(n):  # apart from the sums, so that it can be vectorised
+        run[f + 1] = signal[f] < low
+        other[f + 1] = signal[f] < high
+    run[0] = other[0] = 0
     for f in range(n):
-        run[f] = total
-        total += (signal[f] < low) + ((<long long> (signal[f] < high)) << 32)
-    run[n] = total
+        below_low += run[f + 1]
+        below_high += other[f + 1]
+        run[f + 1] = below_low
+        other[f + 1] = below_high
 
 
 cdef void count_side(
-    const long long* run, int beam, int side, long long near, long long far, long long square,
-    long long width, int n_rings, long long* counts
+    const int* run, int n_fast, int beam, int side, long long near, long long far,
+    long long square, long long width, int n_rings, long long* counts
 ) noexcept nogil:
     """Add the pixels from `near` to before `far` px off the beam: the ring never falls."""
-    cdef long long edge, end, found, ring
+    cdef long long edge, end, ring, first, last
+    cdef const int* other = run + n_fast + 1
     ring = <long long> (sqrt(<double> (square + near * near)) / width)
     while near < far and ring < n_rings:
         edge = (ring + 1) * (ring + 1) * width * width
@@ -37,13 +49,11 @@ cdef void count_side(
         if edge > square:
             end = min(far, <long long> sqrt(<double> (edge - square - 1)) + 1)
         if end > near:
-            if side > 0:
-                found = run[beam + end] - run[beam + near]
-            else:
-                found = run[beam - near + 1] - run[beam - end + 1]
+            first = beam + near if side > 0 else beam - end + 1
+            last = first + end - near
             counts[3 * ring] += end - near
-            counts[3 * ring + 1] += found & LOW
-            counts[3 * ring + 2] += found >> 32
+            counts[3 * ring + 1] += run[last] - run[first]
+            counts[3 * ring + 2] += other[last] - other[first]
             near = end
         ring += 1
 
@@ -54,10 +64,11 @@ cdef int count_band(
 ) noexcept nogil:
     cdef int s, n_fast = signal.shape[1], first = margin, last = n_fast - margin, middle
     cdef long long square
-    cdef long long* run
+    cdef float low = at_least(levels[0]), high = at_least(levels[1])
+    cdef int* run
     if last <= first:
         return 0
-    run = <long long*> malloc(<size_t> (n_fast + 1) * sizeof(long long))
+    run = <int*> malloc(2 * <size_t> (n_fast + 1) * sizeof(int))
     if run == NULL:
         return 1
     middle = min(max(beam_fast, first), last)
@@ -65,13 +76,14 @@ cdef int count_band(
         if s % BANDS != band:
             continue
         square = <long long> (s - beam_slow) * (s - beam_slow)
-        run_along(&signal[s, 0], n_fast, levels[0], levels[1], run)
+        run_along(&signal[s, 0], n_fast, low, high, run)
         count_side(
-            run, beam_fast, 1, middle - beam_fast, last - beam_fast, square, width, n_rings, counts
+            run, n_fast, beam_fast, 1, middle - beam_fast, last - beam_fast, square, width,
+            n_rings, counts,
         )
         count_side(
-            run, beam_fast, -1, beam_fast - middle + 1, beam_fast - first + 1, square, width,
-            n_rings, counts,
+            run, n_fast, beam_fast, -1, beam_fast - middle + 1, beam_fast - first + 1, square,
+            width, n_rings, counts,
         )
     free(run)
     return 0

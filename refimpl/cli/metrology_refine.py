@@ -158,8 +158,9 @@ def summary(result: RefinementResult) -> list[str]:
     numbers = result.summary()
     x, y, phi = (float(v) for v in result.by_experiment.pooled())
     start = result.trajectory.steps[0].rmsd
+    reason, steps = result.trajectory.reason, numbers["steps"]
     lines = [
-        f"{result.trajectory.reason} after {numbers['steps']} steps, "
+        f"{reason}{'' if ' after ' in reason else f' after {steps} steps'}, "
         f"{numbers['n_parameters']} parameters, {result.n_used} reflections used, "
         f"{numbers['n_outliers']} rejected as outliers",
         f"RMSD x {result.rmsd[0]:.5f} mm (was {start[0]:.5f}), y {result.rmsd[1]:.5f} mm "

@@ -117,14 +117,15 @@ def orientation_parameters(u: F64, prefix: str = "Crystal1") -> OrientationParam
 def b_matrix(metric: F64) -> tuple[F64, F64]:
     """B (3, 3) of the reciprocal metric's elements (6,), and its derivatives (6, 3, 3).
 
-    The elements are a*², b*², c*², a*·b*, a*·c*, b*·c*.
+    The elements are a*², b*², c*², a*·b*, a*·c*, b*·c*. NaN where they are of no cell.
     """
     g0, g1, g2, g3, g4, g5 = metric
-    cz = np.sqrt(g2)
-    bz, az = g5 / cz, g4 / cz
-    by = np.sqrt(g1 - bz * bz)
-    ay = (g3 - az * bz) / by
-    ax = np.sqrt(g0 - ay * ay - az * az)
+    with np.errstate(invalid="ignore"):  # a trial step to a metric of no cell: NaN, not a warning
+        cz = np.sqrt(g2)
+        bz, az = g5 / cz, g4 / cz
+        by = np.sqrt(g1 - bz * bz)
+        ay = (g3 - az * bz) / by
+        ax = np.sqrt(g0 - ay * ay - az * az)
     b = np.array([[ax, 0.0, 0.0], [ay, by, 0.0], [az, bz, cz]])
     d = np.zeros((6, 3, 3))
     eye = np.eye(6)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refimpl import hooks
-from refimpl.crystal.crystal_model import Crystal
 from refimpl.frames import F64
 from refimpl.io.atomic import make_folder, write_json, write_text
 from refimpl.io.dials_files import write_expt, write_refl
 from refimpl.metrology import listing
 from refimpl.metrology.answers import told
+from refimpl.metrology.crystal_parameters import cell_and_gradient
 from refimpl.metrology.gauge import HELD
 from refimpl.metrology.parameters import FixSettings
 from refimpl.metrology.stated_settings import modified, settings_dict
@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 LOG, RESULT = "refine.log", "result.json"
-_STEP = 1e-6
 _ROUNDING = 1e-9
 """Part of a cell parameter below which a derived uncertainty is rounding: fixed by symmetry."""
 
@@ -60,33 +59,20 @@ def symbol_of(hall: str) -> str:
 
 
 def cell_sigma(result: RefinementResult, crystal: int) -> F64 | None:
-    """(6,) standard uncertainties [Å, degrees] of a crystal's cell; None where it was held.
-
-    By numerical derivatives of the cell by the elements of the reciprocal metric.
-    """
+    """(6,) standard uncertainties [Å, degrees] of a crystal's cell; None where it was held."""
     models = result.models
     at = models.cell_at(crystal)
-    position = np.cumsum(models.free) - 1
     mine = [k for k in range(at.start, at.stop) if models.free[k]]
     if not mine:
         return None
     full = models.initial.copy()
     full[models.free] = result.trajectory.x
-    values, own = full[at], models.cells[crystal]
-
-    def cell(v: F64) -> F64:
-        return Crystal(np.asarray(np.linalg.inv(own.b(v)), dtype=np.float64)).cell
-
-    slopes = np.zeros((6, len(mine)))
-    for column, k in enumerate(mine):
-        change = np.zeros(len(values))
-        change[k - at.start] = _STEP * max(abs(values[k - at.start]), 1.0)
-        difference = cell(values + change) - cell(values - change)
-        slopes[:, column] = difference / (2.0 * change[k - at.start])
-    rows = position[mine]
+    cell, slopes = cell_and_gradient(models.cells[crystal], full[at])
+    slopes = slopes[:, [k - at.start for k in mine]]
+    rows = (np.cumsum(models.free) - 1)[mine]
     covariance = slopes @ result.trajectory.covariance[np.ix_(rows, rows)] @ slopes.T
     sigma = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    return np.where(sigma > _ROUNDING * cell(values), sigma, 0.0)
+    return np.where(sigma > _ROUNDING * cell, sigma, 0.0)
 
 
 def crystals(result: RefinementResult, *, digits: int = 4) -> str:

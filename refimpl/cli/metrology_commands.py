@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from refimpl.cli import (
+    metrology_compare,
     metrology_counts,
     metrology_grains,
     metrology_models,
@@ -54,7 +55,7 @@ _command("export", metrology_tools.export, "Write a detector for XDS, CrystFEL o
          metrology_tools.EXPORT_EXAMPLES)  # fmt: skip
 _command("transfer", metrology_tools.transfer, "Carry panels over to another distance.",
          metrology_tools.TRANSFER_EXAMPLES)  # fmt: skip
-_command("compare", metrology_tools.compare, "Compare with a detector or a maker's tables.",
-         metrology_tools.COMPARE_EXAMPLES)  # fmt: skip
+_command("compare", metrology_compare.compare, "Compare with a detector or a maker's tables.",
+         metrology_compare.EXAMPLES)  # fmt: skip
 _command("remeasure", metrology_tools.remeasure, "Make millimetres again from pixels.")
 _command("simulate", metrology_report.simulate, "Simulate reflections on panels that are off.")

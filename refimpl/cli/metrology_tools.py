@@ -1,26 +1,31 @@
-"""``refimpl metrology export``, ``transfer``, ``compare``, ``remeasure``: a metrology in use."""
+"""``refimpl metrology export``, ``transfer`` and ``remeasure``: a metrology in use."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refimpl.cli import metrology_files as files
 from refimpl.cli import parse
+from refimpl.cli.metrology_compare import (
+    Refined,
+    Weights,
+    detector_of,
+    first_of,
+    reference_of,
+    weights_of,
+)
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
     from refimpl.detector.hierarchy import Hierarchy
     from refimpl.forward.experiment import Experiment
-    from refimpl.frames import F64
 
 __all__ = [
-    "COMPARE_EXAMPLES",
     "EXPORT_EXAMPLES",
     "TRANSFER_EXAMPLES",
-    "compare",
     "export",
     "remeasure",
     "transfer",
@@ -42,17 +47,6 @@ Examples:
   refimpl metrology transfer level1/refined.expt --distance-mm 300 -o at300.expt
   refimpl metrology transfer level1/refined.expt --onto other.expt -o other_refined.expt"""
 
-COMPARE_EXAMPLES = """\b
-Examples:
-  refimpl metrology compare level1/refined.expt other/refined.expt
-  refimpl metrology compare level1/refined.expt --tables x_geo_corr.cbf y_geo_corr.cbf"""
-
-Refined = Annotated[Path, typer.Argument(metavar="EXPT", help="Refined experiments, .expt.")]
-Weights = Annotated[Path | None, typer.Option(
-    "--reflections", metavar="REFL", help=(
-        "Refined reflections, .refl: panels count by those that were used, and panels that were "
-        "held not at all. Default: all alike."))]  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
 FORMATS = ("xds", "xds-geo", "crystfel", "dials")
 
 
@@ -76,7 +70,7 @@ def export(
     tables = to in ("xds", "xds-geo")
     if not tables and (reference is not None or reflections is not None):
         raise ConfigError(f"--reference and --reflections are of tables, not of --to {to}")
-    experiment = _first(experiments)
+    experiment = first_of(experiments)
     if tables:
         typer.echo(_export_tables(experiment, to, out, reference, reflections))
         return 0
@@ -98,11 +92,11 @@ def _export_tables(
     from refimpl.io.dials_files import write_expt
     from refimpl.metrology import reference_geometry, write_tables
 
-    before = _reference(experiment, reference, reflections)
+    before = reference_of(experiment, reference, reflections)
     flat = reference_geometry(replace(experiment, detector=before))  # refused before the work
     with parse.output_folder(out):
         paths = write_tables(
-            out, before, _detector(experiment), "xds" if to == "xds" else "geometry"
+            out, before, detector_of(experiment), "xds" if to == "xds" else "geometry"
         )
         write_expt(out / "flat.expt", [flat])
     said = [f"wrote {path}" for path in (*paths, out / "flat.expt")]
@@ -144,101 +138,14 @@ def transfer(
 
     if onto is None and distance_mm is None:
         raise ConfigError("transfer: say whereto, with --onto EXPT, --distance-mm D or both")
-    refined = _first(experiments)
-    detector = _detector(refined)
+    refined = first_of(experiments)
+    detector = detector_of(refined)
     models = read_expt(onto or experiments)
-    weight = _weights(detector, reflections)
+    weight = weights_of(detector, reflections)
     parse.output_file(out)
     write_expt(out, run(models, detector, distance_mm, weight=weight))
     typer.echo(f"{len(detector)} panels for {len(models)} experiments\nwrote {out}")
     return 0
-
-
-def compare(
-    experiments: Refined,
-    other: Annotated[Path | None, typer.Argument(
-        metavar="OTHER", help="Experiments with another detector of the same panels.")] = None,
-    tables: Annotated[tuple[Path, Path] | None, typer.Option(
-        metavar="X Y", help="Correction tables of a maker or of XDS, .cbf or .npy.")] = None,
-    reference: Annotated[Path | None, typer.Option(
-        metavar="EXPT", help="Of --tables: the detector that they belong to. Default: the flat "
-                             "one that fits best.")] = None,
-    reflections: Weights = None,
-    as_json: Json = False,
-) -> int:  # fmt: skip
-    """Compare a detector with another one, or with tables of corrections."""
-    if (other is None) == (tables is None):
-        raise ConfigError("compare: expected either another EXPT or --tables X Y")
-    if tables is None and reference is not None:
-        raise ConfigError("--reference is of --tables")
-    experiment = _first(experiments)
-    if other is not None:
-        found = _congruence(_detector(experiment), _detector(_first(other)), reflections)
-    else:
-        assert tables is not None  # one of the two
-        found = _with_tables(experiment, tables, reference, reflections)
-    if as_json:
-        from refimpl.io.atomic import json_text
-
-        found.pop("sentences")
-        typer.echo(json_text(found))
-    else:
-        typer.echo("\n".join(found["sentences"]))
-    return 0
-
-
-def _congruence(first: Hierarchy, second: Hierarchy, reflections: Path | None) -> dict[str, Any]:
-    from refimpl.metrology import congruence
-
-    weight = _weights(first, reflections)
-    plain, aligned = (congruence(first, second, weight, aligned=a) for a in (False, True))
-    return {
-        "sentences": (plain.sentence(), f"without a common move: {aligned.sentence()}"),
-        "congruence": plain.summary(),
-        "aligned": aligned.summary(),
-        "panels": [
-            {"panel": k, "offset_mm": offset, "turn_mrad": turn}
-            for k, (offset, turn) in enumerate(
-                zip(plain.offset.tolist(), plain.turn.tolist(), strict=True)
-            )
-        ],
-    }
-
-
-def _with_tables(
-    experiment: Experiment,
-    tables: tuple[Path, Path],
-    reference: Path | None,
-    reflections: Path | None,
-) -> dict[str, Any]:
-    from refimpl.io.xds_tables import read_with_layout
-    from refimpl.metrology import compare_tables, correction_tables
-    from refimpl.metrology.correction_tables import image_shape, without_parallax
-
-    detector = _detector(experiment)
-    x, y, layout = read_with_layout(*tables, image_shape(detector))
-    before = _reference(experiment, reference, reflections)
-    if layout == "xds":  # has the parallax in it
-        before = without_parallax(before)
-    found = compare_tables(
-        correction_tables(before, detector), (x, y), detector,
-        weight=_weights(detector, reflections),
-    )  # fmt: skip
-    return {
-        "sentences": (found.sentence(),),
-        "layout": layout,
-        "overall_px": found.overall,
-        "overall_reference_px": found.overall_reference,
-        "common": dict(
-            zip(("fast_px", "slow_px", "roll_rad", "scale"), found.common.tolist(), strict=True)
-        ),
-        "panels": [
-            {"panel": k, "mean_px": mean, "rms_px": rms, "rms_reference_px": own}
-            for k, (mean, rms, own) in enumerate(
-                zip(found.mean.tolist(), found.rms.tolist(), found.reference.tolist(), strict=True)
-            )
-        ],
-    }
 
 
 def remeasure(
@@ -264,58 +171,3 @@ def remeasure(
     most = float(np.abs(moved[:, :2]).max(initial=0.0))
     typer.echo(f"positions moved by {size:.5f} mm r.m.s., {most:.5f} mm at most\nwrote {out}")
     return 0
-
-
-# --- what they share ------------------------------------------------------------------------------
-
-
-def _first(path: Path) -> Experiment:
-    from refimpl.io.dials_files import read_expt
-
-    models = read_expt(path)
-    if not models:
-        raise ConfigError("no experiment in the list", path=path)
-    if models[0].detector is None:
-        raise ConfigError("the experiment has no detector", path=path)
-    n = len({id(e.detector) for e in models})
-    if n > 1:
-        raise ConfigError(f"{n} detectors in {len(models)} experiments: expected one", path=path)
-    return models[0]
-
-
-def _detector(experiment: Experiment) -> Hierarchy:
-    assert experiment.detector is not None  # _first demands one
-    return experiment.detector
-
-
-def _reference(
-    experiment: Experiment, reference: Path | None, reflections: Path | None
-) -> Hierarchy:
-    """What the reader of tables believes in."""
-    from refimpl.metrology import flat_detector
-
-    if reference is not None:
-        return _detector(_first(reference))
-    detector = _detector(experiment)
-    return flat_detector(detector, _weights(detector, reflections))
-
-
-def _weights(detector: Hierarchy, reflections: Path | None) -> F64 | None:
-    """(p,) reflections that were used on each panel."""
-    if reflections is None:
-        return None
-    import numpy as np
-
-    from refimpl.io.reflection_table import USED_IN_REFINEMENT
-
-    table = files.read_table(reflections)
-    table.require("panel", "flags")
-    used = np.asarray(table["panel"])[table.has_flags(USED_IN_REFINEMENT)].astype(np.int64)
-    if not len(used):
-        raise ConfigError("no reflection is marked as used in refinement", path=reflections)
-    if used.max() >= len(detector):
-        raise ConfigError(
-            f"reflections lie on panel {used.max()}: the detector has {len(detector)} panels",
-            path=reflections,
-        )
-    return np.bincount(used, minlength=len(detector)).astype(np.float64)

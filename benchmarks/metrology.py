@@ -42,6 +42,7 @@ def engines() -> Table:
     for name, engine, options in (
         ("levmar, 16 published-style steps", "levmar", {"steps": 16}),
         ("arrow (default), to the optimum", "arrow", {}),
+        ("the whole call: selection, outliers, arrow, covariance, predictions", "refine", {}),
     ):
         r = worker(engine, **options)
         table.add(

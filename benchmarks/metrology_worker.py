@@ -47,12 +47,10 @@ def experiment(panels: int) -> Any:
     )  # fmt: skip
 
 
-def problem_of(panels: int, reflections: int, threads: int) -> Any:
-    """All parameters but Mu1 and the wavelength free; the same number of reflections in all."""
+def data_of(panels: int, reflections: int) -> tuple[Any, Any]:
+    """Experiments to start from and a table with the same number of reflections in all."""
     import numpy as np
 
-    from refimpl.metrology.parameters import FixSettings, model_set
-    from refimpl.metrology.problem import RefinementProblem, observations_of
     from refimpl.metrology.simulate import RecipeNoise, simulate
 
     s = simulate(experiment(panels), d_min_angstrom=1.65, noise=RecipeNoise(outliers=0.0), seed=1)
@@ -62,19 +60,40 @@ def problem_of(panels: int, reflections: int, threads: int) -> Any:
     rank = np.empty(len(panel))
     for p in range(panels):
         rank[panel == p] = rng.permutation(int((panel == p).sum()))
-    rows = np.sort(np.argsort(rank, kind="stable")[:reflections])
-    weight = 1.0 / s.table["xyzobs.mm.variance"][rows]
-    models = model_set(s.start, FixSettings(hierarchy_level=1))
+    return s.start, s.table.select(np.sort(np.argsort(rank, kind="stable")[:reflections]))
+
+
+def problem_of(panels: int, reflections: int, threads: int) -> Any:
+    """All parameters but Mu1 and the wavelength free."""
+    import numpy as np
+
+    from refimpl.metrology.parameters import FixSettings, model_set
+    from refimpl.metrology.problem import RefinementProblem, observations_of
+
+    start, table = data_of(panels, reflections)
+    models = model_set(start, FixSettings(hierarchy_level=1))
     free = models.free.copy()
-    for p, n in enumerate(np.bincount(panel[rows], minlength=panels)):
+    for p, n in enumerate(np.bincount(table["panel"].astype(int), minlength=panels)):
         free[6 * p : 6 * p + 6] &= n >= FEWEST
-    observed = observations_of(s.table, s.start, rows, weight)
+    weight = 1.0 / table["xyzobs.mm.variance"]
+    observed = observations_of(table, start, np.arange(len(table)), weight)
     return RefinementProblem(models.with_free(free), observed, threads)
+
+
+def whole(panels: int, reflections: int, threads: int) -> Any:
+    """A call that refines: selection, outliers, fit, covariance, predictions of all."""
+    from refimpl.metrology import FixSettings, RefineSettings, refine
+
+    start, table = data_of(panels, reflections)
+    settings = RefineSettings(
+        fix=FixSettings(hierarchy_level=1), min_reflections_per_parameter=FEWEST
+    )
+    return lambda: refine(start, table, settings, threads=threads)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("engine", choices=("arrow", "levmar"))
+    parser.add_argument("engine", choices=("arrow", "levmar", "refine"))
     parser.add_argument("--panels", type=int, default=60, choices=SHAPES)
     parser.add_argument("--reflections", type=int, default=186_000)
     parser.add_argument("--threads", type=int, default=1)
@@ -84,19 +103,28 @@ def main() -> int:
     import refimpl.metrology.engines as engines
 
     imports = time.process_time() - before
-    problem = problem_of(options.panels, options.reflections, options.threads)
+    size = (options.panels, options.reflections, options.threads)
+    if options.engine == "refine":
+        call = whole(*size)
+    else:
+        problem = problem_of(*size)
+        limit = {} if options.steps is None else {"max_steps": options.steps}
+
+        def call() -> Any:
+            return engines.run_engine(options.engine, problem, **limit)
+
     simulated_mb = peak_memory_mb()
     if options.steps is not None:
         engines.RMSD_CHANGE = 0.0  # a stated number of steps is wanted
-    limit = {} if options.steps is None else {"max_steps": options.steps}
     kept: list[Any] = []
-    taken = _once(lambda: kept.append(engines.run_engine(options.engine, problem, **limit)), 1, 0.0)
-    found = kept[0]
+    taken = _once(lambda: kept.append(call()), 1, 0.0)
+    found = kept[0] if options.engine != "refine" else kept[0].trajectory
     out = {
         "imports_cpu": imports, "cpu": taken.cpu_s, "wall": taken.median_s,
         "other_cores": taken.other_cores, "quiet": taken.quotable,
         "memory_mb": peak_memory_mb(), "simulated_mb": simulated_mb,
-        "n": len(problem.observed), "parameters": len(problem.free),
+        "n": kept[0].n_used if options.engine == "refine" else len(problem.observed),
+        "parameters": len(found.x),
         "steps": len(found.steps) - 1, "solves": found.solves, "reason": found.reason,
         "objective": found.steps[-1].objective,
         "reduced_chi_squared": found.steps[-1].reduced_chi_squared,

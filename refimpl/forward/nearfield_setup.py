@@ -1,0 +1,369 @@
+"""What a near-field experiment is made of: detector, scan, reflections and voxels; frozen.
+
+Vectors are in the MIDAS near-field frame (spec 1.0): x along the beam, z up and the rotation axis,
+y = z x x; the origin lies on the axis. :mod:`refimpl.frames` has the permutation to the lab frame
+for what leaves this system. A pixel is (Y, Z) = (y, z) / pixel size + beam centre, floored; a raw
+image shows it at row NZ - 1 - Z, column NY - 1 - Y. Frame f covers omega from start + f step to
+start + (f + 1) step. Files give micrometres and degrees: whoever reads them converts, once.
+Not modelled: detectors at different tilts, strain of a voxel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.crystal.hkls_csv import HklTable
+from refimpl.errors import ConfigError, GeometryError
+from refimpl.frames import F64
+
+__all__ = [
+    "NearfieldDetector",
+    "OmegaScan",
+    "Reflections",
+    "Setup",
+    "VoxelShape",
+    "Voxels",
+    "axis_rotation",
+]
+
+I32 = NDArray[np.int32]
+
+VoxelShape = Literal["triangle", "square", "point"]
+"""Footprint of a voxel; what the pixels of a spot are made from."""
+
+_VERTICES = {"triangle": 3, "square": 4, "point": 1}
+
+
+def axis_rotation(axis: int, angle_rad: float) -> F64:
+    """Right-handed rotation (3, 3) about coordinate axis 0, 1 or 2."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[i, i] = turn[j, j] = c
+    turn[i, j], turn[j, i] = -s, s
+    return turn
+
+
+def _array(owner: Any, name: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> Any:
+    """Make a field a read-only contiguous array; None in `shape` stands for any length."""
+    got = getattr(owner, name)
+    array: NDArray[Any] = np.array(got, dtype=dtype, order="C")
+    if array.size == 0 and array.ndim < len(shape) and (None in shape or 0 in shape):
+        array = array.reshape(tuple(0 if n is None else n for n in shape))
+    fits = array.ndim == len(shape) and all(
+        n is None or n == m for n, m in zip(shape, array.shape, strict=True)
+    )
+    if not fits or not np.isfinite(array).all():
+        wanted = ", ".join("n" if n is None else str(n) for n in shape)
+        what = "" if fits else f" of shape {array.shape}"
+        raise GeometryError(
+            f"{type(owner).__name__}: {name}{what}: expected finite numbers of shape ({wanted})"
+        )
+    array.flags.writeable = False
+    object.__setattr__(owner, name, array)
+    return array
+
+
+def _refuse(owner: Any, name: str, got: object, accepted: str) -> GeometryError:
+    return GeometryError(f"{type(owner).__name__}: {name} {got}: {accepted}")
+
+
+@dataclass(frozen=True, eq=False)
+class NearfieldDetector:
+    """One detector moved along the beam to several distances, with the same tilts at each.
+
+    Attributes
+    ----------
+    lsd_mm
+        (d,) distances from the rotation axis, positive.
+    beam_centre_px
+        (d, 2) where the beam meets the detector [Y, Z].
+    tilts_rad
+        (3,) tx, ty, tz.
+    pixel_size_mm
+        Positive; pixels are square.
+    shape_px
+        (NY, NZ) numbers of pixels.
+    """
+
+    lsd_mm: F64
+    beam_centre_px: F64
+    tilts_rad: F64
+    pixel_size_mm: float
+    shape_px: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        lsd = _array(self, "lsd_mm", (None,))
+        if not len(lsd) or not (lsd > 0.0).all():
+            raise _refuse(self, "lsd_mm", lsd.tolist(), "expected one or more positive distances")
+        _array(self, "beam_centre_px", (len(lsd), 2))
+        _array(self, "tilts_rad", (3,))
+        if not 0.0 < self.pixel_size_mm < np.inf:
+            raise _refuse(self, "pixel_size_mm", self.pixel_size_mm, "expected a positive size")
+        shape = tuple(int(n) for n in self.shape_px)
+        if len(shape) != 2 or min(shape) < 1:
+            raise _refuse(self, "shape_px", self.shape_px, "expected two positive numbers (NY, NZ)")
+        object.__setattr__(self, "shape_px", shape)
+        object.__setattr__(self, "pixel_size_mm", float(self.pixel_size_mm))
+
+    @property
+    def n_distances(self) -> int:
+        """Number of distances."""
+        return len(self.lsd_mm)
+
+    @property
+    def rotation(self) -> F64:
+        """(3, 3) tilt of the detector, R_z(tz) R_y(ty) R_x(tx) (spec 1.9)."""
+        tx, ty, tz = self.tilts_rad
+        return np.asarray(axis_rotation(2, tz) @ axis_rotation(1, ty) @ axis_rotation(0, tx))
+
+    @property
+    def foot_mm(self) -> F64:
+        """(3,) P0 = R (-Lsd0, 0, 0) of spec 1.9: the first detector's origin, from itself."""
+        return np.asarray(self.rotation @ np.array([-self.lsd_mm[0], 0.0, 0.0]))
+
+
+@dataclass(frozen=True, eq=False)
+class OmegaScan:
+    """The rotation, its frames, and which spots of it are looked for.
+
+    Attributes
+    ----------
+    start_rad, step_rad
+        Leading edge of frame 0 and width of a frame; the step may be negative, not zero.
+    n_frames
+        Number of frames.
+    ranges_rad
+        (k, 2) omega intervals that count (open); none: no spots.
+    boxes_mm
+        (k, 4) ylo, yhi, zlo, zhi of the nominal spot at the first distance (open); box i belongs
+        to range i.
+    exclude_pole_rad
+        Spots whose eta is nearer than this to the rotation axis are left out.
+    wedge_rad
+        The rotation axis leans by this in the beam-axis plane: G_lab = R_y(-W) R_z(omega) G.
+    published_wedge
+        Take the wedge as MIDAS C does (spec 1.9), for comparison of files only.
+    """
+
+    start_rad: float
+    step_rad: float
+    n_frames: int
+    ranges_rad: F64
+    boxes_mm: F64
+    exclude_pole_rad: float = 0.0
+    wedge_rad: float = 0.0
+    published_wedge: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("start_rad", "step_rad", "exclude_pole_rad", "wedge_rad"):
+            value = float(getattr(self, name))
+            if not np.isfinite(value):
+                raise _refuse(self, name, value, "expected a finite number")
+            object.__setattr__(self, name, value)
+        if self.step_rad == 0.0:
+            raise _refuse(self, "step_rad", self.step_rad, "expected a step other than zero")
+        if self.n_frames < 1:
+            raise _refuse(self, "n_frames", self.n_frames, "expected one frame or more")
+        if not 0.0 <= self.exclude_pole_rad < np.pi / 2.0:
+            raise _refuse(self, "exclude_pole_rad", self.exclude_pole_rad, "expected 0 to pi/2")
+        if not abs(self.wedge_rad) < np.pi / 2.0:
+            raise _refuse(self, "wedge_rad", self.wedge_rad, "expected less than pi/2")
+        ranges = _array(self, "ranges_rad", (None, 2))
+        boxes = _array(self, "boxes_mm", (len(ranges), 4))
+        if not (ranges[:, 0] < ranges[:, 1]).all():
+            raise _refuse(self, "ranges_rad", ranges.tolist(), "expected lower, then upper limits")
+        if not ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).all():
+            raise _refuse(self, "boxes_mm", boxes.tolist(), "expected ylo < yhi and zlo < zhi")
+
+    def frames(self, omega_rad: F64) -> NDArray[np.int64]:
+        """Frame of each angle, floor((omega - start) / step); it may lie outside the scan."""
+        omega = np.asarray(omega_rad, dtype=np.float64)
+        return np.floor((omega - self.start_rad) / self.step_rad).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Reflections:
+    """Reciprocal vectors of every reflection that may be seen.
+
+    Attributes
+    ----------
+    hkl
+        (m, 3) int32 Miller indices.
+    g
+        (m, 3) B hkl in the crystal's frame, without 2 pi [1/angstrom].
+    theta_rad
+        (m,) Bragg angles.
+    ring
+        (m,) int32 number of the ring, from 1.
+    """
+
+    hkl: I32
+    g: F64
+    theta_rad: F64
+    ring: I32
+
+    def __post_init__(self) -> None:
+        m = len(_array(self, "hkl", (None, 3), np.int32))
+        _array(self, "g", (m, 3))
+        theta = _array(self, "theta_rad", (m,))
+        _array(self, "ring", (m,), np.int32)
+        if not ((theta > 0.0) & (theta < np.pi / 2.0)).all():
+            raise _refuse(
+                self, "theta_rad", f"{theta.min()} to {theta.max()}", "expected 0 to pi/2"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    @classmethod
+    def of_table(cls, table: HklTable) -> Reflections:
+        """Reflections of an ``hkls.csv``."""
+        return cls(
+            table.hkl.astype(np.int32), table.g, table.theta_rad, table.ring.astype(np.int32)
+        )
+
+    def of_rings(self, rings: tuple[int, ...] | list[int]) -> Reflections:
+        """Only the rings named, ring by ring in the order named (RingsToUse, spec 1.7).
+
+        Raises
+        ------
+        ConfigError
+            A ring that is not there.
+        """
+        there = sorted({int(r) for r in self.ring})
+        for ring in rings:
+            if ring not in there:
+                span = f"{there[0]} to {there[-1]}" if there else "none"
+                raise ConfigError(f"RingsToUse {ring}: rings of this list are {span}", got=ring)
+        none = np.zeros(0, dtype=np.int64)
+        keep = np.concatenate([none, *(np.flatnonzero(self.ring == ring) for ring in rings)])
+        return Reflections(self.hkl[keep], self.g[keep], self.theta_rad[keep], self.ring[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A near-field experiment: where things are and which reflections are looked for.
+
+    Attributes
+    ----------
+    detector, scan, reflections
+        See there.
+    wavelength_angstrom
+        Positive.
+    space_group
+        Number, 1 to 230.
+    cell
+        a, b, c [angstrom], alpha, beta, gamma [degrees, as cells are given everywhere].
+    """
+
+    detector: NearfieldDetector
+    scan: OmegaScan
+    reflections: Reflections
+    wavelength_angstrom: float
+    space_group: int
+    cell: tuple[float, float, float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.wavelength_angstrom < np.inf:
+            raise _refuse(self, "wavelength_angstrom", self.wavelength_angstrom, "expected > 0")
+        if not 1 <= self.space_group <= 230:
+            raise _refuse(self, "space_group", self.space_group, "expected 1 to 230")
+        cell = tuple(float(v) for v in self.cell)
+        if len(cell) != 6 or not all(0.0 < v < np.inf for v in cell):
+            raise _refuse(
+                self, "cell", cell, "expected six positive numbers a b c alpha beta gamma"
+            )
+        object.__setattr__(self, "cell", cell)
+
+    def changed(self, **values: Any) -> Setup:
+        """Same setup with other values, named as fields of it, of its detector or of its scan.
+
+        Raises
+        ------
+        ConfigError
+            A name that none of them has.
+        """
+        own, detector, scan = (
+            {f.name for f in fields(c)} for c in (Setup, NearfieldDetector, OmegaScan)
+        )
+        for name in values:
+            if name not in own | detector | scan:
+                raise ConfigError(f"Setup has no {name!r}", key=name)
+        top = {k: v for k, v in values.items() if k in own}
+        new = replace(self, **top)
+        if parts := {k: v for k, v in values.items() if k in detector}:
+            new = replace(new, detector=replace(new.detector, **parts))
+        if parts := {k: v for k, v in values.items() if k in scan}:
+            new = replace(new, scan=replace(new.scan, **parts))
+        return new
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Points of a map with what they cover.
+
+    Attributes
+    ----------
+    xy_mm
+        (v, 2) positions in the sample at omega = 0.
+    edge_mm
+        (v,) edge length of the triangle or square, positive (0 is accepted for points).
+    up
+        (v,) bool: the triangle points to +y. Squares and points ignore it.
+    shape
+        "triangle", "square" or "point".
+    """
+
+    xy_mm: F64
+    edge_mm: F64
+    up: NDArray[np.bool_]
+    shape: VoxelShape = "triangle"
+
+    def __post_init__(self) -> None:
+        if self.shape not in _VERTICES:
+            raise _refuse(self, "shape", repr(self.shape), "expected triangle, square or point")
+        n = len(_array(self, "xy_mm", (None, 2)))
+        edge = _array(self, "edge_mm", (n,))
+        _array(self, "up", (n,), np.bool_)
+        least = 0.0 if self.shape == "point" else np.nextafter(0.0, 1.0)
+        if not (edge >= least).all():
+            raise _refuse(self, "edge_mm", float(edge.min()), "expected positive edges")
+
+    def __len__(self) -> int:
+        return len(self.edge_mm)
+
+    def __getitem__(self, rows: Any) -> Voxels:
+        """Voxels of a slice, mask or list of rows."""
+        return Voxels(self.xy_mm[rows], self.edge_mm[rows], self.up[rows], self.shape)
+
+    def vertices(self) -> F64:
+        """(v, k, 2) corners [mm], k = 3, 4 or 1.
+
+        A triangle's are in the order of spec 1.5: apex, left, right (up triangles are
+        counter-clockwise, down triangles clockwise); a square's counter-clockwise from the
+        lower left; a point's is itself.
+        """
+        e = self.edge_mm
+        if self.shape == "point":
+            offsets = np.zeros((len(e), 1, 2))
+        elif self.shape == "square":
+            corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+            offsets = e[:, None, None] * corners
+        else:
+            way = np.where(self.up, 1.0, -1.0)
+            apex, base = way * (e / np.sqrt(3.0)), -way * (e / (2.0 * np.sqrt(3.0)))
+            zero = np.zeros_like(e)
+            offsets = np.stack(
+                [
+                    np.stack([zero, apex], axis=-1),
+                    np.stack([-e / 2.0, base], axis=-1),
+                    np.stack([e / 2.0, base], axis=-1),
+                ],
+                axis=1,
+            )
+        return np.ascontiguousarray(self.xy_mm[:, None, :] + offsets)

@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 _ROOMS = frozenset(
     (
         *("clustering", "crystal", "data", "detector", "dispatch", "errors", "forward", "frames"),
-        *("imaging", "interop", "io", "metrology", "objective", "powder", "report", "rotations"),
-        *("scaleout", "testing", "units"),
+        *("imaging", "interop", "io", "metrology", "nearfield", "objective", "powder", "report"),
+        *("rotations", "scaleout", "testing", "units"),
     )
 )
 

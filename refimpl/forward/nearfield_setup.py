@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from refimpl.crystal.hkls_csv import HklTable
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import F64
+from refimpl.rotations import rx, ry, rz
 
 __all__ = [
     "NearfieldDetector",
@@ -27,7 +28,6 @@ __all__ = [
     "Setup",
     "VoxelShape",
     "Voxels",
-    "axis_rotation",
 ]
 
 I32 = NDArray[np.int32]
@@ -36,16 +36,6 @@ VoxelShape = Literal["triangle", "square", "point"]
 """Footprint of a voxel; what the pixels of a spot are made from."""
 
 _VERTICES = {"triangle": 3, "square": 4, "point": 1}
-
-
-def axis_rotation(axis: int, angle_rad: float) -> F64:
-    """Right-handed rotation (3, 3) about coordinate axis 0, 1 or 2."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[i, i] = turn[j, j] = c
-    turn[i, j], turn[j, i] = -s, s
-    return turn
 
 
 def _array(owner: Any, name: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> Any:
@@ -119,7 +109,7 @@ class NearfieldDetector:
     def rotation(self) -> F64:
         """(3, 3) tilt of the detector, R_z(tz) R_y(ty) R_x(tx) (spec 1.9)."""
         tx, ty, tz = self.tilts_rad
-        return np.asarray(axis_rotation(2, tz) @ axis_rotation(1, ty) @ axis_rotation(0, tx))
+        return np.asarray(rz(tz) @ ry(ty) @ rx(tx))
 
     @property
     def foot_mm(self) -> F64:

@@ -9,59 +9,12 @@ file; entering refimpl's units is the caller's business.
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final
 
-from refimpl.errors import ConfigError
+from refimpl.io.key_files import Key, KeyTable
 
 __all__ = ["KEYS", "Key", "find_key"]
-
-Value = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of the parameter file.
-
-    Attributes
-    ----------
-    name
-        Canonical spelling.
-    kind
-        Type of each value.
-    default
-        What the published programs assume; None: nothing, the key must be given if needed.
-    unit
-        Unit of the value in the file.
-    help
-        One line.
-    count
-        Values on the line; 0 means one or more.
-    repeatable
-        Whether it may stand on several lines, whose values are collected in order.
-    aliases
-        Other spellings that the published programs use.
-    default_key
-        Key whose value is the default when the file gives that one.
-    choices
-        Accepted values, if few.
-    positive
-        Whether values must be above zero.
-    """
-
-    name: str
-    kind: Literal["int", "float", "str"]
-    default: Value
-    unit: str
-    help: str
-    count: int = 1
-    repeatable: bool = False
-    aliases: tuple[str, ...] = ()
-    default_key: str | None = None
-    choices: tuple[int, ...] = ()
-    positive: bool = False
-
 
 _FLAG = (0, 1)
 _TILT, _UM, _PX = "deg", "um", "px"
@@ -189,35 +142,20 @@ _INTEGRATION = [
     Key("MultiplePeaks", "int", 1, "", "Integration: fit several peaks", choices=_FLAG),
 ]
 
-KEYS: Final[dict[str, Key]] = {
-    key.name: key
-    for group in (
-        _FILES, _GEOMETRY, _distortion_keys(), _CRYSTAL, _MASKING, _TOLERANCES, _CONTROL,
-        _PANELS, _INTEGRATION,
-    )
-    for key in group
-}  # fmt: skip
+KEYS: Final = KeyTable(
+    (
+        key
+        for group in (
+            _FILES, _GEOMETRY, _distortion_keys(), _CRYSTAL, _MASKING, _TOLERANCES, _CONTROL,
+            _PANELS, _INTEGRATION,
+        )
+        for key in group
+    ),
+    what="a MIDAS parameter file",
+)  # fmt: skip
 """Key by canonical name, in the order of the manual's table."""
 
-_BY_SPELLING = {spelling: key for key in KEYS.values() for spelling in (key.name, *key.aliases)}
 
-
-def find_key(name: str, *, path: str | None = None, line: int | None = None) -> Key:
-    """Key of a spelling.
-
-    Raises
-    ------
-    ConfigError
-        It is unknown; the message names the nearest known one.
-    """
-    if name in _BY_SPELLING:
-        return _BY_SPELLING[name]
-    lower = {spelling.lower(): spelling for spelling in _BY_SPELLING}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.0)
-    raise ConfigError(
-        f"unknown key {name!r}; did you mean {lower[near[0]]!r}?",
-        path=path,
-        line=line,
-        key=name,
-        got=name,
-    )
+def find_key(name: str, *, path: str | Path | None = None, line: int | None = None) -> Key:
+    """Key of a spelling; see :meth:`refimpl.io.key_files.KeyTable.find`."""
+    return KEYS.find(name, path=path, line=line)

@@ -5,24 +5,29 @@ degrees, µm. Source: MIDAS ``GetHKLList`` (manual version 10). The published pr
 indices over -10..10 and sorts to 1e-3 Å only, so a large cell loses rings (Al2O3: 12 of 64 at
 0.2 Å) and its ring numbers are not always monotonic in d; ``published_limits=True`` does the
 same. Files are written by the callers, through :mod:`refimpl.io.atomic`.
+
+The near-field program ``GetHKLListNF`` writes the same columns with 17 digits, sorts by d alone
+and compares each d with that of the ring's first row.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from refimpl.crystal.calibrants import Calibrant
-from refimpl.crystal.cell import b_matrix, d_spacing
-from refimpl.crystal.reflections import equivalents, unique_reflections
+from refimpl.crystal.cell import Cell, b_matrix, checked_cell, d_spacing
+from refimpl.crystal.reflections import equivalents, space_group, unique_reflections
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64, I64
 from refimpl.units import DEG, UM
 
-__all__ = ["HEADER", "HklTable", "format_hkls", "parse_hkls", "published_hkls", "read_hkls_csv"]
+__all__ = ["HEADER", "HklTable", "format_hkls", "nearfield_hkls", "parse_hkls", "published_hkls"]
+__all__ += ["read_hkls_csv"]
 
 HEADER = "h k l D-spacing RingNr g1 g2 g3 Theta 2Theta Radius"
 """First line of the file."""
@@ -66,6 +71,31 @@ class HklTable:
         _, first = np.unique(self.ring, return_index=True)
         first = np.sort(first)
         return self.ring[first], 2.0 * self.theta_rad[first]
+
+    def of_rings(self, numbers: Sequence[int]) -> HklTable:
+        """Rows of some rings, in the order in which the rings are listed (RingsToUse).
+
+        Raises
+        ------
+        ConfigError
+            A ring is not in the table.
+        """
+        for number in numbers:
+            if number not in self.ring:
+                raise ConfigError(
+                    f"ring {number}: the table has rings {self.ring.min()} to {self.ring.max()}",
+                    key="RingsToUse",
+                    got=number,
+                )
+        rows = np.concatenate([np.flatnonzero(self.ring == n) for n in numbers])
+        return HklTable(
+            self.hkl[rows],
+            self.d_angstrom[rows],
+            self.ring[rows],
+            self.g[rows],
+            self.theta_rad[rows],
+            self.radius_mm[rows],
+        )
 
 
 def published_hkls(
@@ -121,6 +151,99 @@ def published_hkls(
     )
 
 
+def nearfield_hkls(
+    cell: Sequence[float],
+    group: int | str,
+    wavelength_angstrom: float,
+    lsd_mm: float,
+    max_ring_radius_mm: float,
+    *,
+    published_limits: bool = False,
+) -> HklTable:
+    """Every reflection of a crystal whose ring is at most `max_ring_radius_mm` wide at `lsd_mm`.
+
+    Parameters
+    ----------
+    cell
+        a, b, c [Å], alpha, beta, gamma [degrees]; of a monoclinic crystal any axis may be unique.
+    group
+        Space group: a number 1-230, or a symbol with its setting.
+    wavelength_angstrom
+        Wavelength.
+    lsd_mm, max_ring_radius_mm
+        The last of the published Lsd lines, and MaxRingRad (RhoD; um in the file, whatever the
+        manual says).
+    published_limits
+        Leave out what lies beyond Miller index 10.
+
+    Returns
+    -------
+    Rows by falling d; a ring ends where d is 1e-4 Å away from that of its first row. The order
+    inside a ring means nothing.
+
+    Raises
+    ------
+    ConfigError
+        The cell does not have the symmetry of the group, a number is not positive, or no
+        reflection is left.
+
+    Notes
+    -----
+    Source: section 1.2 of the near-field specification. No structure factors: reflections that
+    only the atoms' positions extinguish stay in the list.
+    """
+    for name, value in (
+        ("wavelength", wavelength_angstrom),
+        ("Lsd", lsd_mm),
+        ("MaxRingRad", max_ring_radius_mm),
+    ):
+        if not (np.isfinite(value) and value > 0.0):
+            raise ConfigError(f"{name} = {value!r}: expected a positive number", key=name)
+    good = checked_cell(cell)
+    setting = _setting_of_cell(group, good)
+    d_min = wavelength_angstrom / (2.0 * np.sin(0.5 * np.arctan(max_ring_radius_mm / lsd_mm)))
+    unique, _ = unique_reflections(good, setting, d_min)
+    images = equivalents(unique, setting)
+    hkl = np.concatenate([np.unique(i, axis=0) for i in images] or [np.zeros((0, 3), np.int64)])
+    if published_limits:
+        hkl = hkl[np.abs(hkl).max(axis=1, initial=0) <= PUBLISHED_MAX_INDEX]
+    if not len(hkl):
+        raise ConfigError(
+            f"no reflection with d >= {d_min:.4g} Å (wavelength {wavelength_angstrom:g} Å, Lsd "
+            f"{lsd_mm:g} mm, MaxRingRad {max_ring_radius_mm:g} mm): check these three"
+        )
+    d = d_spacing(hkl, good)
+    order = np.argsort(-np.round(d, 9), kind="stable")  # equal d to 1e-9 Å keep their order
+    hkl, d = hkl[order], d[order]
+    theta = np.arcsin(np.minimum(wavelength_angstrom / (2.0 * d), 1.0))
+    g = hkl @ b_matrix(good).T
+    return HklTable(hkl, d, _rings_by_first_row(d), g, theta, lsd_mm * np.tan(2.0 * theta))
+
+
+def _setting_of_cell(group: int | str, cell: Cell) -> str:
+    """Symbol of the group's setting: of a bare number, the first that the cell fits."""
+    import gemmi
+
+    first = space_group(group)
+    if str(group).strip().isdecimal():
+        unit_cell = gemmi.UnitCell(*cell)
+        for other in gemmi.spacegroup_table():
+            if other.number == first.number and unit_cell.is_compatible_with_spacegroup(other):
+                return str(other.xhm())
+    return str(first.xhm())
+
+
+def _rings_by_first_row(d: F64) -> I64:
+    """(n,) ring numbers from 1 of falling d: a ring reaches 1e-4 Å below its first row."""
+    ring = np.empty(len(d), dtype=np.int64)
+    number, first = 0, np.inf
+    for i, value in enumerate(d):
+        if abs(value - first) >= SAME_RING_ANGSTROM:
+            number, first = number + 1, value
+        ring[i] = number
+    return ring
+
+
 def _published_order(d: F64) -> I64:
     """Stable sort by the published comparator, ``(int)(1000 b - 1000 a)``: not transitive."""
 
@@ -130,15 +253,25 @@ def _published_order(d: F64) -> I64:
     return np.array(sorted(range(len(d)), key=functools.cmp_to_key(compare)), dtype=np.int64)
 
 
-def format_hkls(table: HklTable) -> str:
-    """Text of the file, in the published format."""
+def format_hkls(table: HklTable, *, digits: int | None = None) -> str:
+    """Text of the file, in the published format.
+
+    Parameters
+    ----------
+    table
+        The reflections.
+    digits
+        Significant digits of every number, 17 for the near-field program; None is its far-field
+        sister's %f.
+    """
+    form = "f" if digits is None else f".{digits}g"
     lines = [HEADER]
     for i in range(len(table.ring)):
         h, k, l = (int(v) for v in table.hkl[i])
         theta = table.theta_rad[i] / DEG
         numbers = (*table.g[i], theta, 2.0 * theta, table.radius_mm[i] / UM)
-        text = " ".join(f"{v:f}" for v in numbers)
-        lines.append(f"{h} {k} {l} {table.d_angstrom[i]:f} {int(table.ring[i])} {text}")
+        text = " ".join(f"{v:{form}}" for v in numbers)
+        lines.append(f"{h} {k} {l} {table.d_angstrom[i]:{form}} {int(table.ring[i])} {text}")
     return "\n".join(lines) + "\n"
 
 

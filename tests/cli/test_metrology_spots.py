@@ -424,7 +424,7 @@ def test_what_a_count_refuses(here, capsys) -> None:
     said = refused(capsys, "count-spots", "bare.expt")
     assert said == "counting spots needs an experiment with a beam and a detector"
     said = refused(capsys, "find-spots", "bare.expt", "-o", "x")
-    assert said == "the experiment has no detector: spots cannot be looked for"
+    assert said == "bare.expt: the experiment has no detector"
     write_expt("two.expt", [experiment, experiment])
     assert refused(capsys, "count-spots", "two.expt") == "two.expt: 2 experiments: expected one"
 

@@ -4,9 +4,9 @@ A direction is turned into the fundamental sector of the Laue class and coloured
 there: the hue is its azimuth about the sector's middle, the lightness its distance from it, white
 in the middle and full at the rim. A sector with three corners has red, green and blue there.
 Source: G. Nolze & R. Hielscher (2016), J. Appl. Cryst. 49, 1786, section 2.4 (the key of the TSL
-kind, as orix and MTEX draw it). Classes whose rims are not all mirrors (-1, 2/m, -3, 4/m, 6/m, m-3) have keys that
-jump at some rims, because no continuous one tells all their directions apart. Within 0.01 of orix
-0.15's colours, whose hues come from a table of 1000 steps; in m-3 its sector has another middle.
+kind, as orix and MTEX draw it). Where not every rim is a mirror (-1, 2/m, -3, 4/m, 6/m, m-3), the
+colours jump at some rims: no continuous key tells all directions of such a class apart. Within 0.01
+of orix 0.15, whose hues come from a table of 1000 steps; in m-3 its sector has another middle.
 """
 
 from __future__ import annotations

@@ -1,0 +1,301 @@
+"""Twin of refimpl/forward/nearfield_pixels.py: same formulas, same order of operations."""
+
+import numpy as np
+
+from cython.parallel cimport prange
+from libc.math cimport cos, fabs, floor, round, sin
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy
+
+from refimpl._ext.nearfield_geometry cimport View, in_footprint, look_from, orient, project
+
+cdef int SERIAL = 64  # below this many voxels a parallel region costs more than it saves
+cdef int CHUNK = 16  # voxels that share a list of hits
+cdef enum:
+    CORNERS = 4
+cdef double FAR_PX = 1e8
+
+cdef struct Hits:  # a list that grows; rows of voxel, distance, frame, Y, Z
+    int* row
+    Py_ssize_t n
+    Py_ssize_t room
+    bint full  # there was no memory for more
+
+cdef struct Scene:
+    View view
+    const double* rotation
+    const double* lsd
+    const double* ratio  # to the first distance
+    const double* centre
+    double[CORNERS] ay  # corners of the polygon in hand
+    double[CORNERS] az
+    Py_ssize_t n_distances
+    long long ny
+    long long nz
+    double start
+    double step
+    double pixel
+    long long n_frames
+    int corners
+    bint published
+    bint exact
+
+
+cdef void add(Hits* hits, Py_ssize_t voxel, Py_ssize_t d, long long frame, long long y,
+              long long z) noexcept nogil:
+    cdef int* more
+    if hits.n == hits.room:
+        more = <int*>realloc(hits.row, (2 * hits.room + 64) * 5 * sizeof(int))
+        if more == NULL:
+            hits.full = True
+            return
+        hits.row, hits.room = more, 2 * hits.room + 64
+    more = hits.row + 5 * hits.n
+    more[0], more[1], more[2], more[3], more[4] = (
+        <int>voxel, <int>d, <int>frame, <int>y, <int>z
+    )
+    hits.n += 1
+
+
+cdef inline bint near(double y, double z) noexcept nogil:
+    return fabs(y) < FAR_PX and fabs(z) < FAR_PX
+
+
+cdef void carry(
+    Scene* w, double yc, double zc, long long oy, long long oz, Py_ssize_t voxel, long long frame,
+    Hits* hits,
+) noexcept nogil:
+    """One pixel of a footprint at each distance in turn, up to the first that misses it."""
+    cdef Py_ssize_t d
+    cdef long long y, z
+    for d in range(w.n_distances):
+        y = <long long>floor((yc - w.centre[0]) * w.ratio[d] + w.centre[2 * d]) + oy
+        z = <long long>floor((zc - w.centre[1]) * w.ratio[d] + w.centre[2 * d + 1]) + oz
+        if not (0 <= y < w.ny and 0 <= z < w.nz):
+            return
+        add(hits, voxel, d, frame, y, z)
+
+
+cdef void scaled(
+    Scene* w, double yl, double zl, double c, double s, const double* corner, bint filled,
+    Py_ssize_t voxel, long long frame, Hits* hits,
+) noexcept nogil:
+    cdef double yc, zc, y, z, sum_y = 0.0, sum_z = 0.0
+    cdef long long vy[CORNERS]
+    cdef long long vz[CORNERS]
+    cdef long long y0, y1, z0, z1, by, bz, py, pz, area = 0, way = 1
+    cdef int i, j, k = w.corners
+    project(&w.view, yl, zl, c, s, 0.0, 0.0, &yc, &zc)
+    if not near(yc, zc):
+        return
+    for i in range(k):
+        project(&w.view, yl, zl, c, s, corner[2 * i], corner[2 * i + 1], &y, &z)
+        if not near(y, z):
+            return
+        sum_y = sum_y + (y - yc)
+        sum_z = sum_z + (z - zc)
+        vy[i], vz[i] = <long long>round(y - yc), <long long>round(z - zc)
+    if not filled:
+        carry(
+            w, yc, zc, <long long>round(sum_y / k), <long long>round(sum_z / k), voxel, frame, hits
+        )
+        return
+    y0, y1, z0, z1 = vy[0], vy[0], vz[0], vz[0]
+    for i in range(k):
+        j = i + 1 if i + 1 < k else 0
+        y0, y1 = min(y0, vy[i]), max(y1, vy[i])
+        z0, z1 = min(z0, vz[i]), max(z1, vz[i])
+        area += orient(vy[0], vz[0], vy[i], vz[i], vy[j], vz[j])
+    if area < 0 and not w.published:
+        way = -1
+    # what the first distance does not see is dropped anyway
+    by = <long long>floor((yc - w.centre[0]) + w.centre[0])
+    bz = <long long>floor((zc - w.centre[1]) + w.centre[1])
+    y0, y1 = max(y0, -by), min(y1, w.ny - 1 - by)
+    z0, z1 = max(z0, -bz), min(z1, w.nz - 1 - bz)
+    for pz in range(z0, z1 + 1):
+        for py in range(y0, y1 + 1):
+            if in_footprint(vy, vz, k, way, py, pz):
+                carry(w, yc, zc, py, pz, voxel, frame, hits)
+
+
+cdef bint met(
+    Scene* w, Py_ssize_t d, double ry, double rz, double x, double y, double z,
+    double* y_px, double* z_px,
+) noexcept nogil:
+    """Where the ray (1, ry, rz) from a place meets the detector at a distance; False if far."""
+    cdef const double* r = w.rotation
+    cdef double[3] s
+    cdef double[3] along
+    cdef double t, away = x - w.lsd[d]
+    cdef int i
+    for i in range(3):
+        s[i] = r[3 * i] * away + r[3 * i + 1] * y + r[3 * i + 2] * z
+        along[i] = r[3 * i] + r[3 * i + 1] * ry + r[3 * i + 2] * rz
+    t = -s[0] / along[0]
+    y_px[0] = (s[1] + t * along[1]) * w.view.per_mm + w.centre[2 * d]
+    z_px[0] = (s[2] + t * along[2]) * w.view.per_mm + w.centre[2 * d + 1]
+    return near(y_px[0], z_px[0])
+
+
+cdef void touched(
+    Scene* w, Py_ssize_t d, Py_ssize_t voxel, long long frame, Hits* hits
+) noexcept nogil:
+    """Every pixel whose square the polygon of the scene touches."""
+    cdef double area = 0.0, way, turn, y0, y1, z0, z1
+    cdef double* ay = w.ay
+    cdef double* az = w.az
+    cdef int i, j, k = w.corners
+    cdef long long py, pz
+    cdef bint inside
+    y0, y1, z0, z1 = ay[0], ay[0], az[0], az[0]
+    for i in range(k):
+        j = i + 1 if i + 1 < k else 0
+        y0, y1 = min(y0, ay[i]), max(y1, ay[i])
+        z0, z1 = min(z0, az[i]), max(z1, az[i])
+        area = area + ((ay[i] - ay[0]) * (az[j] - az[0]) - (az[i] - az[0]) * (ay[j] - ay[0]))
+    way = -1.0 if area < 0.0 else 1.0
+    for pz in range(max(<long long>floor(z0), 0), min(<long long>floor(z1), w.nz - 1) + 1):
+        for py in range(max(<long long>floor(y0), 0), min(<long long>floor(y1), w.ny - 1) + 1):
+            inside = True
+            for i in range(k):
+                j = i + 1 if i + 1 < k else 0
+                turn = (ay[j] - ay[i]) * (pz + 0.5 - az[i]) - (az[j] - az[i]) * (py + 0.5 - ay[i])
+                turn = turn * way + 0.5 * (fabs(ay[j] - ay[i]) + fabs(az[j] - az[i]))
+                if not turn >= 0.0:
+                    inside = False
+                    break
+            if inside:
+                add(hits, voxel, d, frame, py, pz)
+
+
+cdef void exactly(
+    Scene* w, double yl, double zl, double c, double s, const double* corner,
+    Py_ssize_t voxel, long long frame, Hits* hits,
+) noexcept nogil:
+    cdef double ry = yl / w.lsd[0], rz = zl / w.lsd[0], xa, ya
+    cdef Py_ssize_t d
+    cdef bint seen
+    cdef int i
+    for d in range(w.n_distances):
+        seen = True
+        for i in range(w.corners):
+            xa = corner[2 * i] * c - corner[2 * i + 1] * s
+            ya = corner[2 * i] * s + corner[2 * i + 1] * c
+            if not met(
+                w, d, ry, rz, w.view.cos_wedge * xa, ya, w.view.sin_wedge * xa,
+                &w.ay[i], &w.az[i],
+            ):
+                seen = False
+        if seen:
+            touched(w, d, voxel, frame, hits)
+
+
+cdef void chunk_of_voxels(
+    Scene w, const double[:, :, ::1] vertices, const double[::1] edge,
+    const long long[:, ::1] key, const double[::1] yl, const double[::1] zl,
+    const double[::1] omega, Py_ssize_t first, Py_ssize_t last, Hits* hits,
+) noexcept nogil:
+    """Hits of some voxels; the scene is this chunk's own copy."""
+    cdef Py_ssize_t voxel, i
+    cdef double frame, c, s
+    for voxel in range(first, last):
+        for i in range(key[voxel, 1], key[voxel, 1] + key[voxel, 0]):
+            frame = floor((omega[i] - w.start) / w.step)
+            if not 0 <= frame < w.n_frames:
+                continue
+            c, s = cos(omega[i]), sin(omega[i])
+            if w.exact:
+                exactly(
+                    &w, yl[i], zl[i], c, s, &vertices[voxel, 0, 0], voxel, <long long>frame, hits
+                )
+            else:
+                scaled(
+                    &w, yl[i], zl[i], c, s, &vertices[voxel, 0, 0], edge[voxel] > w.pixel,
+                    voxel, <long long>frame, hits,
+                )
+
+
+def check(const long long[:, ::1] key, Py_ssize_t n_spots, Py_ssize_t corners):
+    """Refuse what the loops would read or write beyond."""
+    cdef Py_ssize_t i
+    if not 1 <= corners <= CORNERS:
+        raise IndexError(f"voxels of {corners} corners: expected 1 to {CORNERS}")
+    for i in range(key.shape[0]):
+        if key[i, 0] < 0 or key[i, 1] < 0 or key[i, 0] + key[i, 1] > n_spots:
+            raise IndexError(
+                f"key of voxel {i}: {[key[i, 0], key[i, 1]]}: there are {n_spots} spots"
+            )
+
+
+cdef gather(const Hits* lists, Py_ssize_t n):
+    """All hits as one array."""
+    cdef Py_ssize_t i, total = 0
+    for i in range(n):
+        if lists[i].full:
+            raise MemoryError("no memory for the hits: feed fewer voxels at a time")
+        total += lists[i].n
+    out = np.empty((total, 5), dtype=np.int32)
+    cdef int[:, ::1] o = out
+    total = 0
+    for i in range(n):
+        if lists[i].n:
+            memcpy(&o[total, 0], lists[i].row, lists[i].n * 5 * sizeof(int))
+        total += lists[i].n
+    return out
+
+
+def voxel_pixels(
+    const double[:, :, ::1] vertices_mm,     # IN (n, k, 2) sample
+    const double[::1] edge_mm,               # IN (n)
+    const long long[:, ::1] key,             # IN (n, 2)
+    const double[::1] yl_mm,                 # IN (s)
+    const double[::1] zl_mm,                 # IN (s)
+    const double[::1] omega_rad,             # IN (s)
+    const double[:, ::1] rotation,           # IN (3, 3)
+    const double[::1] lsd_mm,                # IN (d)
+    const double[:, ::1] beam_centre_px,     # IN (d, 2)
+    double pixel_size_mm,
+    const long long[::1] shape_px,           # IN (2)
+    double start_rad,
+    double step_rad,
+    long long n_frames,
+    double wedge_rad,
+    bint published_footprint,
+    bint exact,
+    int threads=1,
+):
+    """Return hits (h, 5): voxel, distance, frame, Y, Z; see the definition."""
+    cdef Py_ssize_t n = vertices_mm.shape[0], i, chunks = (n + CHUNK - 1) // CHUNK
+    cdef Scene w
+    cdef Hits* lists
+    check(key, yl_mm.shape[0], vertices_mm.shape[1])
+    if lsd_mm.shape[0] == 0:
+        return np.empty((0, 5), dtype=np.int32)
+    cdef double[::1] ratio = np.asarray(lsd_mm) / lsd_mm[0]
+    look_from(
+        &w.view, &rotation[0, 0], lsd_mm[0], beam_centre_px[0, 0], beam_centre_px[0, 1],
+        pixel_size_mm, cos(wedge_rad), sin(wedge_rad),
+    )
+    w.rotation, w.lsd, w.ratio, w.centre = (
+        &rotation[0, 0], &lsd_mm[0], &ratio[0], &beam_centre_px[0, 0]
+    )
+    w.n_distances, w.ny, w.nz = lsd_mm.shape[0], shape_px[0], shape_px[1]
+    w.start, w.step, w.n_frames, w.pixel = start_rad, step_rad, n_frames, pixel_size_mm
+    w.corners, w.published, w.exact = <int>vertices_mm.shape[1], published_footprint, exact
+    lists = <Hits*>calloc(max(chunks, 1), sizeof(Hits))
+    if lists == NULL:
+        raise MemoryError("no memory for the lists of hits")
+    try:
+        for i in prange(
+            chunks, nogil=True, num_threads=threads if n > SERIAL else 1, schedule="static"
+        ):
+            chunk_of_voxels(
+                w, vertices_mm, edge_mm, key, yl_mm, zl_mm, omega_rad,
+                i * CHUNK, min((i + 1) * CHUNK, n), &lists[i],
+            )
+        return gather(lists, chunks)
+    finally:
+        for i in range(chunks):
+            free(lists[i].row)
+        free(lists)

@@ -1,0 +1,314 @@
+"""Published near-field maps (``.mic``): text, binary (11 float64 a row) and ``.AllMatches``.
+
+Columns as in the manual: row of the seed, number of kept seeds, fit seconds, x, y [um], edge [um],
++1 or -1 for a triangle up or down, Bunge angles [rad], confidence; the text has the phase too.
+A table keeps the columns as the file has them, so that what is read is written back byte for byte;
+its properties are in mm and rad, in the MIDAS near-field frame. Our files have a row for every
+voxel of the grid; the published text leaves out rows without an orientation, and the published
+binary has holes (rows of zeros) there, which makes its header ``%TriEdgeSize`` 0 where the first
+row is one: ours is the edge of the first row that has one.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.errors import FormatError
+from refimpl.forward.nearfield_setup import Voxels, VoxelShape
+from refimpl.frames import F64, I64
+from refimpl.io.atomic import atomic_path, write_text
+from refimpl.units import UM
+
+__all__ = ["MIC_COLUMNS", "MicTable", "format_mic", "header_lines", "parse_mic", "read_mic"]
+__all__ += ["write_mic", "write_mic_binary"]
+
+MIC_COLUMNS = (
+    "OrientationRowNr", "OrientationID", "RunTime", "X", "Y", "TriEdgeSize", "UpDown", "Eul1",
+    "Eul2", "Eul3", "Confidence", "PhaseNr",
+)  # fmt: skip
+"""Names in the last line of the text's header, after a ``%``."""
+
+_N = 11
+_ROW_BYTES = 8 * _N
+
+
+@dataclass(frozen=True, eq=False)
+class MicTable:
+    """Rows of a map.
+
+    Attributes
+    ----------
+    columns
+        (n, 11) as in the file: um, rad.
+    phase
+        (n,) phase numbers; the binary file has none.
+    n_phases
+        Of the header.
+    global_position_um
+        Height of the layer, of the header.
+    tri_edge_um
+        Of the header.
+    """
+
+    columns: F64
+    phase: I64
+    n_phases: int = 1
+    global_position_um: float = 0.0
+    tri_edge_um: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.columns.ndim != 2 or self.columns.shape[1] != _N:
+            raise FormatError(f"a map of shape {self.columns.shape}: expected (n, {_N})")
+        if self.phase.shape != (len(self.columns),):
+            raise FormatError(f"{self.phase.shape} phases for {len(self.columns)} rows of a map")
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @classmethod
+    def of(
+        cls,
+        voxels: Voxels,
+        euler_rad: F64,
+        confidence: F64,
+        *,
+        seed_row: I64 | None = None,
+        n_kept: I64 | None = None,
+        seconds: F64 | None = None,
+        phase: int = 1,
+        n_phases: int = 1,
+        global_position_um: float = 0.0,
+    ) -> MicTable:
+        """Table of a result, one row a voxel.
+
+        Parameters
+        ----------
+        voxels
+            n positions with edges.
+        euler_rad
+            (n, 3) Bunge angles; what is NaN becomes 0, as in the published files.
+        confidence
+            (n,) 0 to 1; what is NaN becomes 0.
+        seed_row, n_kept, seconds
+            (n,) each; 0 where not given.
+        phase, n_phases, global_position_um
+            For every row and the header.
+        """
+        n = len(voxels)
+        columns = np.zeros((n, _N))
+        for i, values in ((0, seed_row), (1, n_kept), (2, seconds)):
+            if values is not None:
+                columns[:, i] = values
+        columns[:, 3:5], columns[:, 5] = voxels.xy_mm / UM, voxels.edge_mm / UM
+        columns[:, 6] = np.where(voxels.up, 1.0, -1.0)
+        columns[:, 7:10] = np.nan_to_num(euler_rad, nan=0.0)
+        columns[:, 10] = np.nan_to_num(confidence, nan=0.0)
+        phases = np.full(n, phase, dtype=np.int64)
+        return cls(columns, phases, n_phases, global_position_um, _first_edge(columns))
+
+    @property
+    def seed_row(self) -> I64:
+        """(n,) row of the best seed."""
+        return self.columns[:, 0].astype(np.int64)
+
+    @property
+    def n_kept(self) -> I64:
+        """(n,) number of seeds that were fitted (the text calls it OrientationID)."""
+        return self.columns[:, 1].astype(np.int64)
+
+    @property
+    def seconds(self) -> F64:
+        """(n,) time of the fit [s]."""
+        return self.columns[:, 2]
+
+    @property
+    def xy_mm(self) -> F64:
+        """(n, 2) positions."""
+        return np.ascontiguousarray(self.columns[:, 3:5] * UM)
+
+    @property
+    def edge_mm(self) -> F64:
+        """(n,) edges."""
+        return self.columns[:, 5] * UM
+
+    @property
+    def up(self) -> NDArray[np.bool_]:
+        """(n,) whether the triangle points to +y."""
+        return np.asarray(self.columns[:, 6] > 0.0)
+
+    @property
+    def euler_rad(self) -> F64:
+        """(n, 3) Bunge angles."""
+        return np.ascontiguousarray(self.columns[:, 7:10])
+
+    @property
+    def confidence(self) -> F64:
+        """(n,) part of the predicted pixels that are lit."""
+        return self.columns[:, 10]
+
+    @property
+    def hole(self) -> NDArray[np.bool_]:
+        """(n,) rows of zeros: voxels that the published program found nothing for."""
+        return np.asarray(~self.columns.any(axis=1))
+
+    def voxels(self, shape: VoxelShape = "triangle") -> Voxels:
+        """Positions with their edges; holes have none and are refused.
+
+        Raises
+        ------
+        GeometryError
+            An edge is not positive.
+        """
+        return Voxels(self.xy_mm, self.edge_mm, self.up, shape)
+
+    def rows(self, keep: NDArray[np.bool_] | I64) -> MicTable:
+        """Part of the table, with the same header."""
+        return MicTable(
+            self.columns[keep],
+            self.phase[keep],
+            self.n_phases,
+            self.global_position_um,
+            self.tri_edge_um,
+        )
+
+
+def _first_edge(columns: F64) -> float:
+    """Edge [um] of the first row that has one (published: of row 0, though it be a hole)."""
+    edges = columns[columns[:, 5] > 0.0, 5]
+    return float(edges[0]) if len(edges) else 0.0
+
+
+def header_lines(table: MicTable) -> list[str]:
+    """First three lines of the text files."""
+    return [
+        f"%TriEdgeSize {table.tri_edge_um:f}",
+        f"%NumPhases {table.n_phases}",
+        f"%GlobalPosition {table.global_position_um:f}",
+    ]
+
+
+def format_mic(table: MicTable, *, published_rows: bool = False) -> str:
+    """Text of a map: 6 decimals, a TAB after each.
+
+    Parameters
+    ----------
+    table
+        The map.
+    published_rows
+        Leave out rows whose confidence is 0, as the published program does.
+    """
+    keep = table.confidence != 0.0 if published_rows else np.ones(len(table), dtype=bool)
+    lines = [*header_lines(table), "%" + "\t".join(MIC_COLUMNS)]
+    row = "%f\t" * _N + "%d"
+    lines += [
+        row % (*values, phase)
+        for values, phase in zip(
+            table.columns[keep].tolist(), table.phase[keep].tolist(), strict=True
+        )
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def parse_mic(text: str, path: str | Path | None = None) -> MicTable:
+    """Map of the text of a file; rows without a phase are of phase 1.
+
+    Raises
+    ------
+    FormatError
+        With the line: a row has not 11 or 12 numbers.
+    """
+    lines = text.splitlines()
+    head = {"TriEdgeSize": 0.0, "NumPhases": 1.0, "GlobalPosition": 0.0}
+    for number, line in enumerate(lines, start=1):
+        if not line.startswith("%"):
+            break
+        words = line[1:].split()
+        if len(words) == 2 and words[0] in head:
+            head[words[0]] = _numbers([words[1]], line, path, number)[0]
+    body = "\n".join(line for line in lines if line.strip() and not line.startswith("%"))
+    try:
+        data = np.loadtxt(io.StringIO(body), comments=None, ndmin=2) if body else _slow([], path)
+    except ValueError:
+        data = _slow(lines, path)
+    if data.shape[1] not in (_N, _N + 1):
+        data = _slow(lines, path)
+    phase = data[:, _N] if data.shape[1] > _N else np.ones(len(data))
+    return MicTable(
+        np.ascontiguousarray(data[:, :_N]),
+        phase.astype(np.int64),
+        int(head["NumPhases"]),
+        head["GlobalPosition"],
+        head["TriEdgeSize"],
+    )
+
+
+def _numbers(words: list[str], line: str, path: str | Path | None, number: int) -> list[float]:
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise FormatError(
+            f"{line.strip()[:60]!r}: expected numbers", path=path, line=number
+        ) from None
+
+
+def _slow(lines: list[str], path: str | Path | None) -> F64:
+    """Rows one by one, to say which is bad."""
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or line.startswith("%"):
+            continue
+        values = _numbers(words, line, path, number)
+        if len(values) not in (_N, _N + 1):
+            raise FormatError(
+                f"{len(values)} numbers: a row of a .mic file has {_N} or {_N + 1}",
+                path=path,
+                line=number,
+            )
+        rows.append([*values, 1.0][: _N + 1])
+    return np.array(rows).reshape(-1, _N + 1)
+
+
+def read_mic(path: str | Path) -> MicTable:
+    """Map of a file, text or binary: the text's header begins with a percent sign.
+
+    Raises
+    ------
+    FormatError
+        No such file; a bad row of a text; a binary that is not whole rows of 11 float64, or whose
+        triangles are neither up nor down.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    if not content:
+        raise FormatError("an empty file: a map (.mic) is needed", path=path)
+    if content[:1] == b"%" or b"\x00" not in content[: 4 * _ROW_BYTES]:
+        return parse_mic(content.decode("utf-8", errors="replace"), path)
+    if len(content) % _ROW_BYTES:
+        raise FormatError(
+            f"{len(content)} bytes: a binary map has rows of {_ROW_BYTES} bytes", path=path
+        )
+    columns = np.frombuffer(content, dtype="<f8").reshape(-1, _N).astype(np.float64)
+    if not np.isin(columns[:, 6], (-1.0, 0.0, 1.0)).all():
+        raise FormatError("column 7 is not +1 or -1: not a binary map", path=path)
+    phase = np.ones(len(columns), dtype=np.int64)
+    return MicTable(columns, phase, tri_edge_um=_first_edge(columns))
+
+
+def write_mic(path: str | Path, table: MicTable, *, published_rows: bool = False) -> Path:
+    """Write the text of a map; see :func:`format_mic`. Atomic."""
+    return write_text(path, format_mic(table, published_rows=published_rows))
+
+
+def write_mic_binary(path: str | Path, table: MicTable) -> Path:
+    """Write a binary map, 11 float64 a row; atomic, so that no older rows survive."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(np.ascontiguousarray(table.columns, dtype="<f8").tobytes())
+    return Path(path)

@@ -68,27 +68,28 @@ def lit_blocks(path: str | Path, shape: tuple[int, int, int, int]) -> Iterator[I
             f"{size} bytes: {what} (distances, frames, NY, NZ) need {max(sizes)}", path=path
         )
     with open(path, "rb") as file:
-        start = _next_data(file, 0)
+        start, end = _next_data(file, 0)
         while start < size:
             file.seek(start)
-            keys = _lit(file.read(_BLOCK), start)
+            keys = _lit(file.read(min(_BLOCK, end - start)), start)
             if len(keys) and keys[-1] >= bits:
                 raise FormatError(f"bit {keys[-1]} is set: the last pixel is {bits - 1}", path=path)
             if len(keys):
                 yield keys
-            start = _next_data(file, start + _BLOCK)
+            start, end = _next_data(file, min(start + _BLOCK, end))
 
 
-def _next_data(file: IO[bytes], start: int) -> int:
-    """First byte from `start` on, in steps of 8, that is not in a hole of the file."""
+def _next_data(file: IO[bytes], start: int) -> tuple[int, int]:
+    """First byte from `start` on, in steps of 8, that is not in a hole, and where one begins."""
     if not hasattr(os, "SEEK_DATA"):
-        return start
+        return start, sys.maxsize
     try:
-        return os.lseek(file.fileno(), start, os.SEEK_DATA) & ~7
+        data = os.lseek(file.fileno(), start, os.SEEK_DATA)
+        hole = os.lseek(file.fileno(), data, os.SEEK_HOLE)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-            return sys.maxsize
-        return start
+        # ENXIO: nothing but a hole up to the end; else a file system that does not tell
+        return (sys.maxsize if error.errno == errno.ENXIO else start), sys.maxsize
+    return data & ~7, (hole + 7) & ~7
 
 
 def _lit(content: bytes, start: int) -> I64:

@@ -18,7 +18,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from refimpl.crystal.misorientation import misorientation
-from refimpl.crystal.symmetry_operators import operators
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.io.atomic import atomic_path
@@ -171,11 +170,11 @@ def _between(result: NearfieldMap, a: I64, b: I64) -> F64:
     angle = np.zeros(len(key))
     apart = first != second
     q = result.quaternions
-    cell = None if result.setup is None else result.setup.cell
     angle[apart] = misorientation(
-        np.ascontiguousarray(q[first[apart]]), np.ascontiguousarray(q[second[apart]]),
-        operators(result.space_group, cell),
-    )  # fmt: skip
+        np.ascontiguousarray(q[first[apart]]),
+        np.ascontiguousarray(q[second[apart]]),
+        result.operators,
+    )
     return np.asarray(angle[back])
 
 

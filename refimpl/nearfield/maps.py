@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.crystal.symmetry_operators import operators
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64, I64
@@ -67,6 +68,8 @@ class NearfieldMap:
         Height of the layer (GlobalPosition).
     setup
         What it was reconstructed with; None of a map that was read from a file.
+    cell
+        a, b, c [angstrom], alpha, beta, gamma [degrees], by default the setup's; None if unknown.
     provenance
         Inputs, versions, backend, threads, seed; see :func:`provenance_of`.
     """
@@ -86,6 +89,7 @@ class NearfieldMap:
     phase: int = 1
     position_um: float = 0.0
     setup: Setup | None = None
+    cell: tuple[float, ...] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,6 +123,8 @@ class NearfieldMap:
             object.__setattr__(self, name, array)
         if not ((self.confidence >= 0.0) & (self.confidence <= 1.0)).all():
             raise GeometryError("NearfieldMap: confidence: expected numbers from 0 to 1")
+        if self.cell is None and self.setup is not None:
+            object.__setattr__(self, "cell", self.setup.cell)
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
     @classmethod
@@ -183,6 +189,11 @@ class NearfieldMap:
     def matrices(self) -> F64:
         """(v, 3, 3) crystal to sample; NaN without a solution."""
         return matrix_of_euler(self.euler_rad)
+
+    @property
+    def operators(self) -> F64:
+        """(m, 4) operators of the space group, which misorientations go by."""
+        return operators(self.space_group, self.cell)
 
     @property
     def n_solutions(self) -> int:

@@ -217,23 +217,6 @@ class Reflections:
             table.hkl.astype(np.int32), table.g, table.theta_rad, table.ring.astype(np.int32)
         )
 
-    def of_rings(self, rings: tuple[int, ...] | list[int]) -> Reflections:
-        """Only the rings named, ring by ring in the order named (RingsToUse, spec 1.7).
-
-        Raises
-        ------
-        ConfigError
-            A ring that is not there.
-        """
-        there = sorted({int(r) for r in self.ring})
-        for ring in rings:
-            if ring not in there:
-                span = f"{there[0]} to {there[-1]}" if there else "none"
-                raise ConfigError(f"RingsToUse {ring}: rings of this list are {span}", got=ring)
-        none = np.zeros(0, dtype=np.int64)
-        keep = np.concatenate([none, *(np.flatnonzero(self.ring == ring) for ring in rings)])
-        return Reflections(self.hkl[keep], self.g[keep], self.theta_rad[keep], self.ring[keep])
-
 
 @dataclass(frozen=True, eq=False)
 class Setup:

@@ -115,8 +115,8 @@ def theory_spots(
     Notes
     -----
     Source: near-field specification 1.7 (selection, order) and 1.9 (wedge). An orientation with
-    NaN has no spots. Accuracy: equation (1) holds to 1e-12 for \\|g\\| up to 2 per Å. Where
-    discriminants vanish the two roots coincide and both are given.
+    NaN has no spots. Accuracy: equation (1) holds to 1e-12 for reciprocal vectors up to 2 per Å.
+    Where the sphere is only touched the two roots coincide and both are given.
     Twin: ``refimpl/_ext/nearfield_spots.pyx``.
     """
     parts = []

@@ -6,24 +6,18 @@ the documentation. An unknown name is an error that names the nearest known one.
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from refimpl.errors import ConfigError
+from refimpl.io.settings_files import SettingsFile, SettingsTable
 
 __all__ = ["PowderConfig", "config_from", "config_toml", "read_config", "setting_names"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class BeamTable(_Table):
+class BeamTable(SettingsTable):
     """The beam."""
 
     wavelength_angstrom: float = Field(gt=0.001, lt=20.0, description="Wavelength [angstrom].")
@@ -33,7 +27,7 @@ class BeamTable(_Table):
     )  # fmt: skip
 
 
-class CalibrantTable(_Table):
+class CalibrantTable(SettingsTable):
     """The calibrant."""
 
     calibrant: str = Field(default="CeO2", description="Name of the calibrant.")
@@ -45,7 +39,7 @@ class CalibrantTable(_Table):
     )
 
 
-class DetectorTable(_Table):
+class DetectorTable(SettingsTable):
     """The detector, as far as it is known beforehand."""
 
     pixel_size_mm: tuple[float, float] = Field(description="Pixel size along (fast, slow) [mm].")
@@ -79,7 +73,7 @@ class DetectorTable(_Table):
         return value
 
 
-class StartTable(_Table):
+class StartTable(SettingsTable):
     """Start values; whatever is not given is found."""
 
     lsd_mm: float | None = Field(default=None, gt=0.0, description="Guess of the distance [mm].")
@@ -99,7 +93,7 @@ class StartTable(_Table):
     parallax_mm: float = Field(default=0.0, description="Parallax length [mm].")
 
 
-class CalibrateTable(_Table):
+class CalibrateTable(SettingsTable):
     """What is refined, and how."""
 
     refine: tuple[str, ...] = Field(
@@ -167,7 +161,7 @@ class CalibrateTable(_Table):
         return value
 
 
-class PanelsTable(_Table):
+class PanelsTable(SettingsTable):
     """Panels that are refined one by one."""
 
     panels_grid: str = Field(
@@ -210,7 +204,7 @@ class PanelsTable(_Table):
     )  # fmt: skip
 
 
-class PowderConfig(_Table):
+class PowderConfig(SettingsTable):
     """A whole powder calibration."""
 
     schema_version: Literal[1] = Field(
@@ -224,19 +218,19 @@ class PowderConfig(_Table):
     panels: PanelsTable = PanelsTable()
 
 
-_TABLES: dict[str, type[_Table]] = {
-    "beam": BeamTable,
-    "calibrant": CalibrantTable,
-    "detector": DetectorTable,
-    "start": StartTable,
-    "calibrate": CalibrateTable,
-    "panels": PanelsTable,
-}
+def _widened(name: str, value: Any) -> Any:
+    """One pixel size is that of both directions."""
+    if name == "pixel_size_mm" and isinstance(value, int | float):
+        return (float(value), float(value))
+    return value
+
+
+_FILE = SettingsFile(PowderConfig, widen=_widened)
 
 
 def setting_names() -> dict[str, str]:
     """Every setting and the table that it stands in."""
-    return {name: table for table, model in _TABLES.items() for name in model.model_fields}
+    return _FILE.names()
 
 
 def config_from(settings: Mapping[str, Any], *, base: PowderConfig | None = None) -> PowderConfig:
@@ -255,22 +249,7 @@ def config_from(settings: Mapping[str, Any], *, base: PowderConfig | None = None
     ConfigError
         Unknown name (the nearest one is named), a value out of range, or a missing one.
     """
-    tables: dict[str, Any] = {} if base is None else base.model_dump(by_alias=True)
-    _lay_over(tables, settings)
-    return _validated(tables, None)
-
-
-def _lay_over(tables: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write flat settings into the tables that they belong to."""
-    known = setting_names()
-    for name, value in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown setting {name!r}{hint}", key=name, got=value)
-        if name == "pixel_size_mm" and isinstance(value, int | float):
-            value = (float(value), float(value))
-        tables.setdefault(known[name], {})[name] = value
+    return _FILE.of(settings, base=base)
 
 
 def read_config(path: str | Path, settings: Mapping[str, Any] | None = None) -> PowderConfig:
@@ -289,98 +268,9 @@ def read_config(path: str | Path, settings: Mapping[str, Any] | None = None) -> 
     ConfigError
         No such file, not TOML, a newer schema, an unknown key, a bad or missing value.
     """
-    text, tables = _read_toml(path)
-    known = {*_TABLES, "schema"}
-    for table, content in tables.items():
-        if table in _TABLES and not isinstance(content, dict):
-            raise ConfigError(
-                f"{table}: expected a table, [{table}] and its settings below (got {content!r})",
-                path=path, line=_line(text, table), key=table,
-            )  # fmt: skip
-        names = known if table not in _TABLES else set(_TABLES[table].model_fields)
-        for key in [table] if table not in known else (content if table in _TABLES else []):
-            if key not in names:
-                near = difflib.get_close_matches(key, sorted(names), n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(
-                    f"unknown key {key!r}{hint}", path=path, line=_line(text, key), key=key
-                )
-    _lay_over(tables, settings or {})
-    return _validated(tables, path, text, settings or {})
-
-
-def _read_toml(path: str | Path) -> tuple[str, dict[str, Any]]:
-    """Text and tables of a file whose schema is known."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as exc:
-        raise ConfigError("cannot read the parameter file: not utf-8 text", path=path) from exc
-    except OSError as exc:
-        raise ConfigError(f"cannot read the parameter file: {exc.strerror}", path=path) from exc
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
-    schema = tables.get("schema", 1)
-    if isinstance(schema, int) and schema > 1:
-        raise ConfigError(f"schema {schema} is newer than this refimpl (1); upgrade", path=path)
-    return text, tables
-
-
-def _line(text: str, key: str) -> int | None:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip().strip("[]").split("=")[0].strip().strip('"') == key:
-            return number
-    return None
-
-
-def _validated(
-    tables: Mapping[str, Any],
-    path: str | Path | None,
-    text: str = "",
-    settings: Mapping[str, Any] | None = None,
-) -> PowderConfig:
-    """Check all tables; of what `settings` laid over a file the file is not to blame."""
-    try:
-        return PowderConfig.model_validate(tables)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
-        if first["type"] == "missing" and first["loc"][-1] in _TABLES:
-            required = [
-                n for n, f in _TABLES[str(first["loc"][-1])].model_fields.items() if f.is_required()
-            ]
-            where = ", ".join(required)
-        message = "missing: give it" if first["type"] == "missing" else first["msg"]
-        name = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
-        if name in (settings or {}):
-            path = None
-        line = _line(text, name) if path is not None else None
-        raise ConfigError(f"{where}: {message}{got}", path=path, line=line, key=where) from exc
+    return _FILE.read(path, settings)
 
 
 def config_toml(config: PowderConfig) -> str:
     """Write a configuration as TOML, every value stated, with its help as a comment."""
-    lines = ["schema = 1"]
-    for table, model in _TABLES.items():
-        lines += ["", f"[{table}]"]
-        for name, field in model.model_fields.items():
-            value = getattr(getattr(config, table), name)
-            lines.append(f"# {field.description}")
-            lines.append(
-                f"{name} = {_toml(value)}" if value is not None else f"# {name} is not set"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return repr(value)
+    return _FILE.toml(config)

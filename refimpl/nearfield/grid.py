@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.forward.nearfield_setup import NearfieldDetector, Voxels
 from refimpl.io.mic import MicTable
+from refimpl.io.nearfield_files import read_grid
+from refimpl.nearfield.settings import GridTable
 
-__all__ = ["check_view", "grid_points", "hex_grid", "masked_by_box", "masked_by_image"]
+__all__ = ["check_view", "grid_of", "grid_points", "hex_grid", "masked_by_box", "masked_by_image"]
 __all__ += ["read_tomo_image", "square_grid"]
 
 
@@ -192,6 +194,37 @@ def read_tomo_image(path: str | Path) -> NDArray[np.uint8]:
             f"{len(content)} bytes: a tomography image is raw, n x n pixels of a byte", path=path
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(n, n)
+
+
+def grid_of(settings: GridTable) -> Voxels:
+    """Points of a run: read from ``grid_file``, or laid out, then masked.
+
+    A tomography image goes before a box, as published: of the two only the image counts.
+
+    Raises
+    ------
+    ConfigError
+        Neither a file nor size and radius are given; what the masks refuse.
+    FormatError
+        A file is not what it should be.
+    """
+    t = settings
+    if t.grid_file is not None:
+        grid = read_grid(t.grid_file)
+    elif t.grid_size_mm is None or t.sample_radius_mm is None:
+        name = "grid_size_mm" if t.grid_size_mm is None else "sample_radius_mm"
+        key = "GridSize" if t.grid_size_mm is None else "Rsample"
+        raise ConfigError(f"missing: {name} ({key}), or a grid_file", key=key)
+    elif t.grid == "square":
+        grid = square_grid(t.grid_size_mm, t.sample_radius_mm, t.edge_mm)
+    else:
+        grid = hex_grid(t.grid_size_mm, t.sample_radius_mm, t.edge_mm, published=t.published_grid)
+    if t.tomo_image is not None:
+        if t.tomo_pixel_mm is None:
+            raise ConfigError("TomoImage needs TomoPixelSize (tomo_pixel_mm)", key="TomoImage")
+        image = read_tomo_image(t.tomo_image)
+        return masked_by_image(grid, image, t.tomo_pixel_mm, published_rows=t.published_tomo_rows)
+    return grid if t.grid_mask_mm is None else masked_by_box(grid, t.grid_mask_mm)
 
 
 def grid_points(rows: Sequence[Sequence[float]]) -> MicTable:

@@ -3,7 +3,8 @@
 Lab frame: right-handed, +Z along the beam (downstream), +Y up, +X completes it (to the left seen
 along the beam), the NeXus/McStas frame. A pixel coordinate is (fast, slow); (0, 0) is the outer
 corner of the first pixel and its centre is (0.5, 0.5). ``eta`` is 0 at the top (+Y) and grows
-clockwise seen along the beam (+90 degrees is -X), as in MIDAS.
+clockwise seen along the beam (+90 degrees is -X), as in MIDAS. A near-field pixel (Y, Z) counts
+both axes of the raw image from the other end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ __all__ = [
     "eta_of_lab",
     "lab_from_midas",
     "midas_from_lab",
+    "nearfield_from_raw",
+    "raw_from_nearfield",
 ]
 
 F64 = NDArray[np.float64]
@@ -52,3 +55,16 @@ def eta_of_lab(vectors: F64) -> F64:
     """Azimuth of (..., 3) lab vectors about the beam [rad], in (-pi, pi]: atan2(-x, y)."""
     v = np.asarray(vectors, dtype=np.float64)
     return np.arctan2(0.0 - v[..., 0], v[..., 1])  # not -x: straight down is +pi, never -pi
+
+
+def nearfield_from_raw(row: I64, column: I64, shape_px: tuple[int, int]) -> tuple[I64, I64]:
+    """Near-field pixel (Y, Z) of a raw row and column; `shape_px` is (NY, NZ).
+
+    Y = NY - 1 - column, Z = NZ - 1 - row: the raw image has NZ rows of NY columns.
+    """
+    return shape_px[0] - 1 - column, shape_px[1] - 1 - row
+
+
+def raw_from_nearfield(y: I64, z: I64, shape_px: tuple[int, int]) -> tuple[I64, I64]:
+    """Row and column in the raw image of a near-field pixel; see :func:`nearfield_from_raw`."""
+    return shape_px[1] - 1 - z, shape_px[0] - 1 - y

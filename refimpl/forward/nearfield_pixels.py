@@ -244,7 +244,7 @@ def voxel_pixels(
     per_mm = 1.0 / pixel_size_mm
     cos_w, sin_w = math.cos(wedge_rad), math.sin(wedge_rad)
     rows: list[tuple[int, ...]] = []
-    for voxel in range(len(vertices_mm)):
+    for voxel in range(len(vertices_mm) if len(lsd_mm) else 0):
         a, b = vertices_mm[voxel].T
         for spot in range(key[voxel, 1], key[voxel, 1] + key[voxel, 0]):
             yl, zl, omega = float(yl_mm[spot]), float(zl_mm[spot]), omega_rad[spot]

@@ -7,7 +7,7 @@ made from. The published form of all distances at once is :mod:`refimpl.io.spots
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class FramePixels:
             yield image
 
 
-def lit_of_frames(distances: list[FramePixels]) -> LitPixels:
+def lit_of_frames(distances: Sequence[FramePixels]) -> LitPixels:
     """Sparse stack of one or more distances, frame by frame.
 
     Raises

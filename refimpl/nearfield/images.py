@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,56 +22,22 @@ from refimpl.dispatch import current_backend, resolve_threads, use_backend
 from refimpl.errors import FormatError
 from refimpl.frames import I64, nearfield_from_raw
 from refimpl.imaging.binarise import Filters, corrected, spot_pixels
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.imaging.nearfield_background import Background, background_of
 from refimpl.io.atomic import atomic_path, make_folder
-from refimpl.io.lit_files import FramePixels, lit_of_frames, read_frame_pixels, write_frame_pixels
+from refimpl.io.lit_files import FramePixels, read_frame_pixels, write_frame_pixels
 from refimpl.io.nearfield_params import NearfieldParams
 from refimpl.io.nearfield_stacks import NearfieldStack, open_stack
-from refimpl.io.spots_info import write_spots_info
 from refimpl.ledger import fingerprint
 from refimpl.nearfield.image_files import ImagePlan, plan_of
+from refimpl.nearfield.image_result import DistanceReport, ProcessedImages, finished, lit_path
+from refimpl.nearfield.peak_images import read_peak_images
 from refimpl.scaleout import checkpoint
 
-__all__ = ["DistanceReport", "ProcessedImages", "filters_of", "process_images"]
+__all__ = ["filters_of", "process_images"]
 
 U16 = NDArray[np.uint16]
 Progress = Callable[[str, int, int, int], None]
 """Called with what is done ("background" or "frames"), the distance from 1, and how far of what."""
-
-
-@dataclass(frozen=True)
-class DistanceReport:
-    """What became of the images of one distance.
-
-    Attributes
-    ----------
-    distance
-        From 1.
-    path
-        File of its lit pixels, see :mod:`refimpl.io.lit_files`.
-    n_lit
-        Lit pixels in all frames.
-    empty_frames
-        Frames, from 0, in which nothing was found: said, not faked.
-    kept
-        Done by an earlier run and not again.
-    """
-
-    distance: int
-    path: Path
-    n_lit: int
-    empty_frames: tuple[int, ...]
-    kept: bool
-
-
-@dataclass(frozen=True)
-class ProcessedImages:
-    """Lit pixels of all distances, and what to know about each."""
-
-    lit: LitPixels
-    reports: tuple[DistanceReport, ...]
-    spots_info: Path | None
 
 
 def filters_of(params: NearfieldParams, **changes: float | bool) -> Filters:
@@ -111,6 +77,9 @@ def process_images(
     progress: Progress | None = None,
 ) -> ProcessedImages:
     """Find the lit pixels of all distances of a layer, and write the published files.
+
+    With ``Ice9Input`` the images are peak files, which are read and not processed:
+    :func:`~refimpl.nearfield.peak_images.read_peak_images`.
 
     Parameters
     ----------
@@ -154,13 +123,15 @@ def process_images(
     ``SpotsInfo.bin``; with WriteFinImage the filtered frames at lit pixels, 0 elsewhere,
     ``{ReducedFileName}_FullImage_{frame:06d}.{extReduced}d``.
     """
+    if params["Ice9Input"]:
+        return read_peak_images(params, spots_info=spots_info)
     chosen = filters_of(params) if filters is None else filters
     plan = plan_of(params, layer, stacks, dataset)
     make_folder(plan.folder)
     done: list[FramePixels] = []
     reports: list[DistanceReport] = []
     for distance in range(plan.n_distances):
-        path = plan.folder / f"lit_pixels_distance_{distance}.h5"
+        path = lit_path(plan.folder, distance)
         source = _digest(plan, distance, chosen)
         pixels = None if again else _kept(path, source, plan, distance)
         kept = pixels is not None
@@ -168,13 +139,8 @@ def process_images(
             pixels = _one_distance(plan, distance, chosen, source, memory_mb, threads, progress)
             write_frame_pixels(path, pixels)
         done.append(pixels)
-        empty = tuple(pixels.empty_frames.tolist())
-        reports.append(DistanceReport(distance + 1, path, len(pixels.y), empty, kept))
-    bits = plan.folder / "SpotsInfo.bin" if spots_info else None
-    if bits is not None:
-        keys = np.concatenate([one.keys(d) for d, one in enumerate(done)])
-        write_spots_info(bits, keys, (len(done), plan.n_frames, *plan.shape_px))
-    return ProcessedImages(lit_of_frames(done), tuple(reports), bits)
+        reports.append(DistanceReport.of(distance, path, pixels, kept=kept))
+    return finished(done, reports, plan.folder, spots_info=spots_info)
 
 
 def _digest(plan: ImagePlan, distance: int, filters: Filters) -> str:

@@ -1,0 +1,81 @@
+"""What processing near-field images gives: lit pixels, a word on each distance, published bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from refimpl.imaging.lit_pixels import LitPixels
+from refimpl.io.lit_files import FramePixels, lit_of_frames
+from refimpl.io.spots_info import write_spots_info
+
+__all__ = ["DistanceReport", "ProcessedImages", "finished", "lit_path"]
+
+
+@dataclass(frozen=True)
+class DistanceReport:
+    """What became of the images of one distance.
+
+    Attributes
+    ----------
+    distance
+        From 1.
+    path
+        File of its lit pixels, see :mod:`refimpl.io.lit_files`.
+    n_lit
+        Lit pixels in all frames.
+    empty_frames
+        Frames, from 0, in which nothing was found: said, not faked.
+    kept
+        Done by an earlier run and not again.
+    outside
+        Pixels of peak files that lay outside the detector and were left out.
+    """
+
+    distance: int
+    path: Path
+    n_lit: int
+    empty_frames: tuple[int, ...]
+    kept: bool = False
+    outside: int = 0
+
+    @classmethod
+    def of(
+        cls, distance: int, path: Path, pixels: FramePixels, *, kept: bool = False, outside: int = 0
+    ) -> DistanceReport:
+        """Report on the pixels of a distance, counted from 0."""
+        empty = tuple(pixels.empty_frames.tolist())
+        return cls(distance + 1, path, len(pixels.y), empty, kept, outside)
+
+
+@dataclass(frozen=True)
+class ProcessedImages:
+    """Lit pixels of all distances, what to know about each, and SpotsInfo.bin if written."""
+
+    lit: LitPixels
+    reports: tuple[DistanceReport, ...]
+    spots_info: Path | None
+
+
+def lit_path(folder: Path, distance: int) -> Path:
+    """File of the lit pixels of a distance, counted from 0."""
+    return folder / f"lit_pixels_distance_{distance}.h5"
+
+
+def finished(
+    distances: Sequence[FramePixels],
+    reports: Sequence[DistanceReport],
+    folder: Path,
+    *,
+    spots_info: bool,
+) -> ProcessedImages:
+    """Put the distances together, and write SpotsInfo.bin (spec 1.8, step 5) if asked for."""
+    bits = folder / "SpotsInfo.bin" if spots_info else None
+    if bits is not None:
+        keys = np.concatenate([one.keys(d) for d, one in enumerate(distances)])
+        first = distances[0]
+        write_spots_info(bits, keys, (len(distances), first.n_frames, *first.shape_px))
+    return ProcessedImages(lit_of_frames(distances), tuple(reports), bits)

@@ -1,7 +1,7 @@
 """Tiles of 32 x 32 pixels, 32 words each: made from pixels, from packed bits, and spread.
 
 A tile is known by its place (distance * frames + frame) * tiles of a frame + tile of the frame.
-Not here: what looks them up, see :mod:`refimpl.imaging.lit_pixels`.
+Not here: what looks them up, see :mod:`refimpl.detector.lit_pixels`.
 """
 
 from __future__ import annotations

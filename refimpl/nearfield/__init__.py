@@ -2,10 +2,72 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from refimpl.lazy import lazy_names
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from refimpl.io.mic import MicTable, read_mic, write_mic
+    from refimpl.io.nearfield_params import read_nearfield_params
+    from refimpl.nearfield.config import (
+        config_from,
+        config_of_params,
+        config_toml,
+        read_config,
+        setup_of,
+    )
+    from refimpl.nearfield.grid import (
+        grid_of,
+        hex_grid,
+        masked_by_box,
+        masked_by_image,
+        square_grid,
+    )
+    from refimpl.nearfield.seeds import published_seeds, random_seeds, seeds_of, uniform_seeds
+    from refimpl.nearfield.settings import NearfieldConfig
 
-_HOME: dict[str, str] = {}
+__all__ = [
+    "MicTable",
+    "NearfieldConfig",
+    "config_from",
+    "config_of_params",
+    "config_toml",
+    "grid_of",
+    "hex_grid",
+    "masked_by_box",
+    "masked_by_image",
+    "published_seeds",
+    "random_seeds",
+    "read_config",
+    "read_mic",
+    "read_nearfield_params",
+    "seeds_of",
+    "setup_of",
+    "square_grid",
+    "uniform_seeds",
+    "write_mic",
+]
+
+_HOME = {
+    "MicTable": "refimpl.io.mic",
+    "NearfieldConfig": "refimpl.nearfield.settings",
+    "config_from": "refimpl.nearfield.config",
+    "config_of_params": "refimpl.nearfield.config",
+    "config_toml": "refimpl.nearfield.config",
+    "grid_of": "refimpl.nearfield.grid",
+    "hex_grid": "refimpl.nearfield.grid",
+    "masked_by_box": "refimpl.nearfield.grid",
+    "masked_by_image": "refimpl.nearfield.grid",
+    "published_seeds": "refimpl.nearfield.seeds",
+    "random_seeds": "refimpl.nearfield.seeds",
+    "read_config": "refimpl.nearfield.config",
+    "read_mic": "refimpl.io.mic",
+    "read_nearfield_params": "refimpl.io.nearfield_params",
+    "seeds_of": "refimpl.nearfield.seeds",
+    "setup_of": "refimpl.nearfield.config",
+    "square_grid": "refimpl.nearfield.grid",
+    "uniform_seeds": "refimpl.nearfield.seeds",
+    "write_mic": "refimpl.io.mic",
+}
 
 __getattr__ = lazy_names(__name__, _HOME)

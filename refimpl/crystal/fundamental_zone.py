@@ -3,8 +3,8 @@
 Of the equivalent orientations ``q S`` the zone holds the one of smallest angle (largest w). A
 cubochoric grid is a lattice of points in a cube, carried by a map that keeps volumes into the ball
 of homochoric vectors, and so evenly over all rotations: concentric cubes become concentric spheres,
-each of one rotation angle. Source: D. Rosca, A. Morawiec, M. De Graef (2014), Modelling Simul.
-Mater. Sci. Eng. 22, 075013. Not here: random orientations, and textures.
+each of one rotation angle. Source: D. Rosca, A. Morawiec, M. De Graef (2014), Modelling and
+Simulation in Materials Science and Engineering 22, 075013. Not here: random orientations, textures.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from refimpl.clustering.grains import segment
+from refimpl.clustering.neighbours import neighbour_pairs, pair_angles
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import laue_class
 from refimpl.errors import ConfigError
@@ -209,9 +211,7 @@ def neighbours(voxels: Voxels) -> I64:
     """(k, 2) pairs of voxels that share an edge (of squares: a side), the lower row first."""
     if len(voxels) < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    pairs = cKDTree(voxels.xy_mm).query_pairs(_NEIGHBOUR * pitch_mm(voxels), output_type="ndarray")
-    pairs = np.sort(np.asarray(pairs, dtype=np.int64).reshape(-1, 2), axis=1)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return neighbour_pairs(voxels.xy_mm, _NEIGHBOUR * pitch_mm(voxels))
 
 
 def _are_twins(q1: F64, q2: F64, m: NearfieldMap, tolerance: float) -> NDArray[np.bool_]:
@@ -251,16 +251,13 @@ def boundary_distance(
     keep = reference.solved if counts is None else counts
     pairs = neighbours(reference.voxels)
     pairs = pairs[keep[pairs].all(axis=1)]
-    q = reference.quaternions
-    angle = misorientation(
-        np.ascontiguousarray(q[pairs[:, 0]]), np.ascontiguousarray(q[pairs[:, 1]]),
-        reference.operators,
-    )  # fmt: skip
+    q, symmetry = reference.quaternions, reference.operators
+    angle = pair_angles(q, pairs, symmetry)
     across = pairs[angle > angle_rad]
     out = np.full(len(reference), np.inf)
     if not len(across):
         return out
-    label = _grains(len(reference), pairs[angle <= angle_rad])
+    label = segment(q, pairs, symmetry, angle_rad, angle)
     edge = np.unique(across)  # voxels with a neighbour of another grain, of all grains
     xy = reference.voxels.xy_mm
     tree, left, k = cKDTree(xy[edge]), np.flatnonzero(keep), _FIRST_NEAREST
@@ -274,12 +271,3 @@ def boundary_distance(
         left = left[~found] if k < len(edge) else left[:0]
         k *= 4
     return out
-
-
-def _grains(n: int, joined: I64) -> I64:
-    """(n,) label of the component of each voxel."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), (n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from refimpl.clustering.grains import kernel_average, segment
+from refimpl.clustering.neighbours import image_pairs
 from refimpl.crystal.misorientation import misorientation
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
@@ -146,20 +146,11 @@ def _square(
 # --- grains and misorientations of pixels ---------------------------------------------------------
 
 
-def _pairs(voxel: I64, steps: tuple[tuple[int, int], ...]) -> list[tuple[I64, I64]]:
-    """Flat indices of neighbouring painted pixels, for each step (rows, columns)."""
-    ny, nx = voxel.shape
-    index = np.arange(ny * nx).reshape(ny, nx)
-    out = []
-    for di, dj in steps:
-        a = index[: ny - di, max(0, -dj) : nx - max(0, dj)]
-        b = index[di:, max(0, dj) : nx - max(0, -dj)]
-        both = (voxel.ravel()[a] >= 0) & (voxel.ravel()[b] >= 0)
-        out.append((a[both], b[both]))
-    return out
-
-
-_EIGHT = ((0, 1), (1, 0), (1, 1), (1, -1))
+def _pairs(voxel: I64) -> I64:
+    """(k, 2) flat indices of neighbouring painted pixels, by edges and by corners."""
+    pairs = image_pairs((voxel.shape[0], voxel.shape[1]))
+    painted = voxel.ravel() >= 0
+    return pairs[painted[pairs[:, 0]] & painted[pairs[:, 1]]]
 
 
 def _between(result: NearfieldMap, a: I64, b: I64) -> F64:
@@ -191,14 +182,9 @@ def kam_pixels(result: NearfieldMap, pixels: MapPixels) -> F64:
     (ny, nx); NaN where no voxel is or no neighbour is painted.
     """
     voxel = pixels.voxel
-    total, count = np.zeros(voxel.size), np.zeros(voxel.size)
-    for a, b in _pairs(voxel, _EIGHT):
-        angle = _between(result, voxel.ravel()[a], voxel.ravel()[b])
-        for end in (a, b):
-            total += np.bincount(end, angle, voxel.size)
-            count += np.bincount(end, minlength=voxel.size)
-    with np.errstate(invalid="ignore"):
-        return (total / count).reshape(voxel.shape)
+    pairs = _pairs(voxel)
+    angle = _between(result, *voxel.ravel()[pairs].T)
+    return kernel_average(voxel.size, pairs, angle).reshape(voxel.shape)
 
 
 def grain_pixels(result: NearfieldMap, pixels: MapPixels, angle_rad: float) -> I64:
@@ -215,21 +201,12 @@ def grain_pixels(result: NearfieldMap, pixels: MapPixels, angle_rad: float) -> I
     -------
     (ny, nx) number of the grain, from 1 in the order of the pixels; -1 where no voxel is.
     """
-    voxel = pixels.voxel
-    ends: list[tuple[I64, I64]] = []
-    for a, b in _pairs(voxel, _EIGHT):
-        joined = _between(result, voxel.ravel()[a], voxel.ravel()[b]) <= angle_rad
-        ends.append((a[joined], b[joined]))
-    a, b = (np.concatenate(part) for part in zip(*ends, strict=True))
-    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(voxel.size, voxel.size))
-    label = connected_components(graph, directed=False)[1]
-    painted = pixels.painted.ravel()
-    _, first, back = np.unique(label[painted], return_index=True, return_inverse=True)
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first, kind="stable")] = np.arange(1, len(first) + 1)
-    out = np.full(voxel.size, -1, dtype=np.int64)
-    out[painted] = order[back]
-    return out.reshape(voxel.shape)
+    voxel, painted = pixels.voxel, pixels.painted
+    pairs = _pairs(voxel)
+    angle = _between(result, *voxel.ravel()[pairs].T)
+    q = np.where(painted[..., None], result.quaternions[voxel], np.nan)
+    label = segment(q.reshape(-1, 4), pairs, result.operators, angle_rad, angle)
+    return np.where(painted, label.reshape(voxel.shape) + 1, -1)
 
 
 def grod_pixels(result: NearfieldMap, pixels: MapPixels, grain: I64) -> F64:

@@ -7,10 +7,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from refimpl.crystal.misorientation import misorientation
+from refimpl.clustering.grains import kernel_average, segment
+from refimpl.clustering.neighbours import pair_angles
 from refimpl.frames import F64, I64
 from refimpl.nearfield.compare import MapComparison, neighbours, pitch_mm
 from refimpl.nearfield.maps import NearfieldMap
@@ -123,19 +122,15 @@ class MapView:
     @cached_property
     def pair_rad(self) -> F64:
         """(k,) misorientation of neighbours."""
-        q = self.result.quaternions
-        first, second = (np.ascontiguousarray(q[self.pairs[:, i]]) for i in (0, 1))
-        return misorientation(first, second, self.result.operators)
+        return pair_angles(self.result.quaternions, self.pairs, self.result.operators)
 
     @cached_property
     def grain(self) -> I64:
         """(v,) number of the grain of each voxel, from 1, the largest first; 0 where none is."""
-        n = len(self.result)
-        joined = self.pairs[self.pair_rad <= self.grain_angle_rad]
-        graph = coo_array((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), (n, n))
-        label = connected_components(graph, directed=False)[1]
+        m = self.result
+        label = segment(m.quaternions, self.pairs, m.operators, self.grain_angle_rad, self.pair_rad)
         values, count = np.unique(label[self.shown], return_counts=True)
-        number = np.zeros(n, dtype=np.int64)
+        number = np.zeros(len(m) + 1, dtype=np.int64)  # the last: of label -1
         number[values[np.lexsort((values, -count))]] = np.arange(1, len(values) + 1)
         return np.where(self.shown, number[label], 0)
 
@@ -148,11 +143,8 @@ class MapView:
     def kam_deg(self) -> F64:
         """(v,) mean misorientation with neighbours of the same grain; NaN without one."""
         inside = self.grain[self.pairs[:, 0]] == self.grain[self.pairs[:, 1]]
-        total, count = np.zeros(len(self.result)), np.zeros(len(self.result))
-        for end in self.pairs[inside].T:
-            total += np.bincount(end, self.pair_rad[inside] / DEG, len(self.result))
-            count += np.bincount(end, minlength=len(self.result))
-        return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+        average = kernel_average(len(self.result), self.pairs[inside], self.pair_rad[inside])
+        return np.asarray(average / DEG)
 
     @cached_property
     def across(self) -> NDArray[np.bool_]:

@@ -156,6 +156,16 @@ SETS: Final[dict[str, DataSet]] = {
         "BSD-3-Clause",
         is_open=True,
     ),
+    "nearfield-golden": DataSet(
+        "Outputs of the published near-field programs on their gold example: spots, pixels, maps",
+        "BSD-3-Clause",
+        is_open=True,
+    ),
+    "nf-gold-hexomap": DataSet(
+        "Gold crystal in the near field, 65.351 keV, 2 distances x 180 frames of 1 degree",
+        "BSD-3-Clause",
+        is_open=True,
+    ),
     "thaumatin-grid": DataSet(
         "Thaumatin grid scan, images 1-10, Pilatus3 6M S/N 60-0119, 0.96859 Angstrom, 351 mm",
         "CC-BY-4.0",

@@ -136,7 +136,7 @@ def _table(pixels: I64, value: F64, label: I64, count: int, sizes: I64, least: i
         [np.bincount(label, value * (pixels[:, i] + 0.5), minlength=count) for i in (1, 2, 3)],
         axis=1,
     )
-    centre /= np.where(total > 0.0, total, 1.0)[:, None]
+    centre = centre / np.maximum(total, np.finfo(float).tiny)[:, None]
     low = np.full((count, 4), np.iinfo(np.int64).max)
     high = np.full((count, 4), -1)
     np.minimum.at(low, label, pixels)

@@ -6,9 +6,10 @@ r"""Where the centre of a crystal's spots lies on every detector, smoothly, and 
 in the near-field frame (spec 1.0: x along the beam, z up). The ray starts at the crystal's centre
 and meets the plane through (Lsd, 0, 0), which the direct beam hits at the beam centre, with axes
 :math:`R^T \mathbf e_y, R^T \mathbf e_z`. For a source on the axis this is equation (4) of the spec,
-at each distance; away from it (4) turns the ray about the origin, a difference below 0.05 px for a
-crystal of 50 um. Detectors may have tilts of their own: the spec's equation (5) is this model with
-the same tilts at all distances.
+at each distance; away from it (4) turns the ray about the origin, which is off by the distance from
+the axis times the tilt times tan 2 theta: below 0.1 px for 50 um and tilts of 1 degree.
+Detectors may have tilts of their own: the spec's equation (5) is this model with the same tilts at
+all distances.
 """
 
 from __future__ import annotations

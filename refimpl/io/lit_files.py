@@ -2,12 +2,15 @@
 
 ``y`` and ``z`` (uint16, near-field pixels, sorted by y, then z, within a frame), ``ptr`` (int64,
 frames + 1: where each frame begins), the size of the detector, and a digest of what the pixels were
-made from. The published form of all distances at once is :mod:`refimpl.io.spots_info`.
+made from. Files are written and read frame by frame, so memory does not grow with the scan. The
+published form of all distances at once is written here too, as a stream, and read by
+:mod:`refimpl.io.spots_info`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,17 @@ from refimpl.frames import I64
 from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.atomic import atomic_path
 from refimpl.io.frame_source import BROKEN, first_line
+from refimpl.io.spots_info import spots_info_bytes
 
-__all__ = ["FramePixels", "lit_of_frames", "read_frame_pixels", "write_frame_pixels"]
+__all__ = ["FramePixels", "append_frame_pixels", "lit_of_frames", "open_frame_pixels"]
+__all__ += ["read_frame_pixels", "stream_spots_info", "write_frame_pixels"]
 
 U16 = NDArray[np.uint16]
 
 _KIND, _SCHEMA = "refimpl lit pixels", 1
+_CHUNK = 1 << 16  # pixels that are compressed together
+_HELD = 1 << 20  # pixels that wait to be written
+_PAGE = 4096  # bytes of SpotsInfo.bin that are written, or left out if all are zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +45,7 @@ class FramePixels:
     shape_px
         (NY, NZ).
     y, z
-        (n,) pixels, near-field convention.
+        (n,) pixels, near-field convention; arrays, or data sets of an open file.
     ptr
         (frames + 1,) where each frame begins.
     source
@@ -52,14 +60,9 @@ class FramePixels:
 
     def __post_init__(self) -> None:
         n = len(self.y)
-        ends = len(self.ptr) > 0 and self.ptr[0] == 0 and self.ptr[-1] == n
+        ends = len(self.ptr) > 1 and self.ptr[0] == 0 and self.ptr[-1] == n
         if len(self.z) != n or not ends or (np.diff(self.ptr) < 0).any():
             raise FormatError(f"lit pixels: {n} y, {len(self.z)} z: the frames do not fit them")
-        if n and (int(self.y.max()) >= self.shape_px[0] or int(self.z.max()) >= self.shape_px[1]):
-            raise FormatError(
-                f"lit pixels: y to {self.y.max()}, z to {self.z.max()}: outside the detector of "
-                f"{self.shape_px[0]} x {self.shape_px[1]} pixels"
-            )
 
     @property
     def n_frames(self) -> int:
@@ -67,25 +70,32 @@ class FramePixels:
         return len(self.ptr) - 1
 
     @property
+    def n_lit(self) -> int:
+        """Number of lit pixels in all frames."""
+        return int(self.ptr[-1])
+
+    @property
     def empty_frames(self) -> I64:
         """Frames without a lit pixel."""
         return np.flatnonzero(np.diff(self.ptr) == 0)
 
-    def keys(self, distance: int) -> I64:
-        """(n,) numbers of the pixels in SpotsInfo.bin, ascending; see :mod:`refimpl.io.spots_info`.
+    def frames(self) -> Iterator[I64]:
+        """(k,) flat index y NZ + z of the lit pixels of each frame.
 
-        `distance` is counted from 0; all distances have as many frames.
+        Raises
+        ------
+        FormatError
+            A pixel outside the detector.
         """
         ny, nz = self.shape_px
-        frame = np.repeat(np.arange(self.n_frames), np.diff(self.ptr)) + distance * self.n_frames
-        return np.asarray((frame * ny + self.y) * nz + self.z)
-
-    def images(self) -> Iterator[NDArray[np.bool_]]:
-        """(NY, NZ) image of each frame, indexed [Y, Z]."""
-        for first, last in zip(self.ptr[:-1], self.ptr[1:], strict=True):
-            image = np.zeros(self.shape_px, dtype=bool)
-            image[self.y[first:last], self.z[first:last]] = True
-            yield image
+        for first, last in zip(self.ptr[:-1].tolist(), self.ptr[1:].tolist(), strict=True):
+            y, z = self.y[first:last].astype(np.int64), self.z[first:last].astype(np.int64)
+            if len(y) and (y.max() >= ny or z.max() >= nz):
+                raise FormatError(
+                    f"lit pixels: y to {y.max()}, z to {z.max()}: outside the detector of "
+                    f"{ny} x {nz} pixels"
+                )
+            yield y * nz + z
 
 
 def lit_of_frames(distances: Sequence[FramePixels]) -> LitPixels:
@@ -94,8 +104,21 @@ def lit_of_frames(distances: Sequence[FramePixels]) -> LitPixels:
     Raises
     ------
     FormatError
-        The distances differ in frames or in pixels.
+        The distances differ in frames or in pixels; a pixel outside the detector.
     """
+    shape = _stack_shape(distances)
+
+    def images() -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        for d, one in enumerate(distances):
+            for f, flat in enumerate(one.frames()):
+                image = np.zeros(one.shape_px, dtype=bool)
+                image.reshape(-1)[flat] = True
+                yield d, f, image
+
+    return LitPixels.from_frames(images(), shape)
+
+
+def _stack_shape(distances: Sequence[FramePixels]) -> tuple[int, int, int, int]:
     first = distances[0]
     for one in distances:
         if (one.n_frames, one.shape_px) != (first.n_frames, first.shape_px):
@@ -103,26 +126,93 @@ def lit_of_frames(distances: Sequence[FramePixels]) -> LitPixels:
                 f"lit pixels: {one.n_frames} frames of {one.shape_px} pixels, the first distance "
                 f"has {first.n_frames} of {first.shape_px}"
             )
-    images = ((d, f, im) for d, one in enumerate(distances) for f, im in enumerate(one.images()))
-    return LitPixels.from_frames(images, (len(distances), first.n_frames, *first.shape_px))
+    return len(distances), first.n_frames, *first.shape_px
 
 
-def write_frame_pixels(path: str | Path, pixels: FramePixels) -> Path:
-    """Write the lit pixels of one distance as HDF5; atomic."""
-    import h5py
+def stream_spots_info(path: str | Path, distances: Sequence[FramePixels]) -> Path:
+    """Write SpotsInfo.bin (spec 1.8, step 5) frame by frame, dark pages as holes; atomic.
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(kind=_KIND, schema=_SCHEMA, source=pixels.source)
-        file.attrs["shape_px"] = pixels.shape_px
-        file.create_dataset("ptr", data=pixels.ptr)
-        for name, values in (("y", pixels.y), ("z", pixels.z)):
-            more: dict[str, Any] = {"compression": "gzip", "shuffle": True} if len(values) else {}
-            file.create_dataset(name, data=values, **more)
+    Raises
+    ------
+    FormatError
+        As :func:`lit_of_frames`.
+    """
+    shape = _stack_shape(distances)
+    frame_bits, start, carried = shape[2] * shape[3], 0, 0
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.truncate(spots_info_bytes(shape))
+        for one in distances:
+            for flat in one.frames():
+                # a frame may begin within a byte: the one before left that byte's first bits
+                bits = np.zeros((start & 7) + frame_bits, dtype=np.uint8)
+                bits[flat + (start & 7)] = 1
+                packed = np.packbits(bits, bitorder="little")
+                packed[0] |= carried
+                _write_pages(file, start >> 3, packed)
+                start += frame_bits
+                carried = int(packed[-1]) if start & 7 else 0
     return Path(path)
 
 
-def read_frame_pixels(path: str | Path) -> FramePixels:
-    """Read what :func:`write_frame_pixels` wrote.
+def _write_pages(file: Any, at: int, packed: NDArray[np.uint8]) -> None:
+    edges = np.arange(0, len(packed), _PAGE)
+    for page in np.flatnonzero(np.bitwise_or.reduceat(packed, edges)).tolist():
+        file.seek(at + page * _PAGE)
+        file.write(packed[page * _PAGE : (page + 1) * _PAGE].data)
+
+
+@contextmanager
+def append_frame_pixels(
+    path: str | Path, shape_px: tuple[int, int], source: str = ""
+) -> Iterator[Callable[[U16, U16], None]]:
+    """Write the lit pixels of one distance as HDF5; atomic.
+
+    Yields
+    ------
+    A function that takes the y and z of the next frame.
+    """
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(kind=_KIND, schema=_SCHEMA, source=source, shape_px=shape_px)
+        more: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        columns = [
+            file.create_dataset(name, (0,), "u2", maxshape=(None,), chunks=(_CHUNK,), **more)
+            for name in ("y", "z")
+        ]
+        held: list[tuple[U16, U16]] = []
+        ptr = [0]
+
+        def flush() -> None:
+            for i, column in enumerate(columns):
+                values = np.concatenate([np.zeros(0, np.uint16), *(part[i] for part in held)])
+                n = len(column)
+                column.resize((n + len(values),))
+                column[n:] = values
+            held.clear()
+
+        def append(y: U16, z: U16) -> None:
+            held.append((y, z))
+            ptr.append(ptr[-1] + len(y))
+            if ptr[-1] - len(columns[0]) >= _HELD:
+                flush()
+
+        yield append
+        flush()
+        file.create_dataset("ptr", data=np.array(ptr, dtype=np.int64))
+
+
+def write_frame_pixels(path: str | Path, pixels: FramePixels) -> Path:
+    """Write the lit pixels of one distance; see :func:`append_frame_pixels`."""
+    with append_frame_pixels(path, pixels.shape_px, pixels.source) as append:
+        for first, last in zip(pixels.ptr[:-1], pixels.ptr[1:], strict=True):
+            append(pixels.y[first:last], pixels.z[first:last])
+    return Path(path)
+
+
+@contextmanager
+def open_frame_pixels(path: str | Path) -> Iterator[FramePixels]:
+    """Open what :func:`append_frame_pixels` wrote; the pixels stay in the file until asked for.
 
     Raises
     ------
@@ -134,18 +224,35 @@ def read_frame_pixels(path: str | Path) -> FramePixels:
     if not Path(path).is_file():
         raise FormatError("no such file", path=path)
     try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("kind") != _KIND:
-                raise FormatError("not a file of lit pixels", path=path)
-            if int(file.attrs["schema"]) > _SCHEMA:
-                raise FormatError(
-                    f"schema {int(file.attrs['schema'])} is newer than this refimpl ({_SCHEMA}); "
-                    "upgrade", path=path,
-                )  # fmt: skip
-            ny, nz = (int(n) for n in file.attrs["shape_px"])
-            y, z, ptr = (file[name][()] for name in ("y", "z", "ptr"))
-            return FramePixels((ny, nz), y, z, ptr, str(file.attrs["source"]))
-    except FormatError:
-        raise
+        file = h5py.File(path, "r")
     except BROKEN as error:
         raise FormatError(f"not a readable HDF5 file: {first_line(error)}", path=path) from error
+    with file:
+        if file.attrs.get("kind") != _KIND:
+            raise FormatError("not a file of lit pixels", path=path)
+        if int(file.attrs["schema"]) > _SCHEMA:
+            raise FormatError(
+                f"schema {int(file.attrs['schema'])} is newer than this refimpl ({_SCHEMA}); "
+                "upgrade",
+                path=path,
+            )
+        try:
+            ny, nz = (int(n) for n in file.attrs["shape_px"])
+            ptr, source = file["ptr"][()], str(file.attrs["source"])
+            yield FramePixels((ny, nz), file["y"], file["z"], ptr, source)
+        except (KeyError, OSError) as error:
+            if getattr(error, "errno", None) is not None:  # not of HDF5, but of who reads
+                raise
+            raise FormatError(f"truncated or corrupt: {first_line(error)}", path=path) from error
+
+
+def read_frame_pixels(path: str | Path) -> FramePixels:
+    """Read what :func:`append_frame_pixels` wrote into memory, 4 bytes a pixel.
+
+    Raises
+    ------
+    FormatError
+        As :func:`open_frame_pixels`.
+    """
+    with open_frame_pixels(path) as one:
+        return FramePixels(one.shape_px, one.y[:], one.z[:], one.ptr, one.source)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from refimpl.imaging.lit_pixels import LitPixels
-from refimpl.io.lit_files import FramePixels, lit_of_frames
-from refimpl.io.spots_info import write_spots_info
+from refimpl.io.lit_files import lit_of_frames, open_frame_pixels, stream_spots_info
 
 __all__ = ["DistanceReport", "ProcessedImages", "finished", "lit_path"]
 
@@ -44,11 +42,12 @@ class DistanceReport:
 
     @classmethod
     def of(
-        cls, distance: int, path: Path, pixels: FramePixels, *, kept: bool = False, outside: int = 0
+        cls, distance: int, path: Path, *, kept: bool = False, outside: int = 0
     ) -> DistanceReport:
-        """Report on the pixels of a distance, counted from 0."""
-        empty = tuple(pixels.empty_frames.tolist())
-        return cls(distance + 1, path, len(pixels.y), empty, kept, outside)
+        """Report on the file of a distance, counted from 0."""
+        with open_frame_pixels(path) as pixels:
+            empty = tuple(pixels.empty_frames.tolist())
+            return cls(distance + 1, path, pixels.n_lit, empty, kept, outside)
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,12 @@ def lit_path(folder: Path, distance: int) -> Path:
 
 
 def finished(
-    distances: Sequence[FramePixels],
-    reports: Sequence[DistanceReport],
-    folder: Path,
-    *,
-    spots_info: bool,
+    reports: Sequence[DistanceReport], folder: Path, *, spots_info: bool
 ) -> ProcessedImages:
-    """Put the distances together, and write SpotsInfo.bin (spec 1.8, step 5) if asked for."""
+    """Put the files of the distances together, and write SpotsInfo.bin if asked for."""
     bits = folder / "SpotsInfo.bin" if spots_info else None
-    if bits is not None:
-        keys = np.concatenate([one.keys(d) for d, one in enumerate(distances)])
-        first = distances[0]
-        write_spots_info(bits, keys, (len(distances), first.n_frames, *first.shape_px))
-    return ProcessedImages(lit_of_frames(distances), tuple(reports), bits)
+    with ExitStack() as stack:
+        distances = [stack.enter_context(open_frame_pixels(one.path)) for one in reports]
+        if bits is not None:
+            stream_spots_info(bits, distances)
+        return ProcessedImages(lit_of_frames(distances), tuple(reports), bits)

@@ -24,7 +24,7 @@ from refimpl.frames import I64, nearfield_from_raw
 from refimpl.imaging.binarise import Filters, corrected, spot_pixels
 from refimpl.imaging.nearfield_background import Background, background_of
 from refimpl.io.atomic import atomic_path, make_folder
-from refimpl.io.lit_files import FramePixels, read_frame_pixels, write_frame_pixels
+from refimpl.io.lit_files import append_frame_pixels, open_frame_pixels
 from refimpl.io.nearfield_params import NearfieldParams
 from refimpl.io.nearfield_stacks import NearfieldStack, open_stack
 from refimpl.ledger import fingerprint
@@ -128,19 +128,16 @@ def process_images(
     chosen = filters_of(params) if filters is None else filters
     plan = plan_of(params, layer, stacks, dataset)
     make_folder(plan.folder)
-    done: list[FramePixels] = []
     reports: list[DistanceReport] = []
     for distance in range(plan.n_distances):
         path = lit_path(plan.folder, distance)
         source = _digest(plan, distance, chosen)
-        pixels = None if again else _kept(path, source, plan, distance)
-        kept = pixels is not None
-        if pixels is None:
-            pixels = _one_distance(plan, distance, chosen, source, memory_mb, threads, progress)
-            write_frame_pixels(path, pixels)
-        done.append(pixels)
-        reports.append(DistanceReport.of(distance, path, pixels, kept=kept))
-    return finished(done, reports, plan.folder, spots_info=spots_info)
+        kept = not again and _is_done(path, source, plan, distance)
+        if not kept:
+            with append_frame_pixels(path, plan.shape_px, source) as append:
+                _one_distance(plan, distance, chosen, append, memory_mb, threads, progress)
+        reports.append(DistanceReport.of(distance, path, kept=kept))
+    return finished(reports, plan.folder, spots_info=spots_info)
 
 
 def _digest(plan: ImagePlan, distance: int, filters: Filters) -> str:
@@ -150,16 +147,16 @@ def _digest(plan: ImagePlan, distance: int, filters: Filters) -> str:
     return fingerprint("lit pixels 1", settings, files)
 
 
-def _kept(path: Path, source: str, plan: ImagePlan, distance: int) -> FramePixels | None:
-    """Pixels of an earlier run on the same images and settings, if its files are whole."""
+def _is_done(path: Path, source: str, plan: ImagePlan, distance: int) -> bool:
+    """Whether an earlier run left all files, of the same images and settings."""
     wanted = [plan.reduced(distance, kind) for kind in _PUBLISHED]
     if not path.exists() or not all(file.exists() for file in wanted):
-        return None
+        return False
     try:
-        pixels = read_frame_pixels(path)
+        with open_frame_pixels(path) as pixels:
+            return pixels.source == source
     except FormatError:  # of another program, or of a newer one: done again
-        return None
-    return pixels if pixels.source == source else None
+        return False
 
 
 _PUBLISHED = ("Median_Background", "MaximumIntensity", "MaximumIntensityMedianCorrected")
@@ -169,11 +166,11 @@ def _one_distance(
     plan: ImagePlan,
     distance: int,
     filters: Filters,
-    source: str,
+    append: Callable[[U16, U16], None],
     memory_mb: float,
     threads: int | None,
     progress: Progress | None,
-) -> FramePixels:
+) -> None:
     """Background, its published files, and the lit pixels of every frame."""
 
     def tell(what: str) -> Callable[[int, int], None]:
@@ -198,21 +195,18 @@ def _one_distance(
             )  # fmt: skip
         _write_background(plan, distance, background)
         floor = background.floor(filters.blanket, filters.sigmas)
-        parts = []
         found = _in_order(stack, floor, filters, resolve_threads(threads), plan, distance)
-        for flat in found:
-            parts.append(_flipped(flat, plan.shape_px))
-            tell("frames")(len(parts), stack.n_frames)
-    y, z = np.divmod(np.concatenate(parts), plan.shape_px[1])
-    ptr = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
-    return FramePixels(plan.shape_px, y.astype(np.uint16), z.astype(np.uint16), ptr, source)
+        for done, flat in enumerate(found, start=1):
+            append(*_flipped(flat, plan.shape_px))
+            tell("frames")(done, stack.n_frames)
 
 
-def _flipped(flat: I64, shape_px: tuple[int, int]) -> I64:
-    """Near-field indices y NZ + z, ascending, of flat indices of the raw image."""
+def _flipped(flat: I64, shape_px: tuple[int, int]) -> tuple[U16, U16]:
+    """Y and Z, sorted by both, of flat indices of the raw image."""
     row, column = np.divmod(flat, shape_px[0])
     y, z = nearfield_from_raw(row, column, shape_px)
-    return np.sort(y * shape_px[1] + z)
+    y, z = np.divmod(np.sort(y * shape_px[1] + z), shape_px[1])
+    return y.astype(np.uint16), z.astype(np.uint16)
 
 
 def _in_order(

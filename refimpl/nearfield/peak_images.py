@@ -47,7 +47,7 @@ def read_peak_images(
     base, extension = params.folder / str(params["ReducedFileName"]), params["extReduced"]
     first = int(params.number("StartNr"))
     shape_px = (int(params.number("NrPixelsY")), int(params.number("NrPixelsZ")))
-    done, reports = [], []
+    reports = []
     for distance in range(params.n_distances):
         numbers = range(first, first + params.n_frames)
         files = [base.with_name(f"{base.name}_{n:06d}.{extension}{distance}") for n in numbers]
@@ -58,6 +58,5 @@ def read_peak_images(
             )
         pixels, outside = read_ice9_stack(files, shape_px, ice9=turn)
         path = write_frame_pixels(lit_path(params.folder, distance), pixels)
-        done.append(pixels)
-        reports.append(DistanceReport.of(distance, path, pixels, outside=outside))
-    return finished(done, reports, params.folder, spots_info=spots_info)
+        reports.append(DistanceReport.of(distance, path, outside=outside))
+    return finished(reports, params.folder, spots_info=spots_info)

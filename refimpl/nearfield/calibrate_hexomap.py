@@ -19,10 +19,10 @@ from refimpl.forward.nearfield_setup import NearfieldDetector, OmegaScan, Reflec
 from refimpl.frames import F64
 from refimpl.nearfield.calibrate_model import Geometry
 from refimpl.rotations import rx, rz
+from refimpl.units import kev_to_angstrom
 
 __all__ = ["hexomap_geometry", "hexomap_setup"]
 
-_HC_KEV_ANGSTROM = 12.398419843320026
 _NEEDED = ("detL_mm", "detJ_px", "detK_px", "detRot_ZXZ_deg", "pixel_mm", "npix", "energy_keV")
 
 
@@ -81,7 +81,7 @@ def hexomap_setup(record: Mapping[str, Any], most_q: float) -> Setup:
         As :func:`hexomap_geometry`.
     """
     geometry = hexomap_geometry(record)
-    wavelength = _HC_KEV_ANGSTROM / float(record["energy_keV"])
+    wavelength = kev_to_angstrom(float(record["energy_keV"]))
     cell = (*(float(record["lattice_A"]),) * 3, 90.0, 90.0, 90.0)
     radius = float(np.tan(2.0 * np.arcsin(wavelength * most_q / (4.0 * np.pi))))
     table = nearfield_hkls(cell, 225, wavelength, 1.0, radius)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,13 @@ from refimpl.nearfield.calibrate_model import Crystal, Geometry, place, spots_of
 from refimpl.nearfield.calibrate_parameters import CalibrateSettings, Parameters
 from refimpl.nearfield.calibrate_published import (
     LEAST_ROUNDS,
-    calibrate_settings,
+    crystals_of,
     geometry_lines,
-    grid_crystals,
+    report_lines,
+    settings_of,
 )
+from refimpl.nearfield.config import config_of_params
+from refimpl.nearfield.grid import grid_points
 from refimpl.rotations import expmap, matrix_of_euler, rotation_vector, rx, rz
 
 # the published geometry of HEXOMAP's gold crystal, rounded; every number differs from the others
@@ -382,31 +387,63 @@ def test_no_spots_are_no_hits() -> None:
 # --- published keys ------------------------------------------------------------------------------
 
 
+PUBLISHED = """
+LatticeParameter 4.08 4.08 4.08 90 90 90
+SpaceGroup 225
+Wavelength 0.1897
+MaxRingRad 2000
+nDistances 2
+Lsd 4533.5
+Lsd 6533.5
+BC 1013.7 31.6
+BC 1031.6 33.7
+px 1.48
+OmegaStart -90
+OmegaStep 1
+StartNr 1
+EndNr 180
+OmegaRange -90 90
+BoxSize -2000 2000 0 2000
+OrientTol 1
+TiltsTol 0.5
+LsdTol 100
+LsdRelativeTol 50
+BCTol 5 6
+NumIterations 1
+GridPoints 0 1 0.0 10.0 20.0 2.5 1 0.7 0.9 0.4 0.8 1
+GridPoints 0 1 0.0 5.0 5.0 2.5 1 1.7 0.9 0.4 0.8 1
+GridPoints 0 1 0.0 20.0 40.0 2.5 1 0.705 0.9 0.4 0.8 1
+"""
+
+
 def test_published_keys(tmp_path) -> None:
     file = tmp_path / "ps.txt"
-    point = "GridPoints 0 1 0.0 {} {} 2.5 1 {} 0.9 0.4 0.8 1\n"
-    file.write_text(
-        "SpaceGroup 225\nOrientTol 2\nTiltsTol 0.5\nLsdTol 100\nLsdRelativeTol 50\nBCTol 5 6\n"
-        "NumIterations 1\n"
-        + point.format(10.0, 20.0, 0.7) + point.format(5.0, 5.0, 1.7)
-        + point.format(20.0, 40.0, 0.705)
-    )  # fmt: skip
+    file.write_text(PUBLISHED)
     params = read_nearfield_params(file)
-    s = calibrate_settings(params, wedge=True)
-    assert s.lsd_tol_mm == 0.1
-    assert s.lsd_relative_tol_mm == 0.05
-    assert s.bc_tol_px == (5.0, 6.0)
+    s = settings_of(config_of_params(params), wedge=True)
+    assert (s.lsd_tol_mm, s.lsd_relative_tol_mm, s.bc_tol_px) == (0.1, 0.05, (5.0, 6.0))
     assert s.tilts_tol_rad == pytest.approx(np.radians(0.5))
-    assert s.wedge
-    assert s.rounds == LEAST_ROUNDS
-    one, two = grid_crystals(params)
+    assert s.orient_tol_rad == pytest.approx(np.radians(1.0))
+    assert (s.wedge, s.rounds) == (True, LEAST_ROUNDS)
+    one, two = crystals_of(grid_points(params.rows("GridPoints")), 225)
     assert one.position_mm == pytest.approx([0.015, 0.03])  # first and third are one grain
     assert two.position_mm == pytest.approx([0.005, 0.005])
     np.testing.assert_allclose(one.u_matrix, matrix_of_euler(np.array([0.7, 0.9, 0.4])))
-    file.write_text("SpaceGroup 225\n")
-    assert calibrate_settings(read_nearfield_params(file)) == CalibrateSettings()
-    with pytest.raises(ConfigError, match="missing key: GridPoints"):
-        grid_crystals(read_nearfield_params(file))
+
+
+def test_a_report_names_what_to_doubt(setup, start) -> None:
+    rng = np.random.default_rng(5)
+    pixels, shape = light(start, setup, [Crystal(U, np.zeros(2))], rng)
+    narrow = CalibrateSettings(lsd_tol_mm=1e-7, fix=("tx", "dLsd"))
+    found = calibrate(setup, find_blobs(pixels, shape), [Crystal(U, np.zeros(2))], narrow)
+    text = "\n".join(report_lines(found, 0.5))
+    assert "round 1: " in text
+    assert "on a bound: Lsd" in text
+    assert "correlated: " in text
+    assert "tx:" not in text  # held
+    assert re.search(r"ty: [+-]0\.\d{4} \+- 0\.\d{4} deg", text)
+    assert re.search(r"BC_Y\[1\]: [+-]\d\.\d{4} \+- \d\.\d{4} px", text)
+    assert "by no crystal: the height of the sample plane" in text
 
 
 def test_geometry_in_published_lines(start) -> None:

@@ -478,13 +478,13 @@ def test_files_of_lit_pixels_that_are_none(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=r"truncated or corrupt: Can't .*read data"):
+    with pytest.raises(FormatError, match="truncated or corrupt: "):
         read_frame_pixels(path)
     with (
-        pytest.raises(FormatError, match=r"truncated or corrupt: Can't .*read data"),
-        open_frame_pixels(path) as opened,
+        pytest.raises(FormatError, match=r"truncated or corrupt: Can't read data"),
+        open_frame_pixels(write_frame_pixels(path, one)),
     ):
-        list(opened.frames())
+        raise OSError("Can't read data")  # as HDF5 does, without a number
     path.unlink()
     with pytest.raises(PermissionError), open_frame_pixels(write_frame_pixels(path, one)):
         raise PermissionError(13, "of the one who reads")

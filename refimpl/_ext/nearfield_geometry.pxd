@@ -50,6 +50,18 @@ cdef inline void look_from(
     w.sin_wedge = sin_wedge
 
 
+cdef inline void on_tilted(
+    const View* w, double y, double z, double* y_px, double* z_px
+) noexcept nogil:
+    """Formula 4: pixels of a place on the untilted first detector, of a spot of the origin."""
+    cdef double q0 = w.r[1] * y + w.r[2] * z - w.p0[0]
+    cdef double q1 = w.r[4] * y + w.r[5] * z - w.p0[1]
+    cdef double q2 = w.r[7] * y + w.r[8] * z - w.p0[2]
+    cdef double f = w.p0[0] / q0
+    y_px[0] = (w.p0[1] - q1 * f) * w.per_mm + w.bcy
+    z_px[0] = (w.p0[2] - q2 * f) * w.per_mm + w.bcz
+
+
 cdef inline void project(
     const View* w, double yl, double zl, double c, double s, double a, double b,
     double* y_px, double* z_px,
@@ -57,13 +69,7 @@ cdef inline void project(
     """Formulas 3 and 4: where the first detector sees a spot of the point (a, b)."""
     cdef double xa = a * c - b * s, ya = a * s + b * c
     cdef double x = w.cos_wedge * xa, t = 1.0 - x / w.lsd
-    cdef double y = ya + yl * t, z = w.sin_wedge * xa + zl * t
-    cdef double q0 = w.r[1] * y + w.r[2] * z - w.p0[0]
-    cdef double q1 = w.r[4] * y + w.r[5] * z - w.p0[1]
-    cdef double q2 = w.r[7] * y + w.r[8] * z - w.p0[2]
-    cdef double f = w.p0[0] / q0
-    y_px[0] = (w.p0[1] - q1 * f) * w.per_mm + w.bcy
-    z_px[0] = (w.p0[2] - q2 * f) * w.per_mm + w.bcz
+    on_tilted(w, ya + yl * t, w.sin_wedge * xa + zl * t, y_px, z_px)
 
 
 cdef inline bint in_ranges(const Selection* p, double omega) noexcept nogil:

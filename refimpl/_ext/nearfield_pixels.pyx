@@ -7,7 +7,9 @@ from libc.math cimport cos, fabs, floor, round, sin
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
-from refimpl._ext.nearfield_geometry cimport View, in_footprint, look_from, orient, project
+from refimpl._ext.nearfield_geometry cimport (
+    View, in_footprint, look_from, on_tilted, orient, project,
+)
 
 cdef int SERIAL = 64  # below this many voxels a parallel region costs more than it saves
 cdef int CHUNK = 16  # voxels that share a list of hits
@@ -85,7 +87,7 @@ cdef void scaled(
     cdef long long vz[CORNERS]
     cdef long long y0, y1, z0, z1, by, bz, py, pz, area = 0, way = 1
     cdef int i, j, k = w.corners
-    project(&w.view, yl, zl, c, s, 0.0, 0.0, &yc, &zc)
+    on_tilted(&w.view, yl, zl, &yc, &zc)
     if not near(yc, zc):
         return
     for i in range(k):

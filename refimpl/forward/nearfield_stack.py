@@ -36,7 +36,8 @@ __all__ = [
     "stack_images",
 ]
 
-_PENDING = 4_000_000  # hits, 16 bytes each, that wait before they are merged
+_PENDING = 500_000  # hits, 16 bytes each, that wait before they are merged
+_AT_ONCE = 2_000_000  # hits, 20 bytes each, of a block
 _TAIL = 4.0  # standard deviations of a blur that are kept
 
 
@@ -94,6 +95,13 @@ def _merged(keys: list[I64], touches: list[I64]) -> tuple[I64, I64]:
     return key[first], np.add.reduceat(count, first) if len(first) else count
 
 
+def _bounded(setup: Setup, voxels: Voxels, block: int) -> int:
+    """So few voxels at a time that their hits fit, if every other reflection is seen once."""
+    side = float(voxels.edge_mm.max(initial=0.0)) / setup.detector.pixel_size_mm + 2.0
+    each = 0.5 * len(setup.reflections) * setup.detector.n_distances * side * side
+    return max(1, min(block, int(_AT_ONCE / max(each, 1.0))))
+
+
 def simulate_stack(
     setup: Setup,
     voxels: Voxels,
@@ -117,7 +125,7 @@ def simulate_stack(
     published_footprint, exact
         As of :func:`~refimpl.forward.nearfield_pixels.voxel_pixels`.
     block
-        Voxels at a time.
+        Voxels at a time; fewer where they are so large that their hits would not fit.
     progress
         Called with (voxels done, voxels in all) after each block.
 
@@ -138,6 +146,7 @@ def simulate_stack(
     keys: list[I64] = [np.zeros(0, dtype=np.int64)]
     touches: list[I64] = [np.zeros(0, dtype=np.int64)]
     pending = 0
+    block = _bounded(setup, voxels, block)
     for start in range(0, len(voxels), block):
         rows = slice(start, start + block)
         spots = spots_of_setup(setup, u[rows], backend=backend, threads=threads)
@@ -149,7 +158,7 @@ def simulate_stack(
         keys.append(((d * shape[1] + f) * shape[2] + y) * shape[3] + z)
         touches.append(np.ones(len(hits), dtype=np.int64))
         pending += len(hits)
-        if pending > _PENDING:
+        if pending > max(_PENDING, len(keys[0])):  # so that merging stays linear
             key, count = _merged(keys, touches)
             keys, touches, pending = [key], [count], 0
         if progress is not None:

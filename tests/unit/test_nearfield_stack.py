@@ -87,6 +87,15 @@ def test_memory_is_bounded_by_what_is_lit(
     np.testing.assert_array_equal(again.touches, stack.touches)
 
 
+def test_large_voxels_come_a_few_at_a_time(stack: SimulatedPixels) -> None:
+    """124 reflections, 2 distances: 0.4 mm edges are 42 px a side, at most 9 of them at once."""
+    setup, (voxels, u) = small_setup(), small_map()
+    large = Voxels(voxels.xy_mm, np.full(40, 0.4), voxels.up, "square")
+    done: list[int] = []
+    simulate_stack(setup, large, u, progress=lambda i, n: done.append(i))
+    assert done[0] == 2_000_000 // (62 * 2 * 42**2) == 9
+
+
 def test_pixels_are_unique_and_what_lit_pixels_take(stack: SimulatedPixels) -> None:
     assert (np.diff(stack.key) > 0).all()
     lit = LitPixels.from_hits(stack.pixels(), stack.shape)

@@ -151,6 +151,7 @@ def background_of(
             rank = int(_ONE_SIGMA_BELOW * (n_frames - 1))
             low = order_statistic(stack, rank, threads=threads)  # type: ignore[call-arg]
             noise[first:last] = (part - low).reshape(-1, n_columns)
+        del stack  # before the next block takes its room
         if progress is not None:
             progress(last, n_rows)
     return Background(median, maximum, noise)

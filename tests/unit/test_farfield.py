@@ -15,11 +15,10 @@ from refimpl.errors import ConfigError
 from refimpl.forward.farfield import (
     FarfieldGrains,
     FarfieldSpots,
-    SpotShape,
-    farfield_images,
     farfield_spots,
     full_scan,
 )
+from refimpl.forward.farfield_images import SpotShape, farfield_images
 from refimpl.forward.grain_rotation import GrainSpots, predict_grains
 from refimpl.forward.simulated_frame import model_order
 from refimpl.frames import F64, lab_from_midas

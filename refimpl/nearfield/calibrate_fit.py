@@ -33,8 +33,8 @@ __all__ = ["GROUPS", "PositionFit", "Problem", "contrasts", "fit_positions"]
 GROUPS = ("Y common", "Z common", "Y contrast", "Z contrast", "omega")
 """Kinds of residual, each with its own variance; contrasts only with two or more distances."""
 
-_SWEEPS = 6
-"""Fits with variances from the fit before; they change by less than 1 % after three or four."""
+_SWEEPS, _ROBUST_SWEEPS, _SETTLED = 6, 2, 0.01
+"""Fits with variances from the fit before, at most; they end when no variance changes by 1 %."""
 
 _LEAST = 1e-3
 """No standard deviation is taken to be below this (px, quanta of omega): blobs are not exact."""
@@ -150,7 +150,7 @@ def fit_positions(problem: Problem, x0: F64, *, robust: bool = False) -> Positio
         )
     x = np.array(x0, dtype=np.float64)
     sigma = _median_sigma(problem.split(x), group)
-    for _ in range(_SWEEPS):
+    for _ in range(_ROBUST_SWEEPS if robust else _SWEEPS):
         weight = 1.0 / sigma[group] ** 2 * np.ones((len(matches), 1))
         if robust:
             weight = weight / (1.0 + (problem.split(x) / (_CAUCHY * sigma[group])) ** 2)
@@ -159,11 +159,13 @@ def fit_positions(problem: Problem, x0: F64, *, robust: bool = False) -> Positio
             lower=p.lower, upper=p.upper, tolerance=1e-3, max_evaluations=30,
         )  # fmt: skip
         x = fit.x
-        split = problem.split(x)
+        split, before = problem.split(x), sigma
         if robust:
             sigma = _median_sigma(split, group)
         else:
             sigma = _own_sigma(split, problem.jacobian(x), fit.covariance, sigma, group)
+        if np.nanmax(np.abs(sigma / before - 1.0)) < _SETTLED:
+            break
     return PositionFit(fit, sigma, split / sigma[group])
 
 

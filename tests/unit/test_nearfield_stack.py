@@ -29,6 +29,7 @@ from refimpl.frames import F64
 from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io import images
 from refimpl.io.nearfield_stack import published_number, write_published_tiffs, write_stack
+from refimpl.objective.overlap import confidence
 from refimpl.rotations import expmap
 from refimpl.units import DEG
 
@@ -103,6 +104,34 @@ def test_pixels_are_unique_and_what_lit_pixels_take(stack: SimulatedPixels) -> N
     assert stack.touches.max() > 1
     total = sum(int(stack.frame(d, f).sum()) for d in range(2) for f in range(90))
     assert total == stack.touches.sum()
+
+
+@pytest.mark.parametrize(
+    "wedge", [{}, {"wedge_rad": 0.01}, {"wedge_rad": 0.01, "published_wedge": True}]
+)
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "edge"), [("triangle", 0.006), ("triangle", 0.2), ("square", 0.1), ("point", 0.0)]
+)
+def test_the_truth_has_confidence_one(shape: Any, edge: float, published: bool, wedge: Any) -> None:
+    """What is simulated here and what the overlap looks up agree to the pixel (spec 1.13)."""
+    setup, (voxels, u) = small_setup().changed(**wedge), small_map(12)
+    made = Voxels(voxels.xy_mm, np.full(12, edge), voxels.up, shape)
+    stack = simulate_stack(setup, made, u, published_footprint=published)
+    lit = LitPixels.from_hits(stack.pixels(), stack.shape)
+    found = confidence(made.vertices(), u, setup, lit, published=published)
+    assert (found.confidence == 1.0).all()
+    assert (found.total > 20).all()
+
+
+def test_the_exact_geometry_is_not_the_scaled_one() -> None:
+    """What a real detector at two distances costs a map that is scaled from the first one."""
+    setup, (voxels, u) = small_setup(), small_map(12)
+    made = Voxels(voxels.xy_mm, np.full(12, 0.06), voxels.up)
+    stack = simulate_stack(setup, made, u, exact=True)
+    lit = LitPixels.from_hits(stack.pixels(), stack.shape)
+    found = confidence(made.vertices(), u, setup, lit).confidence
+    assert 0.3 < found.mean() < 1.0
 
 
 def test_an_empty_map() -> None:

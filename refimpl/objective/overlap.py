@@ -135,9 +135,9 @@ def confidence(
         Shapes that do not go together, or a stack of another size than the setup's.
     """
     vertices, orientations = pairs(vertices, orientations)
-    where: Any = {"backend": backend, "threads": threads}
+    count: Any = count_overlap  # with the arguments that @twin adds
     scene = scene_arrays(vertices, setup, lit)
-    counts = count_overlap(vertices, orientations, *scene, published, **where)
+    counts = count(vertices, orientations, *scene, published, backend=backend, threads=threads)
     total, overlap = counts[:, 0], counts[:, 1]
     some = np.maximum(total, 1)
     return Overlap(overlap / some, overlap, total, counts[:, 2:] / some[:, None])
@@ -185,9 +185,10 @@ def maximise(
         )
     if max_evaluations < 4:
         raise ConfigError(f"maximise: max_evaluations = {max_evaluations}: expected 4 up")
-    arguments: Any = (*scene_arrays(vertices, setup, lit), published, edges, size_rad)
-    where: Any = {"backend": backend, "threads": threads}
-    return Maximum(*climb(vertices, orientations, *arguments, max_evaluations, enough, **where))
+    run: Any = climb  # with the arguments that @twin adds
+    scene = (*scene_arrays(vertices, setup, lit), published)
+    task = (edges, size_rad, max_evaluations, enough)
+    return Maximum(*run(vertices, orientations, *scene, *task, backend=backend, threads=threads))
 
 
 def screen(

@@ -35,7 +35,11 @@ def single_pixel(vertices: F64, pixel_size_mm: float) -> NDArray[np.uint8]:
 
 
 def coarser_setup(setup: Setup, px_bits: int, frame_bits: int) -> Setup:
-    """Setup whose pixels and frames are the cells of :meth:`LitPixels.coarser`."""
+    """Setup whose pixels and frames are the cells of :meth:`LitPixels.coarser`.
+
+    Where the numbers of pixels or frames are no multiples of a cell the last cell reaches beyond
+    them, and what falls there counts as not lit.
+    """
     cell, frames = 1 << px_bits, 1 << frame_bits
     ny, nz = setup.detector.shape_px
     return setup.changed(

@@ -11,7 +11,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import refimpl  # noqa: E402
+from refimpl.io.key_files import KeyTable  # noqa: E402
 from refimpl.io.midas_keys import KEYS  # noqa: E402
+from refimpl.io.nearfield_keys import NEARFIELD_KEYS  # noqa: E402
+from refimpl.nearfield.settings import NearfieldConfig  # noqa: E402
 from refimpl.powder.config import PowderConfig  # noqa: E402
 
 project = "refimpl"
@@ -50,10 +53,10 @@ def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _settings() -> str:
+def _settings(config: type) -> str:
     """One Markdown table for each table of the TOML file."""
     parts = []
-    for table, field in PowderConfig.model_fields.items():
+    for table, field in config.model_fields.items():
         model = field.annotation
         if not hasattr(model, "model_fields"):
             continue
@@ -69,19 +72,25 @@ def _settings() -> str:
     return "\n".join(parts)
 
 
-def _midas_keys() -> str:
-    """Every key of the published parameter files."""
+def _keys(table: KeyTable) -> str:
+    """Every key of a kind of published parameter file."""
     rows = ["| key | default | unit | meaning |", "|---|---|---|---|"]
-    for key in KEYS.values() if isinstance(KEYS, dict) else KEYS:
+    for key in table.values():
+        if key.refused:
+            continue
         default = "" if key.default is None else f"`{key.default}`"
-        rows.append(f"| `{key.name}` | {_cell(default)} | {key.unit} | {_cell(key.help)} |")
+        default = f"that of `{key.default_key}`" if key.default_key else default
+        text = f"{key.help}; nothing acts on it: {key.unused}" if key.unused else key.help
+        rows.append(f"| `{key.name}` | {_cell(default)} | {key.unit} | {_cell(text)} |")
     return "\n".join(rows) + "\n"
 
 
 generated = HERE / "_generated"
 generated.mkdir(exist_ok=True)
-(generated / "settings.md").write_text(_settings())
-(generated / "midas_keys.md").write_text(_midas_keys())
+(generated / "settings.md").write_text(_settings(PowderConfig))
+(generated / "midas_keys.md").write_text(_keys(KEYS))
+(generated / "nearfield_settings.md").write_text(_settings(NearfieldConfig))
+(generated / "nearfield_keys.md").write_text(_keys(NEARFIELD_KEYS))
 
 
 def _modules() -> None:

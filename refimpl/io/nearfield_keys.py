@@ -143,7 +143,7 @@ _CALIBRATION = [
     Key("BCTol", "float", None, _PX, "Search ranges of the beam centre, Y Z", count=2,
         positive=True),
     Key("TiltsTol", "float", None, _DEG, "Search range of the tilts", positive=True),
-    Key("NumIterations", "int", 1, "", "Rounds of the calibration with GridPoints",
+    Key("NumIterations", "int", None, "", "Rounds of the calibration with GridPoints",
         positive=True),
 ]  # fmt: skip
 _SIMULATION = [

@@ -156,15 +156,15 @@ class OutputTable(SettingsTable):
 class CalibrationTable(SettingsTable):
     """How far the geometry is searched."""
 
-    lsd_tol_mm: float = Field(default=0.5, gt=0.0, description="Of the first distance [mm].")
+    lsd_tol_mm: float = Field(default=0.3, gt=0.0, description="Of the first distance [mm].")
     lsd_relative_tol_mm: float = Field(
-        default=0.003, gt=0.0, description="Of the steps between distances [mm]."
+        default=0.3, gt=0.0, description="Of the steps between distances [mm]."
     )
     beam_centre_tol_px: tuple[float, float] = Field(
-        default=(2.0, 0.2), description="Of the beam centres Y, Z [px]."
+        default=(20.0, 20.0), description="Of the beam centres Y, Z [px]."
     )
-    tilts_tol_deg: float = Field(default=1.0, gt=0.0, description="Of the tilts [degrees].")
-    iterations: int = Field(default=1, ge=1, description="Rounds.")
+    tilts_tol_deg: float = Field(default=2.0, gt=0.0, description="Of the tilts [degrees].")
+    iterations: int = Field(default=20, ge=1, description="Most rounds.")
 
 
 class NearfieldConfig(SettingsTable):

@@ -24,7 +24,6 @@ __all__ = [
     "lab_from_midas",
     "midas_from_lab",
     "nearfield_from_raw",
-    "raw_from_nearfield",
 ]
 
 F64 = NDArray[np.float64]
@@ -60,11 +59,7 @@ def eta_of_lab(vectors: F64) -> F64:
 def nearfield_from_raw(row: I64, column: I64, shape_px: tuple[int, int]) -> tuple[I64, I64]:
     """Near-field pixel (Y, Z) of a raw row and column; `shape_px` is (NY, NZ).
 
-    Y = NY - 1 - column, Z = NZ - 1 - row: the raw image has NZ rows of NY columns.
+    Y = NY - 1 - column, Z = NZ - 1 - row: the raw image has NZ rows of NY columns. Whole images
+    are turned by :func:`refimpl.forward.nearfield_stack.raw_image`.
     """
     return shape_px[0] - 1 - column, shape_px[1] - 1 - row
-
-
-def raw_from_nearfield(y: I64, z: I64, shape_px: tuple[int, int]) -> tuple[I64, I64]:
-    """Row and column in the raw image of a near-field pixel; see :func:`nearfield_from_raw`."""
-    return shape_px[1] - 1 - z, shape_px[0] - 1 - y

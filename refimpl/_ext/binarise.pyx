@@ -108,7 +108,7 @@ cdef int band(
     cdef int size = 2 * radius + 1, i
     cdef u16* memory = <u16*> calloc((size + 3) * m, sizeof(u16))
     cdef u16* rows[5]
-    cdef Py_ssize_t r, k, x, done = max(first - radius, 0)
+    cdef Py_ssize_t r, x, done = max(first - radius, 0)
     if memory == NULL:
         return -1
     for r in range(first, last):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.nearfield_params import NearfieldParams
+from refimpl.io.nearfield_stack import published_number
 
 __all__ = ["ImagePlan", "plan_of"]
 
@@ -59,7 +60,7 @@ class ImagePlan:
 
     def numbers(self, distance: int) -> range:
         """Numbers of the raw images of a distance, counted from 0."""
-        start = self.first + distance * self.step
+        start = published_number(self.first, self.step, 0, distance, 0)
         return range(start, start + self.n_frames)
 
     def files(self, distance: int) -> list[Path]:

@@ -25,8 +25,8 @@ from refimpl.imaging.binarise import Filters, corrected, spot_pixels
 from refimpl.imaging.nearfield_background import Background, background_of
 from refimpl.io.atomic import atomic_path, make_folder
 from refimpl.io.lit_files import append_frame_pixels, open_frame_pixels
+from refimpl.io.nearfield_frames import NearfieldStack, check_here, open_stack
 from refimpl.io.nearfield_params import NearfieldParams
-from refimpl.io.nearfield_stacks import NearfieldStack, open_stack
 from refimpl.ledger import fingerprint
 from refimpl.nearfield.image_files import ImagePlan, plan_of
 from refimpl.nearfield.image_result import DistanceReport, ProcessedImages, finished, lit_path
@@ -128,6 +128,8 @@ def process_images(
     chosen = filters_of(params) if filters is None else filters
     plan = plan_of(params, layer, stacks, dataset)
     make_folder(plan.folder)
+    for distance in range(plan.n_distances):  # of the last one too, before hours are spent
+        check_here(plan.files(distance))
     reports: list[DistanceReport] = []
     for distance in range(plan.n_distances):
         path = lit_path(plan.folder, distance)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +18,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.frames import nearfield_from_raw, raw_from_nearfield
+from refimpl.forward.nearfield_stack import (
+    ImageModel,
+    SimulatedPixels,
+    model_image,
+    raw_image,
+    stack_images,
+)
+from refimpl.frames import nearfield_from_raw
 from refimpl.imaging.binarise import Filters
 from refimpl.io.hexomap import read_ice9_stack, read_npz_stack, read_peak_file
 from refimpl.io.lit_files import (
@@ -28,8 +37,9 @@ from refimpl.io.lit_files import (
     stream_spots_info,
     write_frame_pixels,
 )
+from refimpl.io.nearfield_frames import open_stack
 from refimpl.io.nearfield_params import NearfieldParams, read_nearfield_params
-from refimpl.io.nearfield_stacks import open_stack
+from refimpl.io.nearfield_stack import write_published_tiffs, write_stack
 from refimpl.io.spots_info import read_spots_info, write_spots_info
 from refimpl.nearfield import images as images_module
 from refimpl.nearfield.image_files import plan_of
@@ -129,14 +139,37 @@ def test_published_files(numbered: Path) -> None:
     assert not list(out.glob(".*"))  # no scratch, no half files
 
 
-def test_frames_are_flipped_in_both_axes() -> None:
+def test_pixels_are_flipped_as_images_are() -> None:
     row, column = np.array([0, NZ - 1]), np.array([0, 7])
     y, z = nearfield_from_raw(row, column, (NY, NZ))
     assert y.tolist() == [NY - 1, NY - 8]
     assert z.tolist() == [NZ - 1, 0]
-    back = raw_from_nearfield(y, z, (NY, NZ))
-    assert (back[0] == row).all()
-    assert (back[1] == column).all()
+    raw = np.zeros((NZ, NY))
+    raw[row, column] = 1.0, 2.0
+    assert model_image(raw)[y, z].tolist() == [1.0, 2.0]
+    assert (raw_image(model_image(raw)) == raw).all()
+
+
+@pytest.mark.parametrize("suffix", ["tif", "h5", "zarr"])
+def test_simulated_images_return(tmp_path: Path, suffix: str) -> None:
+    """Lit pixels -> images as they are simulated -> lit pixels, none more and none less."""
+    shape = (2, FRAMES, NY, NZ)
+    key = np.unique(np.random.default_rng(3).integers(0, 2 * FRAMES * NY * NZ, 900))
+    pixels = SimulatedPixels(shape, key, np.ones(len(key), np.int32))
+    model = ImageModel(counts=400.0, blur_px=0.0)
+    images = [stack_images(pixels, model, distance=d) for d in range(2)]
+    changes: dict[str, Any] = {"DataDirectory": ".", "RawStartNr": 2, "WFImages": 1}
+    if suffix == "tif":
+        for d in range(2):
+            write_published_tiffs(
+                tmp_path, "au", images[d], d, start=2, files_per_distance=FRAMES, wf_images=1
+            )
+    else:
+        changes |= {"RawStartNr": 0, "WFImages": 0, "extOrig": suffix}
+        write_stack(tmp_path / f"au.{suffix}", chain(*images), 2 * FRAMES, (NZ, NY))
+    found = process_images(parameters(tmp_path, BlanketSubtraction=50.0, **changes))
+    rows = found.lit.pixels()
+    assert (np.sort(np.ravel_multi_index(tuple(rows.T), shape)) == key).all()
 
 
 @pytest.mark.parametrize("threads", [2, 5])
@@ -151,6 +184,43 @@ def test_threads_and_memory_do_not_change_a_bit(numbered: Path, threads: int) ->
     assert one.lit.n_lit > 100
     for name in names:
         assert (numbered / "a" / name).read_bytes() == (numbered / "b" / name).read_bytes()
+
+
+def test_memory_does_not_grow_with_the_scan(tmp_path: Path) -> None:
+    """NumPy tells tracemalloc what it holds."""
+    peaks = []
+    for n in (60, 240):
+        base, _ = scan(0)
+        frames = np.tile(base, (n // FRAMES, 3, 4))
+        path = tmp_path / f"s{n}.npy"
+        np.save(path, frames)
+        size, largest = frames.nbytes, frames[0].size
+        params = parameters(
+            tmp_path, DataDirectory=".", nDistances=1, EndNr=n - 1, NrPixelsY=4 * NY,
+            NrPixelsZ=3 * NZ,
+        )  # fmt: skip
+        del frames
+        tracemalloc.start()
+        found = process_images(params, stacks=[path], memory_mb=0.5, threads=1)
+        peaks.append(tracemalloc.get_traced_memory()[1] - found.lit.nbytes)
+        tracemalloc.stop()
+    assert size == 2 * 240 * largest
+    assert peaks[1] < 1.3 * peaks[0] + 3e5  # tiles of the result are held twice while joined
+    assert peaks[1] < 0.3 * size
+
+
+def test_a_fake_pixel_on_request(numbered: Path) -> None:
+    """Published: frame without spots lights pixel 2045 of the raw image; beyond 40 x 50 px."""
+    one = Filters(blanket=20, log=False, fake_pixel=True)
+    assert process_images(parameters(numbered), filters=one).reports[0].empty_frames == (2,)
+    frames = np.tile(scan(0)[0], (1, 2, 1))
+    np.save(numbered / "high.npy", frames)
+    params = parameters(numbered, nDistances=1, NrPixelsZ=2 * NZ, OutputDirectory="high")
+    found = process_images(params, filters=one, stacks=[numbered / "high.npy"])
+    assert found.reports[0].empty_frames == ()
+    row, column = divmod(2045, NY)
+    pixels = {tuple(p[2:]) for p in found.lit.pixels().tolist() if p[1] == 2}
+    assert pixels == {(NY - 1 - column, 2 * NZ - 1 - row)}
 
 
 def test_the_definitions_find_the_same(numbered: Path) -> None:
@@ -330,6 +400,15 @@ def test_short_missing_empty_and_wrong_images_are_named(numbered: Path) -> None:
     fails(f"no such image .and 1 more.: {FRAMES} are needed")
 
 
+def test_a_missing_image_of_the_last_distance_is_found_first(numbered: Path) -> None:
+    path = numbered / "raw" / f"au_{3 + FRAMES + 2 + 5:06d}.tif"
+    path.unlink()
+    with pytest.raises(FormatError, match=f"no such image: {FRAMES} are needed") as caught:
+        process_images(parameters(numbered))
+    assert caught.value.path == path
+    assert not list((numbered / "out").iterdir())
+
+
 def test_images_that_are_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "dark.npy"
     np.save(path, np.zeros((FRAMES, NZ, NY), np.uint16))
@@ -368,7 +447,7 @@ def test_no_room_for_the_scratch_file(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refimpl.io.nearfield_stacks._counts", full)
+    monkeypatch.setattr("refimpl.io.nearfield_frames._counts", full)
     with pytest.raises(ConfigError, match=r"cannot unpack 6 frames of 4000 bytes .*No space left"):
         open_stack([path], (NZ, NY), tmp_path / "scratch", frames=range(FRAMES))
     assert not list((tmp_path / "scratch").iterdir())

@@ -25,7 +25,7 @@ from refimpl.io.atomic import make_folder
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.images import open_source
 
-__all__ = ["NearfieldStack", "open_stack"]
+__all__ = ["NearfieldStack", "check_here", "open_stack"]
 
 U16 = NDArray[np.uint16]
 
@@ -164,7 +164,7 @@ def open_stack(
         places = _places_in(files[0], frames, shape, dataset)
         names = tuple(files[0] for _ in frames)
     else:
-        _check_here(files)
+        check_here(files)
         places = [_place_of(path, shape) for path in files]
         names = tuple(files)
     if all(place is not None for place in places):
@@ -172,7 +172,14 @@ def open_stack(
     return _unpacked(files, frames, shape, scratch, names, dataset)
 
 
-def _check_here(files: Sequence[Path]) -> None:
+def check_here(files: Sequence[Path]) -> None:
+    """Refuse files of which some are missing.
+
+    Raises
+    ------
+    FormatError
+        With the name of the first.
+    """
     missing = [path for path in files if not path.exists()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""

@@ -8,7 +8,8 @@ from libc.math cimport cos, sin
 from refimpl._ext.nearfield_geometry cimport Selection, Spot, spots_of_reflection
 
 cdef int SERIAL = 16  # below this many orientations a parallel region costs more than it saves
-cdef int CHUNK = 512  # orientations at a time: their spots are kept apart, then set side by side
+cdef int CHUNK = 512  # most orientations at a time: their spots are kept apart, then set down
+cdef int ROOM = 1 << 18  # reflections of the orientations at a time: 56 bytes each
 
 
 cdef int one_orientation(
@@ -33,19 +34,17 @@ cdef int one_orientation(
     return n
 
 
-cdef void side_by_side(
-    const double[:, :, ::1] place, const int[:, ::1] row, const long long[:, ::1] key,
-    Py_ssize_t start, Py_ssize_t size,
-    double[::1] yl, double[::1] zl, double[::1] omega, int[::1] rows,
+cdef void set_down(
+    const double* place, const int* row, Py_ssize_t n, double* yl, double* zl, double* omega,
+    int* rows,
 ) noexcept nogil:
-    cdef Py_ssize_t i, j, at = 0
-    for i in range(size):
-        for j in range(key[start + i, 0]):
-            yl[at] = place[i, j, 0]
-            zl[at] = place[i, j, 1]
-            omega[at] = place[i, j, 2]
-            rows[at] = row[i, j]
-            at += 1
+    """Spots of one orientation to their place in the columns."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        yl[j] = place[3 * j]
+        zl[j] = place[3 * j + 1]
+        omega[j] = place[3 * j + 2]
+        rows[j] = row[j]
 
 
 def theory_spots(
@@ -61,7 +60,9 @@ def theory_spots(
     int threads=1,
 ):
     """Return yl (s), zl (s), omega (s), key (n, 2), hkl_row (s); see the definition."""
-    cdef Py_ssize_t n = orientations.shape[0], h = g.shape[0], i, start, size, total = 0
+    cdef Py_ssize_t n = orientations.shape[0], h = g.shape[0], i, start, size, total, done = 0
+    cdef Py_ssize_t chunk = max(1, min(CHUNK, n, ROOM // max(h, 1)))
+    cdef int team = threads if n > SERIAL else 1
     cdef double lean = 0.0 if published_wedge else wedge_rad
     cdef Selection p
     p.k = ranges_rad.shape[0]
@@ -75,31 +76,35 @@ def theory_spots(
     two_theta = 2.0 * theta
     columns = [np.sin(theta), lsd0_mm * np.tan(two_theta), np.sin(two_theta), np.cos(two_theta)]
     cdef const double[:, ::1] terms = np.ascontiguousarray(np.stack(columns, axis=-1))
-    cdef Py_ssize_t most = min(n, CHUNK)
-    cdef double[:, :, ::1] place = np.empty((most, max(2 * h, 1), 3))
-    cdef int[:, ::1] row = np.empty((most, max(2 * h, 1)), dtype=np.int32)
+    cdef double[:, :, ::1] place = np.empty((chunk, max(2 * h, 1), 3))
+    cdef int[:, ::1] row = np.empty((chunk, max(2 * h, 1)), dtype=np.int32)
+    cdef double[::1] yl, zl, omega
+    cdef int[::1] rows
     key = np.zeros((n, 2), dtype=np.int64)
     cdef long long[:, ::1] at = key
     parts = [[np.empty(0)], [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=np.int32)]]
-    for start in range(0, n if h else 0, CHUNK):
-        size = min(CHUNK, n - start)
-        for i in prange(
-            size, nogil=True, num_threads=threads if n > SERIAL else 1, schedule="static"
-        ):
+    for start in range(0, n if h else 0, chunk):
+        size = min(chunk, n - start)
+        for i in prange(size, nogil=True, num_threads=team, schedule="static"):
             at[start + i, 0] = one_orientation(
                 &orientations[start + i, 0, 0], &g[0, 0], &terms[0, 0], h, &p,
                 &place[i, 0, 0], &row[i, 0],
             )
         total = 0
         for i in range(start, start + size):
+            at[i, 1] = done + total
             total += at[i, 0]
         new = [np.empty(total, dtype=part[0].dtype) for part in parts]
-        side_by_side(place, row, at, start, size, new[0], new[1], new[2], new[3])
         for part, more in zip(parts, new):
             part.append(more)
-    total = 0
-    for i in range(n):
-        at[i, 1] = total
-        total += at[i, 0]
-    yl, zl, omega, rows = (np.concatenate(part) for part in parts)
-    return yl, zl, omega, key, rows
+        yl, zl, omega, rows = new
+        if total:
+            for i in prange(size, nogil=True, num_threads=team, schedule="static"):
+                set_down(
+                    &place[i, 0, 0], &row[i, 0], at[start + i, 0], &yl[0] + at[start + i, 1] - done,
+                    &zl[0] + at[start + i, 1] - done, &omega[0] + at[start + i, 1] - done,
+                    &rows[0] + at[start + i, 1] - done,
+                )
+        done += total
+    columns = [np.concatenate(part) for part in parts]
+    return columns[0], columns[1], columns[2], key, columns[3]

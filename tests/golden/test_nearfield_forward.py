@@ -82,7 +82,7 @@ def test_every_pixel(real_data: Find, case: str, backend: str, published: bool) 
 
 
 @pytest.mark.parametrize("backend", ["python", "cython"])
-def test_the_wedge_as_published_only_where_asked(real_data: Find, backend: str) -> None:
+def test_fault_08_the_wedge_as_published_only_where_asked(real_data: Find, backend: str) -> None:
     """Fault 8 of spec 6.2: 2 theta for theta, eta and place as without a wedge."""
     folder = real_data("nearfield-golden")
     voxels, u, gold = simulated(folder, "e5w")

@@ -160,7 +160,9 @@ def test_the_order_of_corners_does_not_matter(
 
 @given(shape=SHAPES)
 @example(shape=(0.01, 0.02, 0.08, False))
-def test_published_down_triangles_are_hollow(shape: tuple[float, float, float, bool]) -> None:
+def test_fault_07_published_down_triangles_are_hollow(
+    shape: tuple[float, float, float, bool],
+) -> None:
     """Fault 7 of spec 6.2: clockwise corners light their rims only."""
     x, y, edge, up = shape
     v = triangle(x, y, edge, up)

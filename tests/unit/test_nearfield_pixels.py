@@ -148,7 +148,7 @@ def test_the_scaled_geometry_is_within_a_pixel_or_so_of_the_exact_one(backend: s
 
 
 @BACKENDS
-def test_large_down_triangles_are_full(backend: str) -> None:
+def test_fault_07_large_down_triangles_are_full(backend: str) -> None:
     """Fault 7 of spec 6.2: published, an 80 px triangle that points down lights 0.69 or less."""
     counts = {}
     for up in (True, False):

@@ -53,11 +53,6 @@ _KEYS: dict[str, tuple[str, float]] = {
     "edge_mm": ("EdgeLength", _UM_PER_MM),
     "tomo_pixel_mm": ("TomoPixelSize", _UM_PER_MM),
     "grid_mask_mm": ("GridMask", _UM_PER_MM),
-    "blanket_subtraction": ("BlanketSubtraction", 1.0),
-    "log_filter": ("DoLoGFilter", 1.0),
-    "log_radius_px": ("LoGMaskRadius", 1.0),
-    "log_sigma_px": ("GaussFiltRadius", 1.0),
-    "ice9": ("Ice9Input", 1.0),
     "min_confidence": ("MinFracAccept", 1.0),
     "orient_tol_deg": ("OrientTol", 1.0),
     "n_solutions": ("SaveNSolutions", 1.0),
@@ -82,8 +77,6 @@ _PATHS = {
     "tomo_image": "TomoImage",
     "seeds": "SeedOrientations",
     "grains": "GrainsFile",
-    "mic_text": "MicFileText",
-    "mic_binary": "MicFileBinary",
 }
 
 
@@ -152,8 +145,6 @@ def config_of_params(
         for name, (key, by) in _KEYS.items()
         if params[key] is not None
     }
-    radius = int(params.number("MedFiltRadius"))
-    flat["median_radius_px"] = radius if radius <= 2 else 0  # as published: else none
     flat["tilts_deg"] = tuple(params.number(name) for name in ("tx", "ty", "tz"))
     flat["shape_px"] = (int(params.number("NrPixelsY")), int(params.number("NrPixelsZ")))
     flat |= {name: str(path) for name, key in _PATHS.items() if (path := params.file(key))}
@@ -162,7 +153,6 @@ def config_of_params(
         flat["grid_file"] = str(grid_file)
     if frames:
         flat["n_frames"] = params.n_frames
-    flat["global_position_mm"] = layer_position_um(params) / _UM_PER_MM
     return config_from(flat | over)
 
 

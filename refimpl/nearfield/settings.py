@@ -1,7 +1,8 @@
 """Every setting of a near-field run: type, unit, default, range and help, in one place.
 
 The fields are the registry for the TOML reader and writer, the command line and the documentation;
-:mod:`refimpl.nearfield.config` reads, writes and uses them.
+:mod:`refimpl.nearfield.config` reads, writes and uses them. How images are processed, where files
+are and what they are called is said by the published parameter file alone.
 """
 
 from __future__ import annotations
@@ -102,21 +103,6 @@ class GridTable(SettingsTable):
     )
 
 
-class ImagesTable(SettingsTable):
-    """From raw frames to lit pixels."""
-
-    blanket_subtraction: float = Field(
-        default=0.0, ge=0.0, description="Taken off every pixel beside the median [counts]."
-    )
-    median_radius_px: int = Field(
-        default=0, ge=0, description="Spatial median: 1 is 3 x 3, 2 is 5 x 5, 0 none [px]."
-    )
-    log_filter: bool = Field(default=True, description="Find spots by the Laplacian of Gaussian.")
-    log_radius_px: int = Field(default=4, ge=1, description="Half width of its kernel [px].")
-    log_sigma_px: float = Field(default=1.0, gt=0.0, description="Its sigma [px].")
-    ice9: bool = Field(default=False, description="Frames are from Ice9: Z the other way.")
-
-
 class SearchTable(SettingsTable):
     """Candidates, and how they are fitted."""
 
@@ -143,11 +129,8 @@ class SearchTable(SettingsTable):
 
 
 class OutputTable(SettingsTable):
-    """The files of the map."""
+    """What is made of the map."""
 
-    mic_text: str | None = Field(default=None, description="Text map (.mic).")
-    mic_binary: str | None = Field(default=None, description="Binary map.")
-    global_position_mm: float = Field(default=0.0, description="Height of the layer [mm].")
     grain_boundary_deg: float = Field(
         default=5.0, gt=0.0, description="Misorientation of a grain boundary [degrees]."
     )
@@ -178,7 +161,6 @@ class NearfieldConfig(SettingsTable):
     detector: DetectorTable
     scan: ScanTable
     grid: GridTable = GridTable()
-    images: ImagesTable = ImagesTable()
     search: SearchTable = SearchTable()
     output: OutputTable = OutputTable()
     calibration: CalibrationTable = CalibrationTable()

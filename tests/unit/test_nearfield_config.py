@@ -80,22 +80,20 @@ def test_rings_are_picked_in_their_order() -> None:
 
 def test_every_setting_of_a_published_file() -> None:
     params = _with(
-        tx=0.5, NrPixelsZ=1024, Ice9Input=1, DoLoGFilter=0, MedFiltRadius=3, SaveNSolutions=4,
+        tx=0.5, NrPixelsZ=1024, SaveNSolutions=4,
         NearestMisorientation=5.0, GridSize=2.5, GridMask=(-10.0, 10.0, -20.0, 20.0), Wedge=0.5,
-        BCTol=(3.0, 1.0), LsdTol=200.0, MicFileText="a.mic", GlobalPosition=12.0, PhaseNr=2,
+        BCTol=(3.0, 1.0), LsdTol=200.0, PhaseNr=2,
         NumPhases=2, GBAngle=4.0, MinMisoNSaves=2.0, MinFracAccept=0.1,
     )  # fmt: skip
     c = config_of_params(params)
     assert c.detector.tilts_deg == (0.5, 0.0, 0.0)
     assert c.detector.shape_px == (2048, 1024)
-    assert (c.images.ice9, c.images.log_filter, c.images.median_radius_px) == (True, False, 0)
     assert (c.search.n_solutions, c.search.nearest_misorientation_deg) == (4, 5.0)
     assert (c.search.min_solution_deg, c.search.min_confidence) == (2.0, 0.1)
     assert (c.grid.grid_size_mm, c.grid.edge_mm) == (0.0025, 0.0025)
     assert c.grid.grid_mask_mm == (-0.01, 0.01, -0.02, 0.02)
     assert (c.scan.wedge_deg, c.scan.published_wedge) == (0.5, False)
     assert (c.calibration.beam_centre_tol_px, c.calibration.lsd_tol_mm) == ((3.0, 1.0), 0.2)
-    assert (c.output.mic_text, c.output.global_position_mm) == ("a.mic", 0.012)
     assert (c.crystal.phase, c.output.grain_boundary_deg) == (2, 4.0)
 
 

@@ -3,7 +3,7 @@
 from libc.math cimport cos, floor, round, sin
 
 from refimpl._ext.nearfield_geometry cimport (
-    Selection, Spot, View, in_footprint, look_from, orient, project, spots_of_reflection,
+    Selection, Spot, View, in_footprint, look_from, on_tilted, orient, project, spots_of_reflection,
 )
 
 cdef enum:
@@ -198,9 +198,7 @@ cdef inline void count_voxel(
             frame = frame_of(c, found[j].omega)
             if frame < 0:
                 continue
-            project(
-                &c.view, found[j].yl, found[j].zl, found[j].cos, found[j].sin, 0.0, 0.0, &yc, &zc
-            )
+            on_tilted(&c.view, found[j].yl, found[j].zl, &yc, &zc)
             count_spot(
                 c, found[j].yl, found[j].zl, found[j].cos, found[j].sin, frame, yc, zc,
                 corner, k, single, count, each,

@@ -4,7 +4,7 @@ import numpy as np
 
 from cython.parallel cimport prange
 
-from refimpl._ext.nearfield_geometry cimport project
+from refimpl._ext.nearfield_geometry cimport on_tilted
 from refimpl._ext.overlap_core cimport Scene, count_spot, set_scene
 
 cdef enum:
@@ -240,9 +240,7 @@ def screen_spots(
         return confidence
     cdef double[::1] yc = np.empty(n_spots), zc = np.empty(n_spots)
     for i in prange(n_spots, nogil=True, num_threads=threads, schedule="static"):
-        project(
-            &c.view, yl_mm[i], zl_mm[i], cos_omega[i], sin_omega[i], 0.0, 0.0, &yc[i], &zc[i]
-        )
+        on_tilted(&c.view, yl_mm[i], zl_mm[i], &yc[i], &zc[i])
     s.yl, s.zl, s.cos, s.sin = &yl_mm[0], &zl_mm[0], &cos_omega[0], &sin_omega[0]
     s.frame, s.yc, s.zc, s.key = &frame[0], &yc[0], &zc[0], &key[0, 0]
     cdef const unsigned long long* close = &near[0] if near.shape[0] else NULL

@@ -36,7 +36,7 @@ __all__ = [
     "stack_images",
 ]
 
-_PENDING = 500_000  # hits, 16 bytes each, that wait before they are merged
+_PENDING = 500_000  # hits, 8 bytes each, that wait before they are merged
 _AT_ONCE = 2_000_000  # hits, 20 bytes each, of a block
 _TAIL = 4.0  # standard deviations of a blur that are kept
 
@@ -87,12 +87,16 @@ class SimulatedPixels:
         return image.reshape(ny, nz)
 
 
-def _merged(keys: list[I64], touches: list[I64]) -> tuple[I64, I64]:
-    key, count = np.concatenate(keys), np.concatenate(touches)
-    order = np.argsort(key, kind="stable")
-    key, count = key[order], count[order]
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    return key[first], np.add.reduceat(count, first) if len(first) else count
+def _merged(key: I64, touches: I64, new: list[I64]) -> tuple[I64, I64]:
+    """Keys (n,), each once and rising, and their counts, with the keys of new hits added."""
+    hits = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *new]))
+    first = np.flatnonzero(np.diff(hits, prepend=-1))
+    both = np.concatenate([key, hits[first]])
+    count = np.concatenate([touches, np.diff(np.append(first, len(hits)))])
+    order = np.argsort(both, kind="stable")  # two rising runs: merged, not sorted
+    both, count = both[order], count[order]
+    first = np.flatnonzero(np.diff(both, prepend=-1))
+    return both[first], np.add.reduceat(count, first) if len(first) else count
 
 
 def _bounded(setup: Setup, voxels: Voxels, block: int) -> int:
@@ -143,9 +147,8 @@ def simulate_stack(
         raise ConfigError(f"block = {block}: expected one voxel or more at a time")
     detector = setup.detector
     shape = (detector.n_distances, setup.scan.n_frames, *detector.shape_px)
-    keys: list[I64] = [np.zeros(0, dtype=np.int64)]
-    touches: list[I64] = [np.zeros(0, dtype=np.int64)]
-    pending = 0
+    key, touches = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    new: list[I64] = []
     block = _bounded(setup, voxels, block)
     for start in range(0, len(voxels), block):
         rows = slice(start, start + block)
@@ -155,16 +158,14 @@ def simulate_stack(
             backend=backend, threads=threads,
         ).astype(np.int64)  # fmt: skip
         d, f, y, z = hits[:, 1:].T
-        keys.append(((d * shape[1] + f) * shape[2] + y) * shape[3] + z)
-        touches.append(np.ones(len(hits), dtype=np.int64))
-        pending += len(hits)
-        if pending > max(_PENDING, len(keys[0])):  # so that merging stays linear
-            key, count = _merged(keys, touches)
-            keys, touches, pending = [key], [count], 0
+        new.append(((d * shape[1] + f) * shape[2] + y) * shape[3] + z)
+        if sum(map(len, new)) > max(_PENDING, len(key)):  # so that merging stays linear
+            key, touches = _merged(key, touches, new)
+            new = []
         if progress is not None:
             progress(min(start + block, len(voxels)), len(voxels))
-    key, count = _merged(keys, touches)
-    return SimulatedPixels(shape, key, count.astype(np.int32))
+    key, touches = _merged(key, touches, new)
+    return SimulatedPixels(shape, key, touches.astype(np.int32))
 
 
 @dataclass(frozen=True)

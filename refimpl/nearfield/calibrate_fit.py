@@ -5,13 +5,14 @@ what quantises it does not. So the residuals of a spot over the distances are sp
 common part and contrasts (orthonormal), each with a variance of its own, in Y and Z; a fifth
 variance scales omega, whose centroid in a blob of w frames is known to
 :math:`w/\sqrt{12}` frames. The variances are those that the residuals show, each divided by its own
-degrees of freedom (n less the trace of the hat matrix); the covariance then needs no scaling.
+degrees of freedom (n less the trace of the hat matrix); the covariance needs no scaling, but is
+widened for what estimated variances do to it.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class PositionFit:
     Attributes
     ----------
     fit
-        Parameters and covariance, which needs no scaling.
+        Parameters and covariance, which needs no scaling and allows for the estimated weights.
     sigma
         (5,) standard deviations of :data:`GROUPS` [px; quanta of omega]; NaN for what is absent.
     normalised
@@ -166,7 +167,8 @@ def fit_positions(problem: Problem, x0: F64, *, robust: bool = False) -> Positio
             sigma = _own_sigma(split, problem.jacobian(x), fit.covariance, sigma, group)
         if np.nanmax(np.abs(sigma / before - 1.0)) < _SETTLED:
             break
-    return PositionFit(fit, sigma, split / sigma[group])
+    wider = _for_estimated_weights(problem.jacobian(x), fit.covariance, sigma, group)
+    return PositionFit(replace(fit, covariance=wider), sigma, split / sigma[group])
 
 
 def _median_sigma(split: F64, group: I64) -> F64:
@@ -175,6 +177,24 @@ def _median_sigma(split: F64, group: I64) -> F64:
     for g in np.unique(group):
         out[g] = max(1.4826 * float(np.median(np.abs(split[:, group == g]))), _LEAST)
     return out
+
+
+def _for_estimated_weights(jacobian: F64, covariance: F64, sigma: F64, group: I64) -> F64:
+    r"""(k, k) covariance, widened because the variances are estimates themselves.
+
+    .. math:: \Phi + \sum_g \frac{4}{\nu_g} \Phi (B_g - B_g \Phi B_g) \Phi, \qquad
+              B_g = J_g^T J_g / \sigma_g^2
+
+    Source: Kenward and Roger (1997), Biometrics 53, 983, for independent groups of residuals, the
+    variance of :math:`\sigma_g^2` being :math:`2\sigma_g^4/\nu_g`.
+    """
+    wider = covariance.copy()
+    for g in np.unique(group):
+        own = jacobian[:, group == g].reshape(-1, len(covariance))
+        b = own.T @ own / sigma[g] ** 2
+        freedom = max(len(own) - float(np.trace(b @ covariance)), 1.0)
+        wider += 4.0 / freedom * covariance @ (b - b @ covariance @ b) @ covariance
+    return np.asarray(0.5 * (wider + wider.T))
 
 
 def _own_sigma(split: F64, jacobian: F64, covariance: F64, sigma: F64, group: I64) -> F64:

@@ -30,7 +30,7 @@ from refimpl.nearfield.calibrate_published import (
 from refimpl.nearfield.calibrate_simulate import changes_to, chi_square, disc_pixels, displaced
 from refimpl.nearfield.config import config_of_params
 from refimpl.nearfield.grid import grid_points
-from refimpl.rotations import expmap, matrix_of_euler, rotation_vector, rx, rz
+from refimpl.rotations import expmap, matrix_of_euler, matrix_of_quaternion, rotation_vector, rx, rz
 
 # the published geometry of HEXOMAP's gold crystal, rounded; every number differs from the others
 RECORD = {
@@ -266,10 +266,12 @@ def test_simulated_truth_is_within_its_uncertainty(setup, start) -> None:
     rng = np.random.default_rng(20261)
     total, freedom = 0.0, 0
     for i in range(4):
-        truth, crystal = truth_of(start, rng, wedge=0.003 * (i % 2))
+        q = rng.normal(size=4)  # any orientation: the same one would be rounded to frames alike
+        about = Crystal(matrix_of_quaternion(q / np.linalg.norm(q)), np.zeros(2))
+        truth, crystal = displaced(start, about, rng, wedge_rad=0.003 * (i % 2))
         pixels, shape = light(truth, setup, [crystal], rng)
         settings = CalibrateSettings(wedge=bool(i % 2))
-        found = calibrate(setup, find_blobs(pixels, shape), [Crystal(U, np.zeros(2))], settings)
+        found = calibrate(setup, find_blobs(pixels, shape), [about], settings)
         value, free = chi_square(found, truth, [crystal])
         total, freedom = total + value, freedom + free
         assert found.position.fit.undetermined == () == found.position.fit.at_bound

@@ -31,6 +31,7 @@ Files: MicFileText and MicFileBinary with .AllMatches, .map, .map.kam, .map.grai
 A run that was stopped goes on where it was. Exit: 0 done; 2 bad input, one line says what and
 where; 4 no voxel has an orientation."""
 
+_ZONE = "the fundamental zone"
 HOW, WHAT = "Where it starts from", "How it is done"
 
 
@@ -78,7 +79,7 @@ def reconstruct(
     files.notes(job.params)
     settings = _settings(job, published_fit)
     voxels = files.voxels_of(job)
-    seeds = None if blind else _seeds(job, ff_seed_orientations)
+    seeds, named = (None, _ZONE) if blind else _seeds(job, ff_seed_orientations)
     folder = out or job.params.folder
     from refimpl.nearfield.config import layer_position_um
     from refimpl.nearfield.reconstruct import reconstruct as run
@@ -89,7 +90,9 @@ def reconstruct(
             job.setup, lit, voxels, seeds, settings, folder=folder / "reconstruction",
             engine=_engine(machine_name), threads=ncpus, block_voxels=block_voxels, again=again,
             phase=job.config.crystal.phase, position_um=layer_position_um(job.params, layer),
-            inputs=_inputs(job, paramfile, seeds),
+            inputs={
+                "parameters": paramfile, "seeds": named, "lit pixels": job.params.folder,
+            },
             progress=lambda n, of: tell("voxels", n / max(of, 1)),
         )  # fmt: skip
         tell("files", 1.0)
@@ -132,8 +135,8 @@ def _settings(job: files.Job, published_fit: bool) -> SearchSettings:
         raise job.params.refuse(str(error.key), str(error)) from error
 
 
-def _seeds(job: files.Job, far_field: int | None) -> F64 | None:
-    """Seeds of the run; None where there are none."""
+def _seeds(job: files.Job, far_field: int | None) -> tuple[F64 | None, str]:
+    """Seeds of the run, None where there are none, and where they are from."""
     from refimpl.nearfield.seeds import seeds_of
 
     search, params = job.config.search, job.params
@@ -144,11 +147,15 @@ def _seeds(job: files.Job, far_field: int | None) -> F64 | None:
         raise ConfigError("-ffSeedOrientations 0 needs SeedOrientations", path=params.path,
                           key="SeedOrientations")  # fmt: skip
     if search.seeds is None and search.grains is None:
-        return None
-    hidden = {1: {"seeds": None}, 0: {"grains": None}}.get(-1 if far_field is None else far_field)
-    chosen = search.model_copy(update=hidden or {})
+        return None, _ZONE
+    hidden: dict[str, None] = (
+        {} if far_field is None else {"seeds" if far_field else "grains": None}
+    )
+    chosen = search.model_copy(update=hidden)
     seeds = seeds_of(chosen, job.operators)
-    return files.check_seeds(job, seeds) if chosen.seeds is not None else seeds
+    if chosen.seeds is not None:
+        return files.check_seeds(job, seeds), chosen.seeds
+    return seeds, str(chosen.grains)
 
 
 def _engine(name: str) -> str:
@@ -189,12 +196,6 @@ def _lit(job: files.Job, wanted: int | None, layer: int, ncpus: int | None, tell
         tell(f"{what} {distance}", done / max(of, 1))
 
     return process_images(job.params, layer, spots_info=False, threads=ncpus, progress=step).lit
-
-
-def _inputs(job: files.Job, paramfile: Path, seeds: F64 | None) -> dict[str, str]:
-    s = job.config.search
-    named = "fundamental zone" if seeds is None else str(s.seeds or s.grains)
-    return {"parameters": str(paramfile), "seeds": named, "lit pixels": str(job.params.folder)}
 
 
 def save_map(

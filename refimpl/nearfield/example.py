@@ -30,7 +30,7 @@ from refimpl.rotations import (
 )
 from refimpl.units import DEG, UM
 
-__all__ = ["EXAMPLE", "Example", "grain_map", "write_example"]
+__all__ = ["EXAMPLE", "SMALL", "Example", "grain_map", "write_example"]
 
 EXAMPLE: Final[dict[str, Any]] = {
     "DataDirectory": ".", "ReducedFileName": "example", "OrigFileName": "example",
@@ -46,9 +46,14 @@ EXAMPLE: Final[dict[str, Any]] = {
     "MinConfidence": 0.5, "MicFileText": "map.mic", "MicFileBinary": "map.mic.bin",
 }  # fmt: skip
 """Parameters of the example, in the units of the file."""
+SMALL: Final[dict[str, Any]] = {
+    "NrPixels": 256, "px": 4.0, "BC": ((127.6, 5.4), (128.2, 6.7)), "EndNr": 119,
+    "NrFilesPerDistance": 120, "OmegaStep": 1.5, "GridSize": 12.0, "Rsample": 40.0,
+}  # fmt: skip
+"""Changes that make it an example of a second: coarse frames and pixels, 96 voxels."""
 
 _ROUGH = 0.3 * DEG
-_SAMPLE_MM = 0.054
+_SAMPLE = 0.9  # of Rsample
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,9 @@ def grain_map(voxels: Voxels, n_grains: int, seed: int, space_group: int) -> tup
     return random_seeds(n_grains, operators(space_group), seed), label
 
 
-def write_example(folder: str | Path, *, n_grains: int = 24, seed: int = 1) -> Example:
+def write_example(
+    folder: str | Path, *, n_grains: int = 24, seed: int = 1, **changes: Any
+) -> Example:
     """Write ``ps.txt``, ``truth.mic`` and ``Grains.csv``: what a measurement would begin with.
 
     The grains of ``Grains.csv`` are 0.3 degrees off in random directions, as those of a far field.
@@ -94,6 +101,8 @@ def write_example(folder: str | Path, *, n_grains: int = 24, seed: int = 1) -> E
         Of the sample.
     seed
         Of places, orientations and errors.
+    changes
+        Other values of keys of :data:`EXAMPLE`, or further keys.
 
     Raises
     ------
@@ -101,9 +110,10 @@ def write_example(folder: str | Path, *, n_grains: int = 24, seed: int = 1) -> E
         As :func:`grain_map`; the folder cannot be written to.
     """
     target = make_folder(folder)
-    grid = hex_grid(EXAMPLE["GridSize"] * UM, EXAMPLE["Rsample"] * UM)
-    voxels = grid[np.hypot(*grid.xy_mm.T) < _SAMPLE_MM]
-    q, label = grain_map(voxels, n_grains, seed, EXAMPLE["SpaceGroup"])
+    values = EXAMPLE | changes
+    grid = hex_grid(values["GridSize"] * UM, values["Rsample"] * UM)
+    voxels = grid[np.hypot(*grid.xy_mm.T) < _SAMPLE * values["Rsample"] * UM]
+    q, label = grain_map(voxels, n_grains, seed, values["SpaceGroup"])
     mic = MicTable.of(voxels, euler_of_quaternion(q)[label], np.ones(len(voxels)), seed_row=label)
     rng = np.random.default_rng([seed, 1])
     rough = np.stack(
@@ -112,10 +122,10 @@ def write_example(folder: str | Path, *, n_grains: int = 24, seed: int = 1) -> E
     unknown = np.full(n_grains, np.nan)
     grains = GrainTable(
         np.arange(1, n_grains + 1), rough, np.zeros((n_grains, 3)),
-        np.tile(EXAMPLE["LatticeParameter"], (n_grains, 1)), unknown, unknown,
+        np.tile(values["LatticeParameter"], (n_grains, 1)), unknown, unknown,
     )  # fmt: skip
     return Example(
-        write_nearfield_params(target / "ps.txt", EXAMPLE),
+        write_nearfield_params(target / "ps.txt", values),
         write_mic(target / "truth.mic", mic),
-        write_grains(target / "Grains.csv", grains, EXAMPLE["SpaceGroup"]),
+        write_grains(target / "Grains.csv", grains, values["SpaceGroup"]),
     )

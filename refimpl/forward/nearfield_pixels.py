@@ -32,6 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.dispatch import twin
+from refimpl.forward.nearfield_projection import (
+    footprint_pixels,
+    met,
+    projected,
+    round_away,
+    touched_pixels,
+)
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.forward.nearfield_spots import NearfieldSpots
 from refimpl.frames import F64, I64
@@ -47,82 +54,6 @@ FAR_PX = 1e8
 """A spot with a corner farther out than this [px], or nowhere (NaN), is left out."""
 
 
-def _round(x: F64) -> I64:
-    """Nearest whole number, halves away from zero, as C's round."""
-    whole = np.trunc(x)
-    return np.asarray(whole + np.where(np.abs(x - whole) >= 0.5, np.copysign(1.0, x), 0.0)).astype(
-        np.int64
-    )
-
-
-def _cells(y: tuple[int, int], z: tuple[int, int]) -> tuple[I64, I64]:
-    """Whole pixels of a box, limits included, Z outer."""
-    py, pz = np.meshgrid(np.arange(y[0], y[1] + 1), np.arange(z[0], z[1] + 1))
-    return py.ravel(), pz.ravel()
-
-
-def _footprint(vy: I64, vz: I64, box: tuple[int, ...], published: bool) -> tuple[I64, I64]:
-    """Pixels in a polygon of whole-numbered corners, or 0.99 px from a side's line (CalcPixels2).
-
-    `box` (ylo, yhi, zlo, zhi) clips the polygon's own. The published program demands
-    counter-clockwise corners and so sees only the rims of clockwise ones.
-    """
-    py, pz = _cells(
-        (max(vy.min(), box[0]), min(vy.max(), box[1])),
-        (max(vz.min(), box[2]), min(vz.max(), box[3])),
-    )
-    ny, nz = np.roll(vy, -1), np.roll(vz, -1)
-    area = ((vy - vy[0]) * (nz - vz[0]) - (vz - vz[0]) * (ny - vy[0])).sum()
-    way = -1 if area < 0 and not published else 1
-    inside, rim = np.ones(len(py), dtype=bool), np.zeros(len(py), dtype=bool)
-    for ay, az, by, bz in zip(vy, vz, ny, nz, strict=True):
-        turn = (by - ay) * (pz - az) - (bz - az) * (py - ay)
-        inside &= turn * way >= 0
-        rim |= 10000 * turn * turn < 9801 * ((by - ay) ** 2 + (bz - az) ** 2)  # 0.99 px, squared
-    keep = inside | rim
-    return py[keep], pz[keep]
-
-
-def _touched(y: F64, z: F64, shape: I64) -> tuple[I64, I64]:
-    """Pixels of the detector whose squares a convex polygon touches (separating axes)."""
-    py, pz = _cells(
-        (max(int(np.floor(y.min())), 0), min(int(np.floor(y.max())), int(shape[0]) - 1)),
-        (max(int(np.floor(z.min())), 0), min(int(np.floor(z.max())), int(shape[1]) - 1)),
-    )
-    ny, nz = np.roll(y, -1), np.roll(z, -1)
-    area = ((y - y[0]) * (nz - z[0]) - (z - z[0]) * (ny - y[0])).sum()
-    way = -1.0 if area < 0.0 else 1.0
-    keep = np.ones(len(py), dtype=bool)
-    for ay, az, by, bz in zip(y, z, ny, nz, strict=True):
-        turn = (by - ay) * (pz + 0.5 - az) - (bz - az) * (py + 0.5 - ay)
-        keep &= turn * way + 0.5 * (np.abs(by - ay) + np.abs(bz - az)) >= 0.0
-    return py[keep], pz[keep]
-
-
-def _projected(
-    yl: float, zl: float, xyz: F64, rotation: F64, lsd: float, centre: F64, per_mm: float
-) -> tuple[F64, F64]:
-    """Pixels (k,) of the rays from (k, 3) places, by formulas 3 and 4."""
-    r = rotation
-    p0 = [-(r[i, 0] * lsd) for i in range(3)]
-    t = 1.0 - xyz[:, 0] / lsd
-    y, z = xyz[:, 1] + yl * t, xyz[:, 2] + zl * t
-    q = [r[i, 1] * y + r[i, 2] * z - p0[i] for i in range(3)]
-    f = p0[0] / q[0]
-    return (p0[1] - q[1] * f) * per_mm + centre[0], (p0[2] - q[2] * f) * per_mm + centre[1]
-
-
-def _met(
-    ray: tuple[float, float], xyz: F64, rotation: F64, lsd: float, centre: F64, per_mm: float
-) -> tuple[F64, F64]:
-    """Pixels (k,) where the rays (1, *ray) from (k, 3) places meet the tilted detector at lsd."""
-    r, x = rotation, xyz[:, 0] - lsd
-    s = [r[i, 0] * x + r[i, 1] * xyz[:, 1] + r[i, 2] * xyz[:, 2] for i in range(3)]
-    d = [r[i, 0] + r[i, 1] * ray[0] + r[i, 2] * ray[1] for i in range(3)]
-    t = -s[0] / d[0]
-    return (s[1] + t * d[1]) * per_mm + centre[0], (s[2] + t * d[2]) * per_mm + centre[1]
-
-
 def _scaled_hits(
     yl: float, zl: float, xyz: F64, filled: bool, published: bool, rotation: F64, lsd: F64,
     centre: F64, per_mm: float, shape: I64,
@@ -130,7 +61,7 @@ def _scaled_hits(
     """(distance, Y, Z) of one spot, footprint found at the first distance."""
     origin = np.zeros((1, 3))
     place = np.concatenate([origin, xyz])
-    y, z = _projected(yl, zl, place, rotation, float(lsd[0]), centre[0], per_mm)
+    y, z = projected(yl, zl, place, rotation, float(lsd[0]), centre[0], per_mm)
     if not (np.abs(y) < FAR_PX).all() or not (np.abs(z) < FAR_PX).all():
         return []
     ratio = lsd / lsd[0]
@@ -139,9 +70,11 @@ def _scaled_hits(
     dy, dz = y[1:] - y[0], z[1:] - z[0]
     if filled:
         box = (-base_y[0], shape[0] - 1 - base_y[0], -base_z[0], shape[1] - 1 - base_z[0])
-        oy, oz = _footprint(_round(dy), _round(dz), tuple(int(b) for b in box), published)
+        oy, oz = footprint_pixels(
+            round_away(dy), round_away(dz), tuple(int(b) for b in box), published=published
+        )
     else:
-        oy, oz = (_round(np.cumsum(d)[-1:] / len(d)) for d in (dy, dz))
+        oy, oz = (round_away(np.cumsum(d)[-1:] / len(d)) for d in (dy, dz))
     out = []
     for py, pz in zip(oy, oz, strict=True):
         for d in range(len(lsd)):
@@ -159,9 +92,9 @@ def _exact_hits(
     """(distance, Y, Z) of one spot, each distance by itself."""
     out = []
     for d in range(len(lsd)):
-        y, z = _met(ray, xyz, rotation, float(lsd[d]), centre[d], per_mm)
+        y, z = met(ray, xyz, rotation, float(lsd[d]), centre[d], per_mm)
         if (np.abs(y) < FAR_PX).all() and (np.abs(z) < FAR_PX).all():
-            out += [(d, int(a), int(b)) for a, b in zip(*_touched(y, z, shape), strict=True)]
+            out += [(d, int(a), int(b)) for a, b in zip(*touched_pixels(y, z, shape), strict=True)]
     return out
 
 

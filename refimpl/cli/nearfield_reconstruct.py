@@ -219,6 +219,7 @@ def save_map(
     written = save(
         result, folder, text=text, binary=binary, n_phases=job.config.crystal.n_phases,
         published_rows=rows, grain_angle_rad=angle,
+        grain_space_group=int(job.params.number("SGNr")),
     )  # fmt: skip
     if report:
         page: Path = hooks.call(

@@ -91,6 +91,7 @@ def save(
     n_phases: int = 1,
     published_rows: bool = False,
     grain_angle_rad: float = _GRAIN_ANGLE,
+    grain_space_group: int | None = None,
     pixel_um: float = 1.0,
     report: bool = False,
 ) -> Written:
@@ -110,6 +111,8 @@ def save(
         Leave rows without a solution out of the text map and its companion, as published.
     grain_angle_rad
         Misorientation of a grain boundary in the ``.map.grainId`` (GBAngle).
+    grain_space_group
+        Symmetry of the ``.map.grainId``, ``.kam`` and ``.grod`` (SGNr); None: the map's own.
     pixel_um
         Step of the ``.map``; published 1.
     report
@@ -132,9 +135,8 @@ def save(
         keep = result.solved
         matches = AllMatches(matches.head[keep], matches.solutions[keep])
     write_all_matches_text(_beside(mic, "AllMatches"), matches, header_lines(table))
-    pixels = write_map_files(
-        _beside(mic, "map"), result, angle_rad=grain_angle_rad, step_um=pixel_um
-    )
+    seen = result if grain_space_group is None else result.changed(space_group=grain_space_group)
+    pixels = write_map_files(_beside(mic, "map"), seen, angle_rad=grain_angle_rad, step_um=pixel_um)
     hdf5 = write_map_hdf5(_beside(mic, "h5"), result)
     xdmf = write_xdmf(_beside(mic, "xdmf"), hdf5)
     page = result.report(target) if report else None

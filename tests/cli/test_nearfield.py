@@ -180,6 +180,15 @@ def test_simulated_spots_are_those_of_the_published_program(real_data, tmp_path)
     np.testing.assert_allclose(ours[order[0], 5:], theirs[order[1], 5:], atol=2e-6)  # 6 decimals
 
 
+def test_no_images_where_none_are_asked_for(here) -> None:
+    Path("example.h5").unlink()
+    edit("MinConfidence", "WriteImage 0\nMinConfidence")
+    assert nearfield("simulate", "ps.txt", "truth.mic") == 0
+    assert Path("SpotsInfo.bin").is_file()
+    assert Path("SimulatedSpots.csv").is_file()
+    assert not Path("example.h5").exists()
+
+
 def test_numbered_images(here, capsys) -> None:
     edit("extOrig h5", "extOrig tif")
     Path("example.h5").unlink()

@@ -89,6 +89,18 @@ def test_maps_are_read_back(tmp_path: Path) -> None:
     assert text.position_um == 3.0
 
 
+def test_grains_may_be_told_by_another_symmetry(tmp_path: Path) -> None:
+    m = a_map()
+    turned = m.euler_rad.copy()
+    turned[1:] = turned[1]
+    turned[3:, 2] += np.pi / 3.0  # none in 6/mmm
+    m = m.changed(euler_rad=turned)
+    wide = {"grain_angle_rad": 0.1, "pixel_um": 0.5}
+    cubic = save(m, tmp_path / "cubic", **wide).pixels[2]
+    hexagonal = save(m, tmp_path / "hexagonal", grain_space_group=194, **wide).pixels[2]
+    assert np.fromfile(hexagonal)[4:].max() < np.fromfile(cubic)[4:].max()
+
+
 def test_holes_of_a_published_binary_map_are_left_out(tmp_path: Path) -> None:
     rows = np.zeros((3, 11))
     rows[1] = [5, 2, 0.1, 1.0, 2.0, 2.5, -1, 0.1, 0.2, 0.3, 0.9]

@@ -130,42 +130,46 @@ cdef inline bint shift_as_published(
     return in_ranges(p, spot.omega)
 
 
+cdef inline bint height_in_a_box(const Selection* p, double zl) noexcept nogil:
+    """Whether any box reaches the height: both spots of a reflection have it, most are out."""
+    cdef Py_ssize_t i
+    for i in range(p.k):
+        if p.boxes[4 * i + 2] < zl < p.boxes[4 * i + 3]:
+            return True
+    return False
+
+
 cdef inline int spots_of_reflection(
-    const double* u, const double* g, double sin_theta, double radius, double sin_2t,
-    double cos_2t, const Selection* p, Spot* out,
+    const double* u, const double* g, double sin_theta, double cos_theta, double radius,
+    double sin_2t, double cos_2t, const Selection* p, Spot* out,
 ) noexcept nogil:
     """The selected spots, 0 to 2 of them, of one reflection of one orientation."""
     cdef double gx = u[0] * g[0] + u[1] * g[1] + u[2] * g[2]
     cdef double gy = u[3] * g[0] + u[4] * g[1] + u[5] * g[2]
     cdef double gz = u[6] * g[0] + u[7] * g[1] + u[8] * g[2]
-    cdef double v = sin_theta * sqrt(gx * gx + gy * gy + gz * gz)
+    cdef double length = sqrt(gx * gx + gy * gy + gz * gz)
+    cdef double v = sin_theta * length, along = cos_theta * length
     cdef double need = (v - p.sin_wedge * gz) / p.cos_wedge
-    cdef double rho2 = gx * gx + gy * gy, rho, c0, s0, cd, sd, y, z, along, scale, s
+    cdef double z = p.cos_wedge * gz - p.sin_wedge * need
+    cdef double scale = radius / along, zl = scale * z, rho2, rest, y
     cdef int root, n = 0
-    if not (rho2 > 0.0 and need * need <= rho2):
+    if not (height_in_a_box(p, zl) and fabs(z) <= p.cos_pole * along):
         return 0
-    z = p.cos_wedge * gz - p.sin_wedge * need
-    rho = sqrt(rho2)
-    c0 = -need / rho
-    s0 = (1.0 - c0) * (1.0 + c0)
-    s0 = sqrt(s0) if s0 > 0.0 else 0.0
-    cd = gx / rho
-    sd = gy / rho
+    rho2 = gx * gx + gy * gy
+    rest = rho2 - need * need
+    if not (rho2 > 0.0 and rest >= 0.0):
+        return 0
+    rest = sqrt(rest)
     if (gx if fabs(gy) < 1e-12 else gy) < 0.0:
-        s0 = -s0
+        rest = -rest
     for root in range(2):
-        s = s0 if root == 0 else -s0
-        y = rho * s
-        along = sqrt(y * y + z * z)
-        if not fabs(z) / along <= p.cos_pole:
-            continue
-        scale = radius / along
+        y = rest if root == 0 else -rest
         out[n].yl = scale * y
-        out[n].zl = scale * z
+        out[n].zl = zl
         if not in_a_box(p, &out[n]):
             continue
-        out[n].cos = c0 * cd + s * sd
-        out[n].sin = s * cd - c0 * sd
+        out[n].cos = (y * gy - need * gx) / rho2
+        out[n].sin = (y * gx + need * gy) / rho2
         out[n].omega = atan2(out[n].sin + 0.0, out[n].cos)  # + 0: half a turn is +pi, never -pi
         if not selected(p, &out[n]):
             continue

@@ -22,8 +22,8 @@ cdef int one_orientation(
     cdef int n = 0, k, j
     for i in range(h):
         k = spots_of_reflection(
-            u, g + 3 * i, terms[4 * i], terms[4 * i + 1], terms[4 * i + 2], terms[4 * i + 3],
-            p, found,
+            u, g + 3 * i, terms[5 * i], terms[5 * i + 1], terms[5 * i + 2], terms[5 * i + 3],
+            terms[5 * i + 4], p, found,
         )
         for j in range(k):
             place[3 * n] = found[j].yl
@@ -74,7 +74,10 @@ def theory_spots(
     p.published = published_wedge
     theta = np.asarray(theta_rad)
     two_theta = 2.0 * theta
-    columns = [np.sin(theta), lsd0_mm * np.tan(two_theta), np.sin(two_theta), np.cos(two_theta)]
+    columns = [
+        np.sin(theta), np.cos(theta), lsd0_mm * np.tan(two_theta), np.sin(two_theta),
+        np.cos(two_theta),
+    ]
     cdef const double[:, ::1] terms = np.ascontiguousarray(np.stack(columns, axis=-1))
     cdef double[:, :, ::1] place = np.empty((chunk, max(2 * h, 1), 3))
     cdef int[:, ::1] row = np.empty((chunk, max(2 * h, 1)), dtype=np.int32)

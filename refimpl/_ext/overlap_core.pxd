@@ -15,7 +15,7 @@ cdef struct Scene:
     View view
     Selection selection
     const double* g             # (h, 3)
-    const double* terms         # (h, 4)
+    const double* terms         # (h, 5)
     Py_ssize_t h
     const double* distance      # (d, 4): Lsd, beam centre Y, Z, Lsd / Lsd0
     int d
@@ -191,8 +191,8 @@ cdef inline void count_voxel(
     cdef int j, n, frame
     for i in range(c.h):
         n = spots_of_reflection(
-            u, c.g + 3 * i, c.terms[4 * i], c.terms[4 * i + 1], c.terms[4 * i + 2],
-            c.terms[4 * i + 3], &c.selection, found,
+            u, c.g + 3 * i, c.terms[5 * i], c.terms[5 * i + 1], c.terms[5 * i + 2],
+            c.terms[5 * i + 3], c.terms[5 * i + 4], &c.selection, found,
         )
         for j in range(n):
             frame = frame_of(c, found[j].omega)

@@ -10,13 +10,10 @@ cdef int SERIAL = 8  # below this many pairs a parallel region costs more than i
 
 
 def terms_of(theta, lsd0):
-    """Of each reflection: sin(theta), radius of its ring, sine and cosine of 2 theta."""
-    two_theta = 2.0 * theta
-    return np.ascontiguousarray(
-        np.stack(
-            [np.sin(theta), lsd0 * np.tan(two_theta), np.sin(two_theta), np.cos(two_theta)], axis=-1
-        )
-    )
+    """Of each reflection: sine and cosine of theta, radius of its ring, the same of 2 theta."""
+    two = 2.0 * theta
+    columns = [np.sin(theta), np.cos(theta), lsd0 * np.tan(two), np.sin(two), np.cos(two)]
+    return np.ascontiguousarray(np.stack(columns, axis=-1))
 
 
 def count_overlap(

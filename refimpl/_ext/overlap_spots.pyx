@@ -230,7 +230,7 @@ def screen_spots(
     cdef int k = <int> vertices.shape[1]
     cdef Scene c
     cdef Spots s
-    cdef double[:, ::1] none = np.zeros((0, 4))
+    cdef double[:, ::1] none = np.zeros((0, 5))
     set_scene(
         &c, none, none, none, none, camera, distances, np.zeros(3), published, coarse, rank, tiles
     )

@@ -127,25 +127,23 @@ def theory_spots(
             for i in range(3)
         )
         lean = 0.0 if published_wedge else wedge_rad
-        v = np.sin(theta_rad) * np.sqrt(gx * gx + gy * gy + gz * gz)
+        length = np.sqrt(gx * gx + gy * gy + gz * gz)  # kept by every turn
+        v, along = np.sin(theta_rad) * length, (np.cos(theta_rad) * length)[..., None]
         need = (v - np.sin(lean) * gz) / np.cos(lean)
         rho2 = gx * gx + gy * gy
-        rho = np.sqrt(np.where((rho2 > 0.0) & (need * need <= rho2), rho2, np.nan))
-        c0 = -need / rho
-        s0 = np.sqrt(np.maximum((1.0 - c0) * (1.0 + c0), 0.0))
-        cd, sd = gx / rho, gy / rho
-        s0 = np.where(np.where(np.abs(gy) < ON_AXIS, gx, gy) < 0.0, -s0, s0)
-        s = np.stack([s0, -s0], axis=-1)  # sine of omega + delta, larger cos omega first
-        y = rho[..., None] * s
+        rest = rho2 - need * need
+        y = np.sqrt(np.where((rho2 > 0.0) & (rest >= 0.0), rest, np.nan))
+        y = np.where(np.where(np.abs(gy) < ON_AXIS, gx, gy) < 0.0, -y, y)
+        y = np.stack([y, -y], axis=-1)  # rho sin(omega + delta), larger cos omega first
         z = (np.cos(lean) * gz - np.sin(lean) * need)[..., None]
-        along = np.sqrt(y * y + z * z)
         scale = (lsd0_mm * np.tan(2.0 * theta_rad))[:, None] / along
-        yl, zl = scale * y, scale * z
-        cos = c0[..., None] * cd[..., None] + s * sd[..., None]
-        sin = s * cd[..., None] - c0[..., None] * sd[..., None]
+        yl, zl = scale * y, np.broadcast_to(scale * z, y.shape)  # both roots at one height
+        gx, gy, need, rho2 = (a[..., None] for a in (gx, gy, need, rho2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cos, sin = (y * gy - need * gx) / rho2, (y * gx + need * gy) / rho2
         omega = np.arctan2(sin + 0.0, cos)  # + 0: half a turn is +pi, never -pi
-        keep = np.abs(z) / along <= np.cos(exclude_pole_rad)
-        keep &= _contains(ranges_rad, boxes_mm, omega, yl, zl)
+        keep = np.abs(z) <= np.cos(exclude_pole_rad) * along
+        keep = keep & _contains(ranges_rad, boxes_mm, omega, yl, zl)
         if published_wedge:
             two_theta = 2.0 * theta_rad[:, None]
             cw, sw = _published_shift(y / along, z / along, two_theta, wedge_rad)

@@ -19,8 +19,8 @@ from scipy.stats import chi2
 from refimpl import data
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.forward.nearfield_setup import Setup, Voxels
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield.blind import BlindSettings, Pyramid, blind_search
 from refimpl.nearfield.calibrate import Calibration, calibrate
 from refimpl.nearfield.calibrate_blobs import Blobs, find_blobs

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.lit_pixels import LitPixels, lit_at
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64
-from refimpl.imaging.lit_pixels import LitPixels, lit_at
 from refimpl.nearfield.calibrate_model import Crystal, Geometry, SpotList, place, spots_of
 
 __all__ = ["Hits", "lit_fraction_map", "spot_hits", "spots_lit"]

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.forward.nearfield_spots import spots_of_setup
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.nearfield_params import read_nearfield_params
 from refimpl.nearfield.calibrate import calibrate
 from refimpl.nearfield.calibrate_blobs import Blobs, find_blobs

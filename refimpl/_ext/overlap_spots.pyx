@@ -8,7 +8,7 @@ from refimpl._ext.nearfield_geometry cimport on_tilted
 from refimpl._ext.overlap_core cimport Scene, count_spot, set_scene
 
 cdef enum:
-    GROUP = 16      # voxels that go through a block of spots together, while it is in the cache
+    GROUP = 16      # most voxels that go through a block of spots together, while it is cached
     ORIENTATIONS = 64
     LANE = 32       # spots whose places are found at once
     LATER = 2048    # most spots of an orientation for the quick way
@@ -226,7 +226,9 @@ def screen_spots(
 ):
     """Return confidences (n, o); see the definition."""
     cdef Py_ssize_t n = vertices.shape[0], n_spots = yl_mm.shape[0], o = key.shape[0], i
-    cdef Py_ssize_t groups = (n + GROUP - 1) // GROUP
+    # several groups a thread, so that none waits long; a voxel's figures do not depend on its group
+    cdef Py_ssize_t group = max(1, min(<Py_ssize_t> GROUP, n // (4 * threads)))
+    cdef Py_ssize_t groups = (n + group - 1) // group
     cdef int k = <int> vertices.shape[1]
     cdef Scene c
     cdef Spots s
@@ -246,7 +248,7 @@ def screen_spots(
     cdef const unsigned long long* close = &near[0] if near.shape[0] else NULL
     for i in prange(groups, nogil=True, num_threads=threads, schedule="dynamic"):
         screen_group(
-            &c, &s, o, &vertices[i * GROUP, 0, 0], k, &single[i * GROUP], &least[i * GROUP],
-            <int> min(<Py_ssize_t> GROUP, n - i * GROUP), close, margin_px, &out[i * GROUP, 0],
+            &c, &s, o, &vertices[i * group, 0, 0], k, &single[i * group], &least[i * group],
+            <int> min(group, n - i * group), close, margin_px, &out[i * group, 0],
         )
     return confidence

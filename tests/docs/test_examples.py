@@ -81,3 +81,12 @@ def test_panels(tmp_path: Path) -> None:
     strain = [float(v) for v in re.findall(r"median (\S+) µε", text)]
     assert strain[0] < 0.1 * strain[1]  # with panels, and at the best single surface
     assert not list(tmp_path.iterdir())
+
+
+def test_nearfield_map(tmp_path: Path) -> None:
+    out = run("nearfield_map.py", tmp_path)
+    assert re.search(r"^\d+ voxels light \d+ pixels", out)
+    found = re.search(r"mean confidence (\S+), by", out)
+    assert found is not None
+    assert float(found[1]) > 0.95
+    assert "0 missing" in out

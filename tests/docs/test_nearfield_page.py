@@ -1,0 +1,64 @@
+"""The commands of the how-to on the near field run as they are, and print what the page says.
+
+Numbers are free: they follow every improvement of the search. What they must be is in the tests of
+accuracy.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from refimpl.cli.main import main
+
+PAGE = Path(__file__).parents[2] / "docs/howto/nearfield.md"
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Commands of the page in their order, each with what it prints there."""
+    out: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("$ "):
+                out.append((line[2:], []))
+            else:
+                out[-1][1].append(line)
+    return out
+
+
+def same(expected: str, found: str) -> bool:
+    """Whether two lines are alike but for their numbers; ``...`` stands for any end."""
+    wanted, got = NUMBER.sub("#", expected), NUMBER.sub("#", found)
+    if wanted.endswith("..."):
+        return got.startswith(wanted.removesuffix("..."))
+    return wanted == got
+
+
+def test_lines_are_compared() -> None:
+    assert same("a 1.00 b", "a 7 b")
+    assert same("a ...", "a 1 c")
+    assert not same("a 1.00 b", "a 1.00 c")
+    assert len(commands()) > 10
+
+
+@pytest.mark.slow
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command, expected in commands():
+        if not command.startswith("refimpl "):
+            subprocess.run(command, shell=True, check=True)
+            continue
+        assert main(shlex.split(command)[1:]) == 0, command
+        lines = capsys.readouterr().out.splitlines()
+        start = 0
+        for line in expected:
+            if line == "...":
+                continue
+            found = [k for k in range(start, len(lines)) if same(line, lines[k])]
+            assert found, f"{command}: no line like {line!r} in {lines[start:]}"
+            start = found[0] + 1

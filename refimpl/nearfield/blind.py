@@ -1,13 +1,9 @@
-r"""Orientations of voxels without a list of seeds: the whole fundamental zone, coarse to fine.
+"""Orientations of voxels without a list of seeds: the whole fundamental zone, coarse to fine.
 
-A sharp stack shows an orientation only within about 0.3 degrees, so that a list of a million would
-be needed (spec 5.3). Here the lit pixels are made coarse first, in cells that are as large as an
-error of the sparse cover moves a spot, and dilated by one: then the cover's nearest orientation
-shows. Its surroundings are strewn with points, these are compared at the next finer level, and so
-on until the climb on the sharp stack begins. Twins share many reflections and win at coarse levels;
-so candidates are grouped in regions, each region is followed down on its own, and only the sharp
-stack decides between them.
-Vectors are in the MIDAS near-field frame. Not here: the climb (:mod:`refimpl.nearfield.refine`).
+A sparse even cover of the zone is compared with the stack at its coarsest level; the best
+candidates are grouped in regions and followed down (:mod:`refimpl.nearfield.levels`), then climbed
+from on the sharp stack (:mod:`refimpl.nearfield.refine`).
+Vectors are in the MIDAS near-field frame.
 """
 
 from __future__ import annotations
@@ -23,18 +19,19 @@ from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
 from refimpl.imaging.lit_pixels import LitPixels
-from refimpl.nearfield.refine import climbed, points_in_ball, scattered, turned
+from refimpl.nearfield.levels import Level, follow, levels_down
+from refimpl.nearfield.refine import climbed, scattered
 from refimpl.nearfield.search import SearchSettings, topped
 from refimpl.nearfield.seeds import uniform_seeds
 from refimpl.nearfield.solutions import Solutions, Tried, settled
-from refimpl.objective.overlap import Screened, coarser_setup, confidence, screen
+from refimpl.objective.overlap import Screened, screen
 from refimpl.rotations import matrix_of_quaternion, quaternion_of_matrix
 from refimpl.scaleout import checkpoint
 from refimpl.units import DEG
 
-__all__ = ["BlindSettings", "Level", "Pyramid", "blind_search"]
+__all__ = ["BlindSettings", "Pyramid", "blind_search"]
 
-_GROUP = 2.5  # candidates this many reaches apart are of two regions
+_GROUP = 1.5  # candidates this many reaches apart are of two regions
 
 
 @dataclass(frozen=True)
@@ -47,60 +44,37 @@ class BlindSettings:
         Of the cover of the fundamental zone: no orientation is farther from the nearest.
     kept
         Candidates of a voxel that are kept at the coarsest level.
-    regions
-        Groups of them that are followed, the best first.
+    regions, narrow, fewest
+        Groups of them that are followed, the best first; share of them that is followed from each
+        level, but at least so many.
     region_kept
-        Orientations of a region that are followed from one level to the next.
+        Orientations of a region that are followed from each level.
     children
         Points strewn about each.
-    shrink
-        Reach of a level in that of the one before: how densely the children lie.
     sharp_rad
         Reach at which the climb on the sharp stack begins.
     """
 
     spacing_rad: float = 2.4 * DEG
-    kept: int = 48
-    regions: int = 4
-    region_kept: int = 4
+    kept: int = 96
+    regions: int = 40
+    narrow: float = 0.4
+    fewest: int = 6
+    region_kept: int = 3
     children: int = 128
-    shrink: float = 0.35
-    sharp_rad: float = 0.35 * DEG
+    sharp_rad: float = 0.2 * DEG
 
     def __post_init__(self) -> None:
-        for name in ("spacing_rad", "sharp_rad"):
-            if not 0.0 < getattr(self, name) < 1.0:
+        for name in ("spacing_rad", "sharp_rad", "narrow"):
+            value = getattr(self, name)
+            if not 0.0 < value <= 1.0:
                 raise ConfigError(
-                    f"BlindSettings: {name} {getattr(self, name)}: expected 0 to 1 rad", key=name
+                    f"BlindSettings: {name} {value}: expected more than 0, at most 1", key=name
                 )
-        for name in ("kept", "regions", "region_kept", "children"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"BlindSettings: {name} {getattr(self, name)}: expected 1 or more", key=name
-                )
-        if not 0.0 < self.shrink < 1.0:
-            raise ConfigError(f"BlindSettings: shrink {self.shrink}: expected 0 to 1", key="shrink")
-
-
-@dataclass(frozen=True, eq=False)
-class Level:
-    """One level of the pyramid: what is compared with what.
-
-    Attributes
-    ----------
-    reach_rad
-        Error of an orientation that still shows here.
-    px_bits, frame_bits
-        Cells of 2^px_bits px by 2^frame_bits frames, dilated by one cell each way.
-    setup, lit
-        Of these cells.
-    """
-
-    reach_rad: float
-    px_bits: int
-    frame_bits: int
-    setup: Setup
-    lit: LitPixels
+        for name in ("kept", "regions", "fewest", "region_kept", "children"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ConfigError(f"BlindSettings: {name} {value}: expected 1 or more", key=name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,28 +101,9 @@ class Pyramid:
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
-        """Levels of falling reach.
-
-        An error of the orientation moves a spot along its ring, by the error times the ring's
-        radius, and in omega; a cell with its dilation covers one to two of its own sizes.
-        """
-        detector, scan = self.setup.detector, self.setup.scan
-        radius = detector.lsd_mm[0] * np.tan(2.0 * self.setup.reflections.theta_rad)
-        arc_px = float(np.median(radius)) / detector.pixel_size_mm if len(radius) else 1.0
-        whole = abs(abs(scan.step_rad) * scan.n_frames - 2.0 * np.pi) < 0.5 * abs(scan.step_rad)
-        out, reach = [], self.settings.spacing_rad
-        while True:
-            px = max(0, int(np.floor(np.log2(max(0.5 * reach * arc_px, 1.0)))))
-            frames = max(0, int(np.floor(np.log2(max(reach / abs(scan.step_rad), 1.0)))))
-            out.append(
-                Level(
-                    reach, px, frames, coarser_setup(self.setup, px, frames),
-                    self.lit.coarser(px, frames, dilate=1, wraps=whole),
-                )
-            )  # fmt: skip
-            reach *= self.settings.shrink
-            if reach <= self.settings.sharp_rad:
-                return tuple(out)
+        """Levels of falling reach."""
+        s = self.settings
+        return levels_down(self.setup, self.lit, s.spacing_rad, s.sharp_rad)
 
 
 def blind_search(vertices: F64, pyramid: Pyramid, settings: SearchSettings) -> Solutions:
@@ -204,21 +159,17 @@ def _one(
     """Follow the regions of one voxel down the levels; its candidates, and evaluations."""
     rows = kept.orientation[kept.start[i] : kept.start[i + 1]]
     founders, members = _regions(pyramid.seeds[rows], pyramid, group)
-    s, spent = pyramid.settings, 0
-    ends, seed = [], []
-    for founder, mine in zip(founders, members, strict=True):
-        here = pyramid.seeds[rows[mine[: s.region_kept]]]
-        reach = pyramid.levels[0].reach_rad
-        for level in pyramid.levels[1:]:
-            here, n = _finer(corners, here, reach, level, s)
-            reach, spent = level.reach_rad, spent + n
-        ends.append(here)
-        seed += [rows[founder]] * len(here)
-    starts = np.concatenate(ends) if ends else np.zeros((0, 3, 3))
+    s = pyramid.settings
+    parents = [pyramid.seeds[rows[mine[: s.region_kept]]] for mine in members]
+    starts, region, spent = follow(
+        corners, parents, pyramid.levels, children=s.children, kept=s.region_kept,
+        narrow=s.narrow, fewest=s.fewest,
+    )  # fmt: skip
+    seed = rows[np.array(founders, dtype=np.int64)[region]]
     tried, n = _sharp(corners, starts, pyramid, settings)
     return (
         Tried(
-            np.full(len(tried[1]), i), np.array(seed, dtype=np.int64)[tried[2]], tried[0],
+            np.full(len(tried[1]), i), seed[tried[2]].astype(np.int64), tried[0],
             tried[1],
         ),
         spent + n,
@@ -243,17 +194,6 @@ def _regions(seeds: F64, pyramid: Pyramid, group: F64) -> tuple[list[int], list[
             founders.append(row)
             members.append([row])
     return founders, [np.array(m, dtype=np.int64) for m in members]
-
-
-def _finer(
-    corners: F64, parents: F64, reach_rad: float, level: Level, s: BlindSettings
-) -> tuple[F64, int]:
-    """Best of the points strewn about the parents, at the next level."""
-    vectors = points_in_ball(s.children) * reach_rad
-    strewn = turned(parents[:, None], vectors).reshape(-1, 3, 3)
-    c = confidence(corners, strewn, level.setup, level.lit, threads=1).confidence
-    best = np.argsort(-c, kind="stable")[: s.region_kept]
-    return strewn[best], len(strewn)
 
 
 def _sharp(

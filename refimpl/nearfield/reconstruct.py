@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,13 @@ from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.atomic import atomic_path, make_folder
 from refimpl.nearfield.blind import BlindSettings, Pyramid, blind_search
 from refimpl.nearfield.grid import check_view
+from refimpl.nearfield.levels import Level
 from refimpl.nearfield.maps import NearfieldMap, provenance_of
 from refimpl.nearfield.search import (
     SearchSettings,
     disputed,
     from_neighbours,
+    levels_of,
     neighbour_table,
     search,
 )
@@ -60,11 +63,16 @@ class _Problem:
     seeds: F64 | None
     pyramid: Pyramid | None
 
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Coarse levels for seeds, made once."""
+        return levels_of(self.setup, self.lit, self.settings)
+
     def solve(self, vertices: F64) -> Solutions:
         if self.pyramid is not None:
             return blind_search(vertices, self.pyramid, self.settings)
         assert self.seeds is not None  # one or the other, see reconstruct()
-        return search(vertices, self.seeds, self.setup, self.lit, self.settings)
+        return search(vertices, self.seeds, self.setup, self.lit, self.settings, self.levels)
 
     @property
     def stamp(self) -> str:
@@ -124,7 +132,7 @@ def reconstruct(
     Parameters
     ----------
     setup
-        The experiment. RingsToUse: with reflections ``.of_rings``.
+        The experiment. RingsToUse: with the reflections of ``HklTable.of_rings``.
     lit
         Lit pixels of its stacks.
     voxels
@@ -252,6 +260,8 @@ class _Run:
         """Every voxel, block by block."""
         if problem.pyramid is not None:
             _ = problem.pyramid.levels, problem.pyramid.seeds  # once, not in every thread
+        else:
+            _ = problem.levels
         stamp = problem.stamp
         tasks, marks = [], []
         for first in range(0, max(len(vertices), 1), size):

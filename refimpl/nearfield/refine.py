@@ -69,6 +69,12 @@ class FitSettings:
         How many points in a ball of rotation vectors; how many of the best are climbed from.
     scatter_last
         How many of those are finished with all ``edges_rad``; the others get the first only.
+    reach_rad, reach_least, reach_starts
+        Error of a seed that is still found: the first few seeds that show at this reach on the
+        coarse level, with at least this confidence, are followed down from it where the sharp
+        confidence stayed below ``scatter_below``. 0 starts: none.
+    reach_points, reach_climbs
+        Points strewn about each at each level; climbs from the best of them on the sharp stack.
     centre_points, centre_radius_rad
         Points that find the middle of the plateau at the top; none: the top stays as it was met.
     enough
@@ -92,6 +98,11 @@ class FitSettings:
     scatter_radius_rad: float = 0.3 * DEG
     scatter_best: int = 10
     scatter_last: int = 10
+    reach_rad: float = 0.5 * DEG
+    reach_least: float = 0.6
+    reach_starts: int = 6
+    reach_points: int = 128
+    reach_climbs: int = 5
     centre_points: int = 64
     centre_radius_rad: float = 0.05 * DEG
     enough: float = 1.0
@@ -103,7 +114,13 @@ class FitSettings:
                 f"FitSettings: method {self.method!r}: expected restarted or published",
                 key="method", got=self.method,
             )  # fmt: skip
-        positive = ("tolerance_rad", "first_size_rad", "size_rad", "scatter_radius_rad")
+        positive = (
+            "tolerance_rad",
+            "first_size_rad",
+            "size_rad",
+            "scatter_radius_rad",
+            "reach_rad",
+        )
         for name in (*positive, "centre_radius_rad", "max_evaluations", "enough"):
             value = getattr(self, name)
             if not 0.0 < value < np.inf:
@@ -125,7 +142,8 @@ class FitSettings:
         """Half the time: still above the accuracy of the published program (spec 5.2)."""
         return cls(
             first_size_rad=0.05 * DEG, behind=0.1, scatter_below=0.95, scatter_points=128,
-            scatter_best=8, scatter_last=2, centre_points=0,
+            scatter_best=8, scatter_last=2, reach_least=0.75, reach_starts=2, reach_points=64,
+            reach_climbs=2, centre_points=0,
         )  # fmt: skip
 
 

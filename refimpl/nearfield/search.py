@@ -11,6 +11,7 @@ Vectors are in the MIDAS near-field frame. Not here: no seeds at all
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,19 +24,25 @@ from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64, I64
 from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield.compare import neighbours
-from refimpl.nearfield.refine import (
-    FitSettings,
-    centred,
-    climbed,
-    published_fit,
-    scattered,
-)
+from refimpl.nearfield.levels import Level, follow, levels_down
+from refimpl.nearfield.refine import FitSettings, centred, climbed, published_fit
 from refimpl.nearfield.solutions import Solutions, Tried, settled
-from refimpl.objective.overlap import Screened, screen
+from refimpl.objective.overlap import Screened, confidence, screen
 from refimpl.rotations import matrix_of_euler, quaternion_of_euler
 from refimpl.units import DEG
 
-__all__ = ["SearchSettings", "disputed", "from_neighbours", "neighbour_table", "search", "topped"]
+__all__ = [
+    "SearchSettings",
+    "disputed",
+    "from_neighbours",
+    "levels_of",
+    "neighbour_table",
+    "search",
+    "topped",
+]
+
+_ENDS = 10  # orientations of a seed that are followed from each level
+_SHARP = 0.1 * DEG  # reach at which a climb begins whatever the seeds were
 
 PUBLISHED_ENOUGH = 1.0 - 1e-4
 """Confidence at which the published fit of a voxel stops, if one solution is asked for."""
@@ -83,8 +90,19 @@ class SearchSettings:
                 raise ConfigError(f"{key} {value} rad: expected 0 to pi", key=key, got=value)
 
 
+def levels_of(setup: Setup, lit: LitPixels, settings: SearchSettings) -> tuple[Level, ...]:
+    """Levels on which seeds are found that are wrong by more than a sharp stack shows."""
+    fit = settings.fit
+    return levels_down(setup, lit, min(fit.reach_rad, fit.tolerance_rad), _SHARP)
+
+
 def search(
-    vertices: F64, seeds: F64, setup: Setup, lit: LitPixels, settings: SearchSettings
+    vertices: F64,
+    seeds: F64,
+    setup: Setup,
+    lit: LitPixels,
+    settings: SearchSettings,
+    levels: Sequence[Level] | None = None,
 ) -> Solutions:
     """Find the orientation of each voxel among seeds and near them.
 
@@ -96,11 +114,13 @@ def search(
         (o, 3, 3) orientations, crystal to sample.
     setup
         The experiment; the rings that count are those of its reflections (RingsToUse:
-        :meth:`~refimpl.forward.nearfield_setup.Reflections.of_rings`).
+        :meth:`~refimpl.crystal.hkls_csv.HklTable.of_rings`).
     lit
         Lit pixels.
     settings
         How.
+    levels
+        Of :func:`levels_of`, where they are at hand.
 
     Returns
     -------
@@ -109,8 +129,11 @@ def search(
     """
     screened = screen(vertices, seeds, setup, lit, least=settings.least, threads=1)
     n_kept = np.diff(screened.start)
-    fit = _published if settings.fit.method == "published" else _restarted
-    tried, spent = fit(vertices, seeds, screened, setup, lit, settings)
+    if settings.fit.method == "published":
+        tried, spent = _published(vertices, seeds, screened, setup, lit, settings)
+    else:
+        levels = levels_of(setup, lit, settings) if levels is None else levels
+        tried, spent = _restarted(vertices, seeds, screened, setup, lit, settings, levels)
     return settled(
         vertices, tried, n_kept, spent + len(seeds), setup, lit, n_saved=settings.n_saved,
         angle_rad=settings.saved_angle_rad, operators=operators(setup.space_group),
@@ -118,9 +141,15 @@ def search(
 
 
 def _restarted(
-    vertices: F64, seeds: F64, kept: Screened, setup: Setup, lit: LitPixels, s: SearchSettings
+    vertices: F64,
+    seeds: F64,
+    kept: Screened,
+    setup: Setup,
+    lit: LitPixels,
+    s: SearchSettings,
+    levels: Sequence[Level],
 ) -> tuple[Tried, I64]:
-    """Fit by climbing; the candidates by falling rank, then what strewing points found."""
+    """Fit by climbing; the candidates by falling rank, then what the coarse levels found."""
     voxel = np.repeat(np.arange(len(vertices)), np.diff(kept.start))
     rank = np.arange(len(voxel)) - kept.start[voxel]
     tried = Tried(
@@ -147,7 +176,7 @@ def _restarted(
     open_ = tried.confidence < s.fit.enough
     open_ &= (best[voxel] < s.fit.enough) | (not alone)
     climb(np.flatnonzero(open_ & (tried.confidence >= level)), s.fit.edges_rad, s.fit.size_rad)
-    tried = tried + _strewn(vertices, seeds, tried, kept, rank, best, spent, setup, lit, s)
+    tried = tried + _followed(vertices, seeds, best, spent, setup, lit, s, levels)
     return topped(vertices, tried, spent, setup, lit, s.fit), spent
 
 
@@ -157,31 +186,48 @@ def _within(found: F64, starts: F64, tolerance_rad: float) -> NDArray[np.bool_]:
     return np.asarray(0.5 * (trace - 1.0) >= np.cos(tolerance_rad))
 
 
-def _strewn(
+def _followed(
     vertices: F64,
     seeds: F64,
-    tried: Tried,
-    kept: Screened,
-    rank: I64,
     best: F64,
     spent: I64,
     setup: Setup,
     lit: LitPixels,
     s: SearchSettings,
+    levels: Sequence[Level],
 ) -> Tried:
-    """Strew points about the first seeds of voxels whose confidence stayed low."""
-    low = (best[tried.voxel] < s.fit.scatter_below) & (rank < s.fit.scatter_starts)
-    rows = np.flatnonzero(
-        low & (np.maximum(tried.confidence, kept.confidence) >= s.fit.scatter_least)
-    )
-    # a seed that shows by itself is near; another start is where the climb from it has come to
-    near = (kept.confidence[rows] >= s.fit.scatter_least)[:, None, None]
-    centres = np.where(near, seeds[tried.seed[rows]], tried.orientations[rows])
-    got = scattered(vertices[tried.voxel[rows]], centres, setup, lit, s.fit)
-    np.add.at(spent, tried.voxel[rows], got.evaluations)
-    ok = _within(got.orientations, seeds[tried.seed[rows]], s.fit.tolerance_rad)
-    rows = rows[ok]
-    return Tried(tried.voxel[rows], tried.seed[rows], got.orientations[ok], got.confidence[ok])
+    """Follow seeds down the levels, for voxels whose confidence stayed low."""
+    fit, top = s.fit, levels[0]
+    low = np.flatnonzero(best < fit.scatter_below) if fit.reach_starts else np.zeros(0, np.int64)
+    kept = screen(
+        vertices[low], seeds, top.setup, top.lit, least=fit.reach_least, keep=fit.reach_starts or 1,
+        threads=1,
+    )  # fmt: skip
+    spent[low] += len(seeds)
+    voxel, seed, starts = [], [], []
+    for n, i in enumerate(low):
+        rows = slice(kept.start[n], kept.start[n + 1])
+        # what a seed shows at its reach, nothing within that reach can beat
+        mine = kept.orientation[rows][kept.confidence[rows] > best[i]]
+        ends, region, asked = follow(
+            vertices[i], [seeds[r][None] for r in mine], levels, children=fit.reach_points,
+            kept=_ENDS, narrow=0.0, fewest=2, floor=best[i],
+        )  # fmt: skip
+        if len(ends) > fit.reach_climbs:
+            c = confidence(vertices[i], ends, setup, lit, threads=1).confidence
+            first = np.argsort(-c, kind="stable")[: fit.reach_climbs]
+            ends, region, asked = ends[first], region[first], asked + len(c)
+        spent[i] += asked
+        voxel.append(np.full(len(ends), i))
+        seed.append(mine[region])
+        starts.append(ends)
+    at = np.concatenate([np.zeros(0, np.int64), *voxel])
+    row = np.concatenate([np.zeros(0, np.int64), *seed]).astype(np.int64)
+    u = np.concatenate([np.zeros((0, 3, 3)), *starts])
+    got = climbed(vertices[at], u, setup, lit, fit, fit.edges_rad, fit.size_rad)
+    np.add.at(spent, at, got.evaluations)
+    ok = _within(got.orientations, seeds[row], fit.tolerance_rad)
+    return Tried(at[ok], row[ok], got.orientations[ok], got.confidence[ok])
 
 
 def topped(

@@ -82,7 +82,7 @@ test: $(VENV)/.twins
 	  stem=$${module##*/}; stem=$${stem%%.*}; \
 	  test ! -e "$$module" -o -e "refimpl/_ext/$$stem.pyx" || rm -f "$$module"; done
 	@$(PY) setup.py -q build_ext --inplace -j $(JOBS)
-	REFIMPL_EXPECT=$$($(PY) -c "$$PROBE") $(PY) -m pytest $(PYTEST)
+	REFIMPL_EXPECT=$$($(PY) -c "$$PROBE") $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
 
 lint: private export PATH := $(abspath $(VENV))/bin:$(PATH)
 lint: $(VENV)/.installed

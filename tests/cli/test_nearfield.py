@@ -143,6 +143,39 @@ def test_published_switches(mapped: Path, tmp_path: Path, capsys) -> None:
     assert len(read_mic(tmp_path / "0/map.mic")) == int(zero.solved.sum())
 
 
+FEW = ("--set", "grid_mask_mm=[-0.02, 0.02, -0.02, 0.02]", "--no-report", "-nCPUs", 1)
+
+
+def test_fault_02_blocks_neither_lose_nor_shift_voxels(mapped: Path, tmp_path: Path) -> None:
+    for size in (3, 100):
+        call = ("reconstruct", mapped / "ps.txt", "-o", tmp_path / str(size))
+        assert nearfield(*call, *FEW, "--block-voxels", size) == 0
+    one, other = ((tmp_path / s / "map.mic.bin").read_bytes() for s in ("3", "100"))
+    assert one == other
+    # the rows are the grid's
+    grid = ("grid", mapped / "ps.txt", *FEW[:2], "-o", tmp_path / "g.txt")
+    assert nearfield(*grid) == 0
+    np.testing.assert_allclose(
+        read_mic(tmp_path / "3/map.mic.bin").xy_mm, read_grid(tmp_path / "g.txt").xy_mm, atol=1e-9
+    )  # grid.txt has 6 decimals of a um
+
+
+def test_fault_09_a_killed_run_goes_on_and_has_one_consolidated_file(
+    mapped: Path, tmp_path: Path
+) -> None:
+    call = ("reconstruct", mapped / "ps.txt", "-o", tmp_path, *FEW, "--block-voxels", 3)
+    assert nearfield(*call) == 0
+    whole = (tmp_path / "map.mic.h5").read_bytes()
+    blocks = sorted((tmp_path / "reconstruction/blocks").iterdir())
+    stamp = blocks[0].stat().st_mtime_ns
+    for path in (*blocks[2:], tmp_path / "map.mic", tmp_path / "map.mic.h5"):
+        path.unlink()  # as if it had been killed
+    assert nearfield(*call) == 0
+    assert (tmp_path / "map.mic.h5").read_bytes() == whole
+    assert blocks[0].stat().st_mtime_ns == stamp
+    assert all(path.exists() for path in blocks)
+
+
 # ------------------------------------------------------------------------------ single commands
 
 

@@ -12,7 +12,7 @@ from refimpl.cli import parse
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from refimpl.imaging.lit_pixels import LitPixels
+    from refimpl.detector.lit_pixels import LitPixels
     from refimpl.nearfield.calibrate import Calibration
 
 __all__ = ["EXAMPLES", "calibrate"]

@@ -13,9 +13,9 @@ from refimpl.cli import parse
 from refimpl.errors import ConfigError, FormatError, GeometryError
 
 if TYPE_CHECKING:
+    from refimpl.detector.lit_pixels import LitPixels
     from refimpl.forward.nearfield_setup import Setup, Voxels
     from refimpl.frames import F64
-    from refimpl.imaging.lit_pixels import LitPixels
     from refimpl.io.nearfield_params import NearfieldParams
     from refimpl.nearfield.maps import NearfieldMap
     from refimpl.nearfield.settings import NearfieldConfig
@@ -140,7 +140,7 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
     FormatError
         They are of another number of distances, frames or pixels.
     """
-    from refimpl.imaging.lit_pixels import LitPixels
+    from refimpl.detector.lit_pixels import LitPixels
     from refimpl.io.lit_files import lit_of_frames, read_frame_pixels
     from refimpl.nearfield.image_result import lit_path
 

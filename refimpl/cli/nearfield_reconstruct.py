@@ -12,8 +12,8 @@ from refimpl.cli import parse
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 
 if TYPE_CHECKING:
+    from refimpl.detector.lit_pixels import LitPixels
     from refimpl.frames import F64
-    from refimpl.imaging.lit_pixels import LitPixels
     from refimpl.nearfield.maps import NearfieldMap
     from refimpl.nearfield.search import SearchSettings
 

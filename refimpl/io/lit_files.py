@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import FormatError
 from refimpl.frames import I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.atomic import atomic_path
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.spots_info import spots_info_bytes

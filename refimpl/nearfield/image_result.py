@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from refimpl.imaging.lit_pixels import LitPixels
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.io.lit_files import lit_of_frames, open_frame_pixels, stream_spots_info
 
 __all__ = ["DistanceReport", "ProcessedImages", "finished", "lit_path"]

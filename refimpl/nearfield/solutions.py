@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from refimpl.crystal.misorientation import misorientation
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.objective.overlap import confidence
 from refimpl.rotations import euler_of_matrix, matrix_of_euler, quaternion_of_matrix
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from refimpl.crystal.cell import b_matrix
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.dispatch import use_backend
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.nearfield_setup import (
@@ -23,7 +24,6 @@ from refimpl.forward.nearfield_setup import (
 )
 from refimpl.forward.nearfield_stack import simulate_stack
 from refimpl.frames import F64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield import reconstruct as module
 from refimpl.nearfield.blind import BlindSettings, Pyramid, blind_search
 from refimpl.nearfield.grid import hex_grid

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl.crystal.cell import b_matrix
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import (
     NearfieldDetector,
@@ -26,7 +27,6 @@ from refimpl.forward.nearfield_stack import (
     stack_images,
 )
 from refimpl.frames import F64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io import images
 from refimpl.io.nearfield_stack import published_number, write_published_tiffs, write_stack
 from refimpl.objective.overlap import confidence

@@ -9,6 +9,7 @@ from refimpl.lazy import lazy_names
 if TYPE_CHECKING:
     from refimpl.io.mic import MicTable, read_mic, write_mic
     from refimpl.io.nearfield_params import read_nearfield_params
+    from refimpl.nearfield.compare import MapComparison, compare_maps
     from refimpl.nearfield.config import (
         config_from,
         config_of_params,
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
         masked_by_image,
         square_grid,
     )
+    from refimpl.nearfield.images import process_images
+    from refimpl.nearfield.maps import NearfieldMap
+    from refimpl.nearfield.outputs import read_map, save
     from refimpl.nearfield.seeds import published_seeds, random_seeds, seeds_of, uniform_seeds
     from refimpl.nearfield.settings import NearfieldConfig
 
 __all__ = [
+    "MapComparison",
     "MicTable",
     "NearfieldConfig",
+    "NearfieldMap",
+    "compare_maps",
     "config_from",
     "config_of_params",
     "config_toml",
@@ -36,11 +43,14 @@ __all__ = [
     "hex_grid",
     "masked_by_box",
     "masked_by_image",
+    "process_images",
     "published_seeds",
     "random_seeds",
     "read_config",
+    "read_map",
     "read_mic",
     "read_nearfield_params",
+    "save",
     "seeds_of",
     "setup_of",
     "square_grid",
@@ -49,8 +59,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "MapComparison": "refimpl.nearfield.compare",
     "MicTable": "refimpl.io.mic",
     "NearfieldConfig": "refimpl.nearfield.settings",
+    "NearfieldMap": "refimpl.nearfield.maps",
+    "compare_maps": "refimpl.nearfield.compare",
     "config_from": "refimpl.nearfield.config",
     "config_of_params": "refimpl.nearfield.config",
     "config_toml": "refimpl.nearfield.config",
@@ -58,11 +71,14 @@ _HOME = {
     "hex_grid": "refimpl.nearfield.grid",
     "masked_by_box": "refimpl.nearfield.grid",
     "masked_by_image": "refimpl.nearfield.grid",
+    "process_images": "refimpl.nearfield.images",
     "published_seeds": "refimpl.nearfield.seeds",
     "random_seeds": "refimpl.nearfield.seeds",
     "read_config": "refimpl.nearfield.config",
+    "read_map": "refimpl.nearfield.outputs",
     "read_mic": "refimpl.io.mic",
     "read_nearfield_params": "refimpl.io.nearfield_params",
+    "save": "refimpl.nearfield.outputs",
     "seeds_of": "refimpl.nearfield.seeds",
     "setup_of": "refimpl.nearfield.config",
     "square_grid": "refimpl.nearfield.grid",

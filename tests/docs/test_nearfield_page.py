@@ -46,6 +46,23 @@ def test_lines_are_compared() -> None:
     assert len(commands()) > 10
 
 
+def test_every_fault_has_the_test_that_the_theory_names() -> None:
+    theory = (PAGE.parents[1] / "theory/nearfield.md").read_text()
+    sources = "".join(p.read_text() for p in PAGE.parents[2].joinpath("tests").rglob("test_*.py"))
+    rows = re.findall(r"^\| (\d+) \|.*\| `(test_\w+)(\*?)` \|$", theory, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == list(range(1, 15))
+    for _, name, star in rows:
+        assert f"def {name}{'' if star else '('}" in sources, name
+
+
+def test_the_names_of_the_page_are_there() -> None:
+    from refimpl import nearfield
+
+    for name in re.findall(r"nearfield\.(\w+)\(", PAGE.read_text()):
+        assert callable(getattr(nearfield, name))
+    assert set(nearfield.__all__) <= set(dir(nearfield) + list(nearfield._HOME))
+
+
 @pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ import typer
 
 from refimpl.cli import nearfield_files as files
 from refimpl.cli import parse
-from refimpl.errors import ConfigError
+from refimpl.errors import ConfigError, GeometryError
 
 if TYPE_CHECKING:
     from refimpl.forward.nearfield_stack import ImageModel, SimulatedPixels
@@ -108,7 +108,10 @@ def _simulate(
         raise ConfigError(f"no voxel of confidence {job.min_confidence:g} or more", path=mic)
     folder = out or job.params.folder
     voxels, matrices = result.voxels[keep], result.matrices[keep]
-    check_view(voxels, job.setup.detector)
+    try:
+        check_view(voxels, job.setup.detector)
+    except GeometryError as error:
+        raise ConfigError(str(error), path=mic) from error
     with parse.output_folder(folder), parse.progress() as tell:
         pixels = simulate_stack(
             job.setup, voxels, matrices, **how,

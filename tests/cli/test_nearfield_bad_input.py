@@ -193,6 +193,15 @@ def test_a_grid_outside_of_the_view(here, capsys) -> None:
         assert "to its farther edge" in said
 
 
+def test_a_map_outside_of_the_view(here, capsys) -> None:
+    lines = Path("truth.mic").read_text().splitlines()
+    words = lines[-1].split("\t")
+    words[3] = "9000.0"
+    Path("truth.mic").write_text("\n".join([*lines[:-1], "\t".join(words)]) + "\n")
+    said = refused(capsys, "simulate", "ps.txt", "truth.mic")
+    assert said.startswith("truth.mic: grid point (9, ")
+
+
 def test_a_grid_that_is_not_given_or_not_left(here, capsys) -> None:
     said = refused(capsys, *COMMANDS["grid"], "--set", "grid_mask_mm=[5, 6, 5, 6]")
     assert "leaves no grid point" in said

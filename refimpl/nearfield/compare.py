@@ -34,7 +34,7 @@ LIMITS_DEG: Final = (0.05, 0.25, 1.0, 5.0)
 """Misorientations that shares of voxels are told for."""
 _TWIN_TOLERANCE = 2.0 * DEG
 _GRAIN_ANGLE = 5.0 * DEG
-_FIRST_NEAREST = 8
+_FIRST_NEAREST, _ALIKE = 8, 0.02
 _NEIGHBOUR, _SAME = 1.05, 1e-3
 """Slack of the nearest-neighbour distance; part of it within which two points are one."""
 
@@ -155,7 +155,8 @@ def compare_maps(
     Returns
     -------
     One pair for each voxel of the reference that counts and has a partner that does. On another
-    grid the partner is the nearest voxel, if the reference's lies within one pitch of it.
+    grid the partner is the nearest voxel, if the reference's lies within one pitch of it, or half
+    of one where both grids have the same.
 
     Raises
     ------
@@ -197,7 +198,10 @@ def _partners(voxels: Voxels, reference: Voxels) -> tuple[I64, str]:
     if not len(voxels) or not len(reference):
         return np.full(len(reference), -1, dtype=np.int64), "position"
     distance, row = cKDTree(voxels.xy_mm).query(reference.xy_mm)
-    return np.where(distance <= pitch, row, -1).astype(np.int64), "position"
+    # the corner of a cell is a pitch from its centre; of one grid in two parts only equals count
+    alike = abs(pitch_mm(reference) - pitch) <= _ALIKE * pitch
+    reach = 0.5 * pitch if alike else pitch
+    return np.where(distance <= reach, row, -1).astype(np.int64), "position"
 
 
 def pitch_mm(voxels: Voxels) -> float:

@@ -83,6 +83,8 @@ def test_one_grid_goes_by_index_and_another_by_position() -> None:
     np.testing.assert_array_equal(order[c.rows], c.reference_rows)
     finer = compare_maps(two_grains(16, 6), m)  # same pitch, larger: what lies on m counts
     assert len(finer) == len(m)
+    part = NearfieldMap.of(m.voxels[:5], m.euler_rad[:5], m.confidence[:5], 225)
+    assert (len(compare_maps(part, m)), compare_maps(part, m).missing) == (5, len(m) - 5)
     lone = NearfieldMap.of(squares(1, 1), m.euler_rad[:1], m.confidence[:1], 225)
     few = compare_maps(m, lone)
     assert (len(few), few.missing) == (1, 0)

@@ -140,8 +140,8 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
     FormatError
         They are of another number of distances, frames or pixels.
     """
-    from refimpl.detector.lit_pixels import LitPixels
     from refimpl.io.lit_files import lit_of_frames, read_frame_pixels
+    from refimpl.io.spots_info import read_lit
     from refimpl.nearfield.image_result import lit_path
 
     detector = job.setup.detector
@@ -156,7 +156,7 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
                 f"{shape}; run process-images again", path=files[0],
             )  # fmt: skip
         return lit
-    return LitPixels.from_bits(bits, shape) if bits.is_file() else None
+    return read_lit(bits, shape) if bits.is_file() else None
 
 
 def lit_pixels(job: Job, folder: Path) -> LitPixels:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,8 +143,8 @@ class LitPixels:
         return _join(shape, parts)
 
     @classmethod
-    def from_bits(cls, source: str | Path | bytes | NDArray[np.uint8], shape: Shape) -> LitPixels:
-        """Lit pixels from packed bits, published SpotsInfo.bin (spec 1.8), read as a stream.
+    def from_bits(cls, packed: bytes | NDArray[np.uint8], shape: Shape) -> LitPixels:
+        """Lit pixels from packed bits as published (spec 1.8); of a file: refimpl.io.spots_info.
 
         Bit k = ((distance * frames + frame) * NY + Y) * NZ + Z is bit k % 8 of byte k // 8. The
         published size is floor(bits / 32) * 4 bytes; up to 31 last bits may be missing.
@@ -156,29 +155,35 @@ class LitPixels:
             Another number of bytes.
         """
         shape = _checked(shape)
-        path = Path(source) if isinstance(source, (str, Path)) else None
-        data: NDArray[np.uint8]
         n_bits = int(np.prod([int(n) for n in shape]))
-        if path is not None:
-            size = path.stat().st_size
-        else:
-            data = np.frombuffer(source, dtype=np.uint8)  # type: ignore[arg-type]
-            size = data.size
-        if not n_bits // 32 * 4 <= size <= -(-n_bits // 32) * 4:
+        data = np.frombuffer(packed, dtype=np.uint8)
+        if not n_bits // 32 * 4 <= data.size <= -(-n_bits // 32) * 4:
             raise FormatError(
-                f"packed bits of {size} bytes: expected {n_bits // 32 * 4} for {shape[0]} "
-                f"distances, {shape[1]} frames and {shape[2]} x {shape[3]} pixels",
-                path=path,
+                f"packed bits of {data.size} bytes: expected {n_bits // 32 * 4} for {shape[0]} "
+                f"distances, {shape[1]} frames and {shape[2]} x {shape[3]} pixels"
             )
+        starts = range(0, data.size, _BLOCK)
+        return _join(shape, [of_bytes(shape, data[k : k + _BLOCK], k) for k in starts])
+
+    @classmethod
+    def from_numbers(cls, blocks: Iterable[I64], shape: Shape) -> LitPixels:
+        """Lit pixels from their numbers k, see :meth:`from_bits`, a block at a time.
+
+        Raises
+        ------
+        ConfigError
+            A number that is outside the stack.
+        """
+        shape = _checked(shape)
+        _, frames, ny, nz = shape
         parts = []
-        if path is not None:
-            with open(path, "rb") as file:
-                for start in range(0, size, _BLOCK):
-                    data = np.frombuffer(file.read(_BLOCK), dtype=np.uint8)
-                    parts.append(of_bytes(shape, data, start))
-        else:
-            for start in range(0, size, _BLOCK):
-                parts.append(of_bytes(shape, data[start : start + _BLOCK], start))
+        for k in blocks:
+            if len(k) and not 0 <= k.min() <= k.max() < int(np.prod(shape, dtype=np.int64)):
+                raise ConfigError(f"LitPixels: pixel number {k.max()} is outside {shape}")
+            row, z = np.divmod(k, nz)
+            frame, y = np.divmod(row, ny)
+            d, f = np.divmod(frame, frames)
+            parts.append(tiled(shape, d, f, y, z))
         return _join(shape, parts)
 
     # --- turned into ----------------------------------------------------------------------------

@@ -18,13 +18,14 @@ from typing import IO
 
 import numpy as np
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import I64
 from refimpl.io.atomic import atomic_path
 
-__all__ = ["lit_blocks", "read_spots_info", "spots_info_bytes", "write_spots_info"]
+__all__ = ["lit_blocks", "read_lit", "read_spots_info", "spots_info_bytes", "write_spots_info"]
 
-_BLOCK = 1 << 24  # bytes read at a time; a multiple of 8
+_BLOCK = 1 << 20  # bytes read at a time, a multiple of 8: where all is lit, 64 MB of numbers
 _PAGE_BITS = 8 * 4096  # what is written at a time where anything is lit: a page of most systems
 
 
@@ -105,6 +106,11 @@ def _lit(content: bytes, start: int) -> I64:
 def read_spots_info(path: str | Path, shape: tuple[int, int, int, int]) -> I64:
     """Numbers (n,) of all lit pixels, ascending; see :func:`lit_blocks`."""
     return np.concatenate([np.zeros(0, dtype=np.int64), *lit_blocks(path, shape)])
+
+
+def read_lit(path: str | Path, shape: tuple[int, int, int, int]) -> LitPixels:
+    """Lit pixels of a file; memory goes with what is lit. Raises as :func:`lit_blocks`."""
+    return LitPixels.from_numbers(lit_blocks(path, shape), shape)
 
 
 def write_spots_info(path: str | Path, keys: I64, shape: tuple[int, int, int, int]) -> Path:

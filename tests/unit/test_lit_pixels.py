@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from refimpl.detector.lit_pixels import LitPixels, lit_at
 from refimpl.errors import ConfigError, FormatError
+from refimpl.io.spots_info import read_lit
 
 Pixels = set[tuple[int, ...]]
 SHAPE = (2, 5, 67, 41)  # no multiple of a tile, of a byte or of a word
@@ -135,7 +136,8 @@ def test_blocks_of_bits_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert b"".join(lit.bits()) == whole
     path = tmp_path / "SpotsInfo.bin"
     path.write_bytes(whole)
-    again = LitPixels.from_bits(path, SHAPE)
+    monkeypatch.setattr("refimpl.io.spots_info._BLOCK", 56)
+    again = read_lit(path, SHAPE)
     assert np.array_equal(again.tiles, LitPixels.from_bits(whole, SHAPE).tiles)
     assert as_set(lit.dilated(1, 1).pixels()) == brute_dilation(as_set(rows), SHAPE, 1, 1, False)
 
@@ -174,7 +176,7 @@ def test_hits_refused(hits: np.ndarray, message: str) -> None:
         LitPixels.from_hits(hits, SHAPE)
 
 
-def test_other_input_refused(tmp_path: Path) -> None:
+def test_other_input_refused() -> None:
     with pytest.raises(ConfigError, match=r"a stack of \(2, 0, 67, 41\): expected positive"):
         LitPixels.from_hits(np.zeros((0, 4)), (2, 0, 67, 41))
     image = np.zeros((67, 41))
@@ -182,12 +184,10 @@ def test_other_input_refused(tmp_path: Path) -> None:
         LitPixels.from_frames([(1, 5, image)], SHAPE)
     with pytest.raises(ConfigError, match=r"frame 2 at distance 0 has \(41, 67\) pixels: expected"):
         LitPixels.from_frames([(0, 2, image.T)], SHAPE)
-    path = tmp_path / "SpotsInfo.bin"
-    path.write_bytes(b"\0" * 100)
-    with pytest.raises(
-        FormatError, match=r"SpotsInfo.bin: packed bits of 100 bytes: expected 3432"
-    ):
-        LitPixels.from_bits(path, SHAPE)
+    with pytest.raises(FormatError, match="packed bits of 100 bytes: expected 3432"):
+        LitPixels.from_bits(b"\0" * 100, SHAPE)
+    with pytest.raises(ConfigError, match=r"pixel number 27470 is outside \(2, 5, 67, 41\)"):
+        LitPixels.from_numbers([np.array([0, 27470])], SHAPE)
     lit = LitPixels.from_hits(np.zeros((0, 4)), SHAPE)
     with pytest.raises(ConfigError, match="dilated by -1 px and 0 frames: expected 0 up"):
         lit.dilated(-1, 0)

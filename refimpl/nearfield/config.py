@@ -191,6 +191,14 @@ def setup_of(source: NearfieldConfig | NearfieldParams, hkls: HklTable | None = 
     ):
         if n != m:
             raise ConfigError(f"{n} {one} and {m} {other}: they go in pairs", key=other)
+    ends = (scan.omega_start_deg, scan.omega_start_deg + scan.omega_step_deg * scan.n_frames)
+    if min(ends) < -180.0 - 1e-6 or max(ends) > 180.0 + 1e-6:
+        raise ConfigError(
+            f"frames from omega {ends[0]:g} to {ends[1]:g} degrees: spots have omega from -180 to "
+            "180, those of frames beyond would be lost; start the scan within, a full turn at "
+            "-180 or 180 (move the seeds and the map by the same turn)",
+            key="omega_start_deg",
+        )
     table = hkls or nearfield_hkls(
         crystal.cell,
         crystal.space_group,

@@ -156,9 +156,10 @@ def test_every_setting_has_help() -> None:
     [
         ({"beam_centre_px": ((1.0, 2.0),)}, "2 lsd_mm and 1 beam_centre_px: they go in pairs"),
         ({"boxes_mm": ()}, "1 omega_ranges_deg and 0 boxes_mm: they go in pairs"),
+        ({"omega_start_deg": 0.0}, "frames from omega 0 to -360 degrees: spots have omega from"),
     ],
 )
-def test_what_goes_in_pairs(change: dict[str, object], message: str) -> None:
+def test_settings_that_contradict(change: dict[str, object], message: str) -> None:
     config = config_from(change, base=config_of_params(PARAMS))
     with pytest.raises(ConfigError, match=re.escape(message)):
         setup_of(config)

@@ -12,20 +12,21 @@ Vectors are in the MIDAS near-field frame. Not here: no seeds at all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64, I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield.compare import neighbours
 from refimpl.nearfield.levels import Level, follow, levels_down
 from refimpl.nearfield.refine import FitSettings, centred, climbed, published_fit
+from refimpl.nearfield.settings import SearchTable
 from refimpl.nearfield.solutions import Solutions, Tried, settled
 from refimpl.objective.overlap import Screened, confidence, screen
 from refimpl.rotations import matrix_of_euler, quaternion_of_euler
@@ -74,10 +75,8 @@ class SearchSettings:
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.least <= 1.0:
-            raise ConfigError(
-                f"MinFracAccept {self.least}: expected more than 0, at most 1", key="MinFracAccept"
-            )
+        if not 0.0 <= self.least <= 1.0:
+            raise ConfigError(f"MinFracAccept {self.least}: expected 0 to 1", key="MinFracAccept")
         if self.n_saved < 1:
             raise ConfigError(
                 f"SaveNSolutions {self.n_saved}: expected 1 or more", key="SaveNSolutions"
@@ -88,6 +87,26 @@ class SearchSettings:
         ):
             if value is not None and not 0.0 <= value <= np.pi:
                 raise ConfigError(f"{key} {value} rad: expected 0 to pi", key=key, got=value)
+
+
+def settings_of(table: SearchTable, fit: FitSettings | None = None) -> SearchSettings:
+    """Settings of a configuration or a published parameter file; degrees become radians here.
+
+    Parameters
+    ----------
+    table
+        Of the configuration.
+    fit
+        How a candidate is fitted; its tolerance is replaced by the table's.
+    """
+    angle = table.nearest_misorientation_deg
+    return SearchSettings(
+        least=table.min_confidence,
+        n_saved=table.n_solutions,
+        saved_angle_rad=min(table.min_solution_deg * DEG, np.pi),
+        disputed_angle_rad=min(angle * DEG, np.pi) if angle > 0.0 else None,
+        fit=replace(fit or FitSettings(), tolerance_rad=table.orient_tol_deg * DEG),
+    )
 
 
 def levels_of(setup: Setup, lit: LitPixels, settings: SearchSettings) -> tuple[Level, ...]:

@@ -46,6 +46,7 @@ __all__ = [
 I32 = NDArray[np.int32]
 
 _BLOCK = 1 << 21  # confidences that a block of a screening holds
+_MOST = 1 << 13  # candidates of a block, whose spots are held too, 50 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +239,7 @@ def screen(
         raise ConfigError(f"screen: keep = {keep}: expected 1 up")
     scene = _Scene(vertices, setup, lit, abandon, published, backend, threads)
     kept = _Kept(len(vertices), least, keep)
-    size = max(64, _BLOCK // max(len(vertices), 1))
+    size = max(64, min(_MOST, _BLOCK // max(len(vertices), 1)))
     for first in range(0, len(orientations), size):
         block = orientations[first : first + size]
         kept.add(scene.confidences(block, kept.floor), first)

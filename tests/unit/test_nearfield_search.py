@@ -45,8 +45,10 @@ from refimpl.nearfield.search import (
     from_neighbours,
     neighbour_table,
     search,
+    settings_of,
 )
 from refimpl.nearfield.seeds import random_seeds
+from refimpl.nearfield.settings import SearchTable
 from refimpl.nearfield.solutions import save_distinct
 from refimpl.objective.overlap import confidence
 from refimpl.rotations import (
@@ -203,7 +205,7 @@ def test_bad_fit_settings_are_refused(values: dict[str, Any], text: str) -> None
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"least": 0.0}, "MinFracAccept 0.0: expected more than 0, at most 1"),
+        ({"least": 1.1}, "MinFracAccept 1.1: expected 0 to 1"),
         ({"n_saved": 0}, "SaveNSolutions 0: expected 1 or more"),
         ({"saved_angle_rad": 4.0}, "MinMisoNSaves 4.0 rad: expected 0 to pi"),
         ({"disputed_angle_rad": -1.0}, "NearestMisorientation -1.0 rad: expected 0 to pi"),
@@ -224,6 +226,19 @@ def test_bad_search_settings_are_refused(values: dict[str, Any], text: str) -> N
 def test_bad_blind_settings_are_refused(values: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         BlindSettings(**values)
+
+
+def test_settings_come_from_the_keys_of_a_parameter_file() -> None:
+    table = SearchTable(
+        min_confidence=0.1, orient_tol_deg=3.0, n_solutions=2, min_solution_deg=0.5,
+        nearest_misorientation_deg=4.0,
+    )  # fmt: skip
+    got = settings_of(table, FitSettings.quick())
+    assert (got.least, got.n_saved) == (0.1, 2)
+    angles = (got.saved_angle_rad, got.disputed_angle_rad, got.fit.tolerance_rad)
+    np.testing.assert_allclose(angles, np.array([0.5, 4.0, 3.0]) * DEG)
+    assert got.fit.behind == FitSettings.quick().behind
+    assert settings_of(SearchTable()).disputed_angle_rad is None
 
 
 # --- seeds ----------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ def reconstruct(
     job = files.load(paramfile, set_)
     files.notes(job.params)
     settings = _settings(job, published_fit)
+    _names(job, out is not None)  # refused before the work
     voxels = files.voxels_of(job)
     seeds, named = (None, _ZONE) if blind else _seeds(job, ff_seed_orientations)
     folder = out or job.params.folder
@@ -198,6 +199,23 @@ def _lit(job: files.Job, wanted: int | None, layer: int, ncpus: int | None, tell
     return process_images(job.params, layer, spots_info=False, threads=ncpus, progress=step).lit
 
 
+def _names(job: files.Job, flat: bool) -> tuple[str, str]:
+    """Names of the text and the binary map, without their folders if `flat`.
+
+    Raises
+    ------
+    ConfigError
+        They are one and the same.
+    """
+    text = str(job.params["MicFileText"] or "map.mic")
+    binary = str(job.params["MicFileBinary"] or "map.mic.bin")
+    if flat:
+        text, binary = Path(text).name, Path(binary).name
+    if Path(text) == Path(binary):
+        raise job.params.refuse("MicFileBinary", f"MicFileBinary and MicFileText are both {text}")
+    return text, binary
+
+
 def save_map(
     job: files.Job, result: NearfieldMap, folder: Path, flat: bool, rows: bool, report: bool
 ) -> Path:
@@ -209,12 +227,7 @@ def save_map(
     from refimpl.nearfield.outputs import save
     from refimpl.units import DEG
 
-    text = str(job.params["MicFileText"] or "map.mic")
-    binary = str(job.params["MicFileBinary"] or "map.mic.bin")
-    if flat:
-        text, binary = Path(text).name, Path(binary).name
-    if Path(text) == Path(binary):
-        raise job.params.refuse("MicFileBinary", f"MicFileBinary and MicFileText are both {text}")
+    text, binary = _names(job, flat)
     angle = job.config.output.grain_boundary_deg * DEG
     written = save(
         result, folder, text=text, binary=binary, n_phases=job.config.crystal.n_phases,

@@ -219,9 +219,14 @@ def test_options_out_of_range(here, capsys) -> None:
         capsys, *COMMANDS["calibrate"], "--tilts", "all"
     )
     assert "GridPoints" in refused(capsys, *COMMANDS["calibrate"])
-    edit("MinFracAccept 0.2", "MinFracAccept 0")
-    assert refused(capsys, *call).startswith(f"ps.txt:{line_of('MinFracAccept')}: MinFracAccept 0")
     edit("MicFileBinary map.mic.bin", "MicFileBinary map.mic")
+    assert refused(capsys, *call) == (
+        f"ps.txt:{line_of('MicFileBinary')}: MicFileBinary and MicFileText are both map.mic"
+    )
+    edit("MinFracAccept 0.2", "MinFracAccept 2")
+    assert refused(capsys, *call) == (
+        f"ps.txt:{line_of('MinFracAccept')}: MinFracAccept 2.0: a confidence is 0 to 1"
+    )
 
 
 def test_maps_that_do_not_fit(here, capsys) -> None:

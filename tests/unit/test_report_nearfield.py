@@ -14,6 +14,7 @@ from refimpl.nearfield.maps import NearfieldMap
 from refimpl.nearfield.outputs import read_map
 from refimpl.report import nearfield_maps
 from refimpl.report.nearfield import MapView, figure_names, figures, write_report
+from refimpl.report.nearfield_key import draw_key
 from refimpl.units import DEG
 
 NX, NY = 12, 6
@@ -117,7 +118,7 @@ def test_every_laue_class_has_a_key(space_group: int) -> None:
 
     figure = style.new_figure(2.0, 2.0)
     ax = figure.add_axes((0.2, 0.2, 0.6, 0.6))
-    nearfield_maps.draw_key(ax, space_group)
+    draw_key(ax, space_group)
     assert len(ax.texts) >= 1
     (picture,) = ax.images
     array = np.asarray(picture.get_array())

@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.objective.overlap import confidence, maximise
 from refimpl.objective.simplex import minimise_simplex
 from refimpl.rotations import euler_of_matrix, matrix_of_euler
@@ -63,8 +63,8 @@ class FitSettings:
     behind
         See there.
     scatter_below, scatter_least, scatter_starts
-        Voxels whose confidence is below the first number are strewn with points about their first
-        few starts, if these have at least the second number.
+        Voxels whose confidence is below the first number are looked at more closely. Without seeds
+        their few best orientations are strewn with points, if the best has the second number.
     scatter_points, scatter_radius_rad, scatter_best
         How many points in a ball of rotation vectors; how many of the best are climbed from.
     scatter_last
@@ -139,11 +139,11 @@ class FitSettings:
 
     @classmethod
     def quick(cls) -> FitSettings:
-        """Half the time: still above the accuracy of the published program (spec 5.2)."""
+        """Half the time: above the accuracy of the published program (spec 5.2), for good seeds."""
         return cls(
-            first_size_rad=0.05 * DEG, behind=0.1, scatter_below=0.95, scatter_points=128,
-            scatter_best=8, scatter_last=2, reach_least=0.75, reach_starts=2, reach_points=64,
-            reach_climbs=2, centre_points=0,
+            first_size_rad=0.1 * DEG, behind=0.1, scatter_points=128, scatter_best=8,
+            scatter_last=2, reach_least=0.85, reach_starts=2, reach_points=96, reach_climbs=3,
+            centre_points=0,
         )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def main() -> int:
     if options.worker:
         worker(options.worker)
         return 0
-    return finish("nearfield_forward", [spots(), stacks(), memory()], options)
+    return finish("nearfield-forward", [spots(), stacks(), memory()], options)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("--peer-python", help="interpreter that has orix; by default this one")
     add_options(parser)
     options = parser.parse_args()
-    return finish("misorientation", [rates(options.peer_python), grids()], options)
+    return finish("nearfield-misorientation", [rates(options.peer_python), grids()], options)
 
 
 if __name__ == "__main__":

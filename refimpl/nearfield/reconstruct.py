@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.dispatch import resolve_threads
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.atomic import atomic_path, make_folder
 from refimpl.nearfield.blind import BlindSettings, Pyramid, blind_search
 from refimpl.nearfield.grid import check_view
@@ -50,7 +50,7 @@ __all__ = ["LEDGER", "reconstruct"]
 LEDGER = "ledger.jsonl"
 """Ledger of a reconstruction, beside the folder ``blocks`` of what its blocks found."""
 
-_AT_ONCE = 32  # voxels between two looks at whether to stop
+_AT_ONCE = 64  # voxels between two looks at whether to stop
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,8 +142,8 @@ class FitSettings:
         """Half the time: above the accuracy of the published program (spec 5.2), for good seeds."""
         return cls(
             first_size_rad=0.1 * DEG, behind=0.1, scatter_points=128, scatter_best=8,
-            scatter_last=2, reach_least=0.85, reach_starts=2, reach_points=96, reach_climbs=3,
-            centre_points=0,
+            scatter_last=2, reach_least=0.85, reach_starts=2, reach_points=64, reach_climbs=2,
+            centre_points=0, max_evaluations=60,
         )  # fmt: skip
 
 

@@ -117,6 +117,8 @@ def save_distinct(
     operators
         (k, 4) group of the crystal.
     """
+    if n == 1:
+        return [int(values.argmax())]
     quaternions = quaternion_of_matrix(orientations)
     saved: list[int] = []
     for row in np.argsort(-values, kind="stable"):

@@ -143,7 +143,7 @@ def main() -> int:
     if options.worker:
         worker(options.worker)
         return 0
-    return finish("nearfield_reconstruct", [seeded(), blind(), memory()], options)
+    return finish("nearfield-reconstruct", [seeded(), blind(), memory()], options)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from refimpl.lazy import lazy_names
 if TYPE_CHECKING:
     from refimpl.io.mic import MicTable, read_mic, write_mic
     from refimpl.io.nearfield_params import read_nearfield_params
+    from refimpl.nearfield.blind import BlindSettings, blind_search
+    from refimpl.nearfield.calibrate import calibrate
+    from refimpl.nearfield.calibrate_parameters import CalibrateSettings
     from refimpl.nearfield.compare import MapComparison, compare_maps
     from refimpl.nearfield.config import (
         config_from,
@@ -27,14 +30,23 @@ if TYPE_CHECKING:
     from refimpl.nearfield.images import process_images
     from refimpl.nearfield.maps import NearfieldMap
     from refimpl.nearfield.outputs import read_map, save
+    from refimpl.nearfield.reconstruct import reconstruct
+    from refimpl.nearfield.refine import FitSettings
+    from refimpl.nearfield.search import SearchSettings, search, settings_of
     from refimpl.nearfield.seeds import published_seeds, random_seeds, seeds_of, uniform_seeds
     from refimpl.nearfield.settings import NearfieldConfig
 
 __all__ = [
+    "BlindSettings",
+    "CalibrateSettings",
+    "FitSettings",
     "MapComparison",
     "MicTable",
     "NearfieldConfig",
     "NearfieldMap",
+    "SearchSettings",
+    "blind_search",
+    "calibrate",
     "compare_maps",
     "config_from",
     "config_of_params",
@@ -50,8 +62,11 @@ __all__ = [
     "read_map",
     "read_mic",
     "read_nearfield_params",
+    "reconstruct",
     "save",
+    "search",
     "seeds_of",
+    "settings_of",
     "setup_of",
     "square_grid",
     "uniform_seeds",
@@ -59,10 +74,16 @@ __all__ = [
 ]
 
 _HOME = {
+    "BlindSettings": "refimpl.nearfield.blind",
+    "CalibrateSettings": "refimpl.nearfield.calibrate_parameters",
+    "FitSettings": "refimpl.nearfield.refine",
     "MapComparison": "refimpl.nearfield.compare",
     "MicTable": "refimpl.io.mic",
     "NearfieldConfig": "refimpl.nearfield.settings",
     "NearfieldMap": "refimpl.nearfield.maps",
+    "SearchSettings": "refimpl.nearfield.search",
+    "blind_search": "refimpl.nearfield.blind",
+    "calibrate": "refimpl.nearfield.calibrate",
     "compare_maps": "refimpl.nearfield.compare",
     "config_from": "refimpl.nearfield.config",
     "config_of_params": "refimpl.nearfield.config",
@@ -78,8 +99,11 @@ _HOME = {
     "read_map": "refimpl.nearfield.outputs",
     "read_mic": "refimpl.io.mic",
     "read_nearfield_params": "refimpl.io.nearfield_params",
+    "reconstruct": "refimpl.nearfield.reconstruct",
     "save": "refimpl.nearfield.outputs",
+    "search": "refimpl.nearfield.search",
     "seeds_of": "refimpl.nearfield.seeds",
+    "settings_of": "refimpl.nearfield.search",
     "setup_of": "refimpl.nearfield.config",
     "square_grid": "refimpl.nearfield.grid",
     "uniform_seeds": "refimpl.nearfield.seeds",

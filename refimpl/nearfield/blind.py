@@ -15,10 +15,10 @@ import numpy as np
 
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield.levels import Level, follow, levels_down
 from refimpl.nearfield.refine import climbed, scattered
 from refimpl.nearfield.search import SearchSettings, topped

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.nearfield.refine import points_in_ball, turned
 from refimpl.objective.overlap import coarser_setup, confidence
 

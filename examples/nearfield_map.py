@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refimpl.detector.lit_pixels import LitPixels
 from refimpl.forward.nearfield_stack import simulate_stack
-from refimpl.imaging.lit_pixels import LitPixels
 from refimpl.io.grains_csv import read_grains
 from refimpl.io.nearfield_params import read_nearfield_params
 from refimpl.nearfield import config_of_params, setup_of

@@ -107,7 +107,7 @@ def projected(
 def met(
     ray: tuple[float, float], xyz: F64, rotation: F64, lsd: float, centre: F64, per_mm: float
 ) -> tuple[F64, F64]:
-    """Pixels (k,) where the rays (1, *ray) from (k, 3) places meet the tilted detector at lsd."""
+    """Pixels (k,) where rays (1, ray) from places (k, 3) meet the tilted detector at lsd."""
     r, x = rotation, xyz[:, 0] - lsd
     s = [r[i, 0] * x + r[i, 1] * xyz[:, 1] + r[i, 2] * xyz[:, 2] for i in range(3)]
     d = [r[i, 0] + r[i, 1] * ray[0] + r[i, 2] * ray[1] for i in range(3)]

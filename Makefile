@@ -94,8 +94,8 @@ lint: $(VENV)/.installed
 	codespell
 
 # Prints markdown; UPDATE=docs/benchmarks.md writes it there, PEER_PYTHON=... is an interpreter that
-# has pyFAI and lmfit. Spots, indexing and near field are of data sets and need REFIMPL_DATA. A limit that is
-# missed fails the target after the other scripts have run.
+# has pyFAI and lmfit. Spots, indexing and near field are of data sets and need REFIMPL_DATA. A
+# limit that is missed fails the target after the other scripts have run.
 bench: private FLAGS = $(if $(UPDATE),--update $(UPDATE))
 bench: private PEER = $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 bench: private REAL = $(if $(REFIMPL_DATA),spots indexing nearfield)

@@ -6,6 +6,9 @@ import nox
 
 nox.options.sessions = ["lint", "type", "tests-python", "tests-cython", "tests-serial", "sdist"]
 
+# as `make test`: a file's tests share their fixtures, so a file goes to one process
+TESTS = ("pytest", "-n", "2", "--dist", "loadfile")
+
 
 def install(session: nox.Session, *groups: str, **env: str) -> None:
     """Install the pinned set and refimpl itself, compiled as the environment says."""
@@ -38,21 +41,21 @@ def type(session: nox.Session) -> None:
 def tests_python(session: nox.Session) -> None:
     """No compiler: the definitions alone."""
     install(session, REFIMPL_EXT="never")
-    session.run("pytest", env={"REFIMPL_EXPECT": "python"})
+    session.run(*TESTS, *session.posargs, env={"REFIMPL_EXPECT": "python"})
 
 
 @nox.session(name="tests-cython")
 def tests_cython(session: nox.Session) -> None:
     """Compiled twins with OpenMP."""
     install(session, REFIMPL_EXT="always", REFIMPL_OPENMP="on")
-    session.run("pytest", env={"REFIMPL_EXPECT": "python,cython"})
+    session.run(*TESTS, *session.posargs, env={"REFIMPL_EXPECT": "python,cython"})
 
 
 @nox.session(name="tests-serial")
 def tests_serial(session: nox.Session) -> None:
     """Compiled twins without OpenMP."""
     install(session, REFIMPL_EXT="always", REFIMPL_OPENMP="off")
-    session.run("pytest", env={"REFIMPL_EXPECT": "python,cython"})
+    session.run(*TESTS, *session.posargs, env={"REFIMPL_EXPECT": "python,cython"})
 
 
 @nox.session

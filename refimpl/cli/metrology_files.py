@@ -25,6 +25,7 @@ __all__ = [
     "mark",
     "read_pair",
     "read_pairs",
+    "read_refinable",
     "read_table",
     "words",
 ]
@@ -79,6 +80,23 @@ def read_pair(
 
     models, table = read_expt(experiments), read_table(reflections)
     check_pair(table, models)
+    return models, table
+
+
+def read_refinable(
+    experiments: Path, reflections: Path
+) -> tuple[tuple[Experiment, ...], ReflectionTable]:
+    """Experiments and the reflections that they are to be refined against.
+
+    Raises
+    ------
+    FormatError
+        See :func:`read_pair`; or stills were seen at different rotation angles.
+    """
+    from refimpl.metrology.observations import check_rotation
+
+    models, table = read_pair(experiments, reflections)
+    check_rotation(table, models, experiments)
     return models, table
 
 

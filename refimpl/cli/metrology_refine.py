@@ -71,7 +71,7 @@ def refine(
     """Refine crystals, beam and detector against the centroids of a rotation scan."""
     options = dict(locals())  # as they stand above
     settings = o.settings_of(options)
-    models, table = files.read_pair(experiments, reflections)
+    models, table = files.read_refinable(experiments, reflections)
     kept = {name: value for name, value in options.items() if name not in o.NOT_SETTINGS}
     own = files.fingerprint([experiments, reflections], kept)
     wanted = ["result.json", "refined.expt", "refined.refl", *(["report.html"] if report else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,13 @@ from refimpl.errors import FormatError
 from refimpl.forward.experiment import Experiment
 from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import ReflectionTable
+from refimpl.units import DEG
 
-__all__ = ["Observations", "check_panels", "indexed_rows", "observations_of"]
+__all__ = ["Observations", "check_panels", "check_rotation", "indexed_rows", "observations_of"]
+
+_TURNED = 1e-6
+"""Difference of observed rotation angles [rad] that no still has: far below the width of any image,
+far above rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +92,46 @@ def check_panels(
         )
 
 
+def check_rotation(
+    table: ReflectionTable, experiments: Sequence[Experiment], path: str | Path | None = None
+) -> None:
+    """Refuse stills whose reflections were seen at different rotation angles.
+
+    They are of a scan that their experiment has lost: taken for stills, they would be fitted to
+    where nothing ever was.
+
+    Parameters
+    ----------
+    table, experiments
+        Reflections, and experiments in the order of their ``id``.
+    path
+        File of the experiments, for the message.
+
+    Raises
+    ------
+    FormatError
+        Names the first such experiment and what it lacks.
+    """
+    table.require("id", "xyzobs.mm.value")
+    ids, phi = np.asarray(table["id"]), np.asarray(table["xyzobs.mm.value"])[:, 2]
+    for number, experiment in enumerate(experiments):
+        if not experiment.is_still:
+            continue
+        here = phi[(ids == number) & np.isfinite(phi)]
+        if len(here) and np.ptp(here) > _TURNED:
+            key = next((k for k in ("scan", "goniometer") if getattr(experiment, k) is None), None)
+            lacks = (
+                "a scan whose images have no width (oscillation)" if key is None else f"no {key}"
+            )
+            raise FormatError(
+                f"experiment {number} has {lacks}, so it is a still, but its reflections were "
+                f"seen at rotation angles from {here.min() / DEG:.2f} to {here.max() / DEG:.2f} "
+                "degrees: give it those of its images",
+                path=path,
+                key=key or "oscillation",
+            )
+
+
 def observations_of(
     table: ReflectionTable,
     experiments: Sequence[Experiment],
@@ -95,7 +141,7 @@ def observations_of(
     """Observations of some rows of a table.
 
     ``entering`` is the table's where it has the column (it is recomputed from the observed ray
-    otherwise, as published).
+    ``s1`` otherwise, as published); stills need neither.
 
     Raises
     ------
@@ -108,12 +154,12 @@ def observations_of(
     if "entering" in table:
         entering = table["entering"][rows].astype(np.uint8)
     else:
-        table.require("s1")
         entering = np.zeros(len(rows), dtype=np.uint8)
         for e, experiment in enumerate(experiments):
             mine = ids == e
             if experiment.is_still or not mine.any():
                 continue
+            table.require("s1")
             axis = experiment.goniometer.setting @ experiment.goniometer.rotation_axis  # type: ignore[union-attr]
             across = np.cross(experiment.beam.s0, axis)  # type: ignore[union-attr]
             entering[mine] = table["s1"][rows][mine] @ across < 0.0

@@ -23,6 +23,7 @@ from refimpl.metrology.marking import marked
 from refimpl.metrology.observations import (
     Observations,
     check_panels,
+    check_rotation,
     indexed_rows,
     observations_of,
 )
@@ -73,7 +74,8 @@ def refine(
         A setting is unknown or matches nothing, a model is missing, scans and stills are mixed, a
         model has too few reflections and ``auto_reduction`` is ``fail``.
     FormatError
-        The table lacks a column, holds bad variances or panels, or no reflection is left.
+        The table lacks a column, holds bad variances or panels, or no reflection is left; stills
+        were seen at different rotation angles.
     ConvergenceError
         A published engine finds a parameter that no reflection depends on, or a singular matrix.
     """
@@ -160,6 +162,7 @@ def _accepted(
     """Accepted rows with their weights, in the published order."""
     found = accept(table, experiments, settings.selection)
     check_panels(table, experiments, indexed_rows(table))  # all of them are predicted at the end
+    check_rotation(table, experiments)
     rows = np.flatnonzero(found.accepted)
     if len(rows) == 0:
         why = ", ".join(f"{n} {reason}" for reason, n in found.reasons.items() if n)

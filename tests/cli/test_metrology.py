@@ -648,6 +648,15 @@ def test_reflections_of_another_experiment(here, capsys) -> None:
     assert "row 3 is of experiment 4: the list has 1, from 0" in said
 
 
+@pytest.mark.parametrize("command", ["refine", "validate"])
+@pytest.mark.parametrize("lost", ["scan", "goniometer"])
+def test_a_scan_that_was_lost(command, lost, here, capsys) -> None:
+    (e,) = read_expt("start.expt")
+    write_expt("lost.expt", [replace(e, **{lost: None})])
+    said = refused(capsys, command, "lost.expt", "spots.refl", "-o", "out")
+    assert said.startswith(f"lost.expt: experiment 0 has no {lost}, so it is a still, but ")
+
+
 def test_rows_in_any_order_give_the_same(here, capsys) -> None:
     """Unsorted tables are no error: the order of rows has no say in a refinement."""
     assert refine("start.expt", "spots.refl", "--json") == 0

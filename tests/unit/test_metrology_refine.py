@@ -11,6 +11,7 @@ import pytest
 
 import refimpl.metrology.robust as robust_module
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
+from refimpl.forward.experiment import Scan
 from refimpl.io.reflection_table import (
     CENTROID_OUTLIER,
     OVERLOADED,
@@ -142,6 +143,31 @@ def test_bad_input_is_not_a_failed_fit(case) -> None:
         assert not isinstance(caught.value, ConvergenceError)
     with pytest.raises(ConfigError, match="no experiments given: expected at least one"):
         refine((), case.table)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [({"scan": None}, "no scan"), ({"goniometer": None}, "no goniometer"),
+     ({"scan": Scan((1, 720), (0.0, 0.0))}, r"a scan whose images have no width \(oscillation\)")],
+)  # fmt: skip
+def test_a_scan_that_was_lost_is_no_set_of_stills(case, lost, said) -> None:
+    (e,) = case.start
+    message = (
+        f"^experiment 0 has {said}, so it is a still, but its reflections were seen at rotation "
+        r"angles from 0.\d\d to 359.\d\d degrees: give it those of its images$"
+    )
+    with pytest.raises(FormatError, match=message) as caught:
+        refine((replace(e, **lost),), case.table)
+    assert caught.value.key == (next(iter(lost)) if None in lost.values() else "oscillation")
+
+
+def test_stills_need_neither_rays_nor_entering(case) -> None:
+    still = replace(case.start[0], scan=None, goniometer=None)
+    bare, rows = case.table.without("s1", "entering"), np.arange(len(case.table))
+    weight = np.ones((len(rows), 3))
+    assert not observations_of(bare, (still,), rows, weight).entering.any()
+    with pytest.raises(FormatError, match="missing column s1"):
+        observations_of(bare, case.start, rows, weight)
 
 
 # --- settings that are heard or refused -----------------------------------------------------------

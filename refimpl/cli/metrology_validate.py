@@ -35,7 +35,7 @@ def validate(
         "-o", "--out", metavar="DIR", help="Folder for validation.json, half1.expt and "
                                            "half2.expt; without it nothing is written.")] = None,
     halves: Annotated[str, typer.Option(
-        metavar="NAME", help="odd-even: every other reflection; phi: the first and the second "
+        metavar="NAME", help="odd-even: every other reflection by angle; phi: first and second "
                              "part of the rotation.")] = "odd-even",
     hierarchy_level: o.HierarchyLevel = 0,
     fix: o.Fix = None,
@@ -68,7 +68,7 @@ def validate(
     settings = o.settings_of(options)
     if halves not in HALVES:
         raise ConfigError(f"--halves {halves!r}: expected one of {', '.join(HALVES)}")
-    models, table = files.read_pair(experiments, reflections)
+    models, table = files.read_refinable(experiments, reflections)
     kept = {name: value for name, value in options.items() if name not in o.NOT_SETTINGS}
     own = files.fingerprint([experiments, reflections], kept)
     wanted = ("validation.json", "half1.expt", "half2.expt")

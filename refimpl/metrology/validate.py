@@ -1,7 +1,8 @@
 """Cross-validation by halves: refine on each, compare the detectors, score on the other.
 
-The halves are every other reflection (``odd_even``), or the first and the second part of each
-scan's rotation (``phi``), which also tells of what drifts. All of a refinement is done twice, the
+The halves are every other reflection (``odd_even``) in order of experiment, rotation angle and
+place, or the first and the second part of each scan's rotation (``phi``), which also tells of what
+drifts; neither hangs on the order of the table's rows. All of a refinement is done twice, the
 rejection of outliers too; a reflection's score is taken with models that never saw it.
 """
 
@@ -125,20 +126,26 @@ def half_of(
     """
     if kind not in get_args(Halves):
         raise ConfigError(f"halves {kind!r}: expected one of {', '.join(get_args(Halves))}")
+    table.require("xyzobs.mm.value", "id", "panel")
+    x, y, phi = np.asarray(table["xyzobs.mm.value"]).T
     if kind == "odd_even":
-        return np.arange(len(table)) % 2 == 0
+        order = np.lexsort((y, x, table["panel"], phi, table["id"]))  # the last key counts most
+        odd = np.empty(len(table), dtype=bool)
+        odd[order] = np.arange(len(table)) % 2 == 0
+        return odd
     if any(e.is_still for e in experiments):
         raise ConfigError("halves phi: stills do not rotate; odd_even serves them")
-    table.require("xyzobs.mm.value", "id")
-    middle = np.array([_middle(e) for e in experiments])
+    middle, sense = np.array([_middle(e) for e in experiments]).T
     ids = np.clip(np.asarray(table["id"]), 0, len(experiments) - 1)
-    return np.asarray(table["xyzobs.mm.value"][:, 2] < middle[ids])
+    return np.asarray((phi - middle[ids]) * sense[ids] < 0.0)
 
 
-def _middle(experiment: Experiment) -> float:
+def _middle(experiment: Experiment) -> tuple[float, float]:
+    """Angle at the middle of the scan [rad]; 1 or -1: whether angles rise or fall."""
     assert experiment.scan is not None
     first, last = experiment.scan.image_range
-    return float(experiment.scan.phi_of_frame(0.5 * (first - 1 + last)))
+    middle = float(experiment.scan.phi_of_frame(0.5 * (first - 1 + last)))
+    return middle, float(np.sign(experiment.scan.width_rad))
 
 
 def held_out(

@@ -90,6 +90,35 @@ def test_halves() -> None:
 
 
 @pytest.mark.parametrize("kind", ["odd_even", "phi"])
+def test_halves_are_those_of_the_reflections_whatever_the_order_of_rows(kind) -> None:
+    case = rotation_case(n=1001)
+    ids = np.arange(1001) % 3 - 1  # some are not indexed
+    two = (case.start[0], replace(case.start[0], identifier="b"))
+    table = case.table.with_columns(id=ids)
+    order = np.random.default_rng(8).permutation(1001)
+    expected = half_of(table, two, kind)
+    np.testing.assert_array_equal(half_of(table.select(order), two, kind), expected[order])
+    # angles of both experiments are spread over both halves, or parted in the middle
+    for k in (0, 1):
+        phi = [
+            np.asarray(table["xyzobs.mm.value"][(ids == k) & h, 2]) for h in (expected, ~expected)
+        ]
+        if kind == "odd_even":
+            assert abs(len(phi[0]) - len(phi[1])) <= 1
+            assert abs(phi[0].mean() - phi[1].mean()) < 0.02  # rad; alternating along 2 pi / 333
+        else:
+            assert phi[0].max() < np.pi <= phi[1].min()
+
+
+def test_the_first_half_of_a_scan_that_runs_backwards_has_the_larger_angles() -> None:
+    case = rotation_case(n=300)
+    (e,) = case.start
+    back = replace(e, scan=replace(e.scan, oscillation_deg=(360.0, -0.5)))
+    first = half_of(case.table, (back,), "phi")
+    np.testing.assert_array_equal(first, ~half_of(case.table, (e,), "phi"))
+
+
+@pytest.mark.parametrize("kind", ["odd_even", "phi"])
 def test_halves_agree_as_the_uncertainties_say(kind) -> None:
     case = rotation_case(seed=21, n=6000)
     found = split_halves(case.start, case.table, LEVEL1, kind)

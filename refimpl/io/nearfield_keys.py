@@ -93,7 +93,7 @@ _GRID = [
 _IMAGES = [
     Key("BlanketSubtraction", "float", 0.0, "counts", "Taken off every pixel beside the median",
         not_negative=True),
-    Key("MedFiltRadius", "int", 0, _PX, "Spatial median: 1 (3 x 3), 2 (5 x 5), other: none",
+    Key("MedFiltRadius", "int", 1, _PX, "Spatial median: 1 (3 x 3), 2 (5 x 5), other: none",
         not_negative=True),
     Key("DoLoGFilter", "int", 1, "", "1 = Laplacian of Gaussian, 0 = every pixel above zero",
         choices=_FLAG),

@@ -42,6 +42,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "OmegaStart": -90.0, "OmegaStep": 0.5, "OmegaRange": ((-90.0, 90.0),),
     "BoxSize": ((-450.0, 450.0, 20.0, 900.0),), "ExcludePoleAngle": 6.0,
     "GridSize": 6.0, "Rsample": 60.0, "DoLoGFilter": 0, "BlanketSubtraction": 20.0,
+    "MedFiltRadius": 0,  # spots of voxels of 6 um are two or three pixels wide
     "GrainsFile": "Grains.csv", "MinFracAccept": 0.2, "OrientTol": 2.0, "SaveNSolutions": 1,
     "MinConfidence": 0.5, "MicFileText": "map.mic", "MicFileBinary": "map.mic.bin",
 }  # fmt: skip

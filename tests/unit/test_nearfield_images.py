@@ -81,7 +81,7 @@ def parameters(folder: Path, **changes: Any) -> NearfieldParams:
         "DataDirectory": "raw", "OutputDirectory": "out", "OrigFileName": "au",
         "ReducedFileName": "red", "nDistances": 2, "StartNr": 0, "EndNr": FRAMES - 1,
         "RawStartNr": 3, "WFImages": 2, "NrPixelsY": NY, "NrPixelsZ": NZ,
-        "BlanketSubtraction": 20.0, "DoLoGFilter": 0, **changes,
+        "BlanketSubtraction": 20.0, "DoLoGFilter": 0, "MedFiltRadius": 0, **changes,
     }  # fmt: skip
     values = {key: value for key, value in values.items() if value is not None}
     return NearfieldParams(values, folder / "ps.txt", {})
@@ -482,6 +482,14 @@ def test_filters_of_a_parameter_file(tmp_path: Path) -> None:
         blanket=20, median_radius=0, log=True, log_sigma=4.0, log_radius=10, fake_pixel=True
     )
     assert filters_of(parameters(tmp_path, MedFiltRadius=2)).median_radius == 2
+
+
+def test_filters_of_a_file_that_says_nothing_are_the_published_ones() -> None:
+    """What ProcessImagesCombined.c begins with (MIDAS, August 2026), not what its manual says."""
+    assert filters_of(NearfieldParams({}, None, {})) == Filters(
+        blanket=0, median_radius=1, log=True, log_sigma=1.0, log_radius=4
+    )
+    assert Filters() == filters_of(NearfieldParams({}, None, {}))
 
 
 # --- files of lit pixels

@@ -79,3 +79,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) 
             found = [k for k in range(start, len(lines)) if same(line, lines[k])]
             assert found, f"{command}: no line like {line!r} in {lines[start:]}"
             start = found[0] + 1
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(compile(code, str(PAGE), "exec"), {})
+    assert "nan" not in capsys.readouterr().out
+    assert (tmp_path / "page/report.html").exists()

@@ -12,11 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.errors import ConfigError
 from refimpl.frames import F64
 from refimpl.metrology.constraints import tie_matrix
 from refimpl.metrology.engines import Trajectory
 from refimpl.metrology.outlier_jobs import OutlierReport
 from refimpl.metrology.problem import RefinementProblem
+from refimpl.objective.least_squares import Normal
 from refimpl.objective.mcd_factors import chi_square_quantile
 from refimpl.objective.outliers import tukey_fences
 from refimpl.objective.truncation import kept_in_ball, kept_inside
@@ -138,48 +140,84 @@ def kept_covariance(
     Returns
     -------
     Trajectory
-        Its covariance is that of the undamped normal matrix, whatever the engine. The fences are
-        taken to follow the fit, as they do when it started near its end; otherwise the covariance
-        is too large, by 12 % in variance for Tukey's 1.5 at most.
+        Its covariance is that of the undamped normal matrix, whatever the engine; 0 for what the
+        data leave open, which is named. The fences are taken to follow the fit, as they do when it
+        started near its end; otherwise the covariance is too large, by 12 % in variance for
+        Tukey's 1.5 at most.
+
+    Raises
+    ------
+    ConfigError
+        A reflection was fitted that was not judged.
     """
-    place = np.full(int(judged_row.max()) + 1, -1)
-    place[judged_row] = np.arange(len(judged_row))
-    at = place[problem.observed.row]
+    at = _fitted(problem, judged_row)
     residuals, base = problem.residuals(found.x), problem.weight.copy()
     squares = float(np.nansum(base * residuals**2))
+    counts = (base > 0.0) & np.isfinite(residuals)  # the published engines may lose reflections
     free = found.covariance.diagonal() > 0.0
     parameters = int(free.sum())
     if constraints:
-        parameters = tie_matrix(problem.names, constraints)[0].shape[1]
+        members = tie_matrix(problem.names, constraints)[2]
+        parameters = sum(bool(free[own[0]]) for own in members)
     scale, share = found.steps[-1].reduced_chi_squared, np.ones_like(base)
     with np.errstate(divide="ignore"):
         one = 1.0 / np.sqrt(base)
     low, high = fences(report, judged, at, residuals, iqr_multiplier=iqr_multiplier)
     for _ in range(ROUNDS):
         share = kept_share(report.method, low, high, np.sqrt(scale) * one, judged.shape[1])
-        before, scale = scale, squares / max(float(share[base > 0.0].sum()) - parameters, 1.0)
+        before, scale = scale, squares / max(float(share[counts].sum()) - parameters, 1.0)
         if abs(scale - before) < SETTLED * scale:
             break
     problem.weight = base * share
     try:
-        covariance = _inverse(problem, found.x, free, constraints)
+        covariance, weak = _inverse(problem, found.x, free, constraints)
     finally:
         problem.weight = base
-    return replace(found, covariance=scale * covariance)
+    open_ = (*found.undetermined, *(n for n in weak if n not in found.undetermined))
+    return replace(found, covariance=scale * covariance, undetermined=open_)
+
+
+def _fitted(problem: RefinementProblem, judged_row: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(m,) places among the rows that were judged of those that were fitted."""
+    order = np.argsort(judged_row)
+    wanted = problem.observed.row
+    at = order[np.clip(np.searchsorted(judged_row, wanted, sorter=order), 0, len(order) - 1)]
+    if np.any(judged_row[at] != wanted):
+        row = int(wanted[np.argmax(judged_row[at] != wanted)])
+        raise ConfigError(f"row {row} was fitted, but it is none of the {len(order)} judged ones")
+    return np.asarray(at)
 
 
 def _inverse(
     problem: RefinementProblem, x: F64, free: NDArray[np.bool_], constraints: Sequence[str]
-) -> F64:
-    """(f, f) inverse of the normal matrix over what is determined, under the constraints."""
+) -> tuple[F64, tuple[str, ...]]:
+    """(f, f) inverse of the normal matrix over what is determined, under the constraints.
+
+    Also the names of what is not: the published engines do not tell, and their damping hides it.
+    """
     if constraints:
-        matrix = tie_matrix(problem.names, constraints)[0]
-        tied = np.linalg.inv(matrix.T @ problem.normal(x).hessian @ matrix)
-        return np.asarray(matrix @ tied @ matrix.T)
+        matrix, names, members = tie_matrix(problem.names, constraints)
+        full = problem.normal(x)
+        tied = Normal(
+            full.cost, matrix.T @ full.gradient, matrix.T @ full.hessian @ matrix, full.n
+        )  # fmt: skip
+        use = free[[own[0] for own in members]]  # who is tied is determined together
+        weak, _ = tied.weak(use)
+        inverse = matrix @ tied.covariance(use & ~weak) @ matrix.T
+        return np.asarray(inverse), _named(names, weak)
     if not problem.is_arrow:
-        return problem.normal(x).covariance(free)
+        normal = problem.normal(x)
+        weak, _ = normal.weak(free)
+        return normal.covariance(free & ~weak), _named(problem.names, weak)
     order, _ = problem.arrow_order()
     own = np.argsort(order)[problem.free]
     use = np.zeros(len(order), dtype=bool)
     use[own] = free
-    return problem.bordered(x).covariance(use)[np.ix_(own, own)]
+    bordered = problem.bordered(x)
+    weak, _ = bordered.weak(use)
+    inverse = bordered.covariance(use & ~weak)[np.ix_(own, own)]
+    return inverse, _named(problem.names, weak[own])
+
+
+def _named(names: Sequence[str], weak: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, lost in zip(names, weak, strict=True) if lost)

@@ -57,7 +57,8 @@ class Trajectory:
     covariance
         (f, f) of the free parameters, scaled by the reduced chi-square.
     undetermined
-        Names of free parameters that the data leave open; held.
+        Names of free parameters that the data leave open; our engine holds them, the published
+        ones move them as their damping has it.
     solves
         Linear systems solved, or evaluations.
     first_system

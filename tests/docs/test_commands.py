@@ -43,6 +43,6 @@ def test_commands_on_a_page_exist(page: Path) -> None:
 
 def test_wrong_ones_are_seen() -> None:
     assert len(commands(ROOT / "README.md")) > 5
-    assert unknown("refimpl nearfield veiw map.h5") == ["veiw"]
+    assert unknown("refimpl nearfield sea map.h5") == ["sea"]
     assert unknown("refimpl nearfield view map.h5 --oops=1") == ["--oops"]
     assert unknown("refimpl nearfield view map.h5 -o page  # the report") == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,7 +17,7 @@ from refimpl.errors import ConfigError
 if TYPE_CHECKING:
     from refimpl.metrology import CellTarget, Gauge, RefineSettings, SelectionSettings
 
-__all__ = ["NOT_SETTINGS", "settings_of"]
+__all__ = ["NOT_SETTINGS", "Options", "settings_of", "with_shared_options"]
 
 MOVES, CHOICE, SEARCH = "What moves", "Which reflections count", "How it is done"
 GAUGES: Final = {"published": "published", "anchored": "anchor", "zero-sum": "zero_sum"}
@@ -111,6 +113,61 @@ Parallax = Annotated[bool, typer.Option(
     "--parallax", rich_help_panel=SEARCH,
     help="Make the observed millimetres again from the pixels as panels tilt, and refine again, "
          "until they settle.")]  # fmt: skip
+
+
+Options = Mapping[str, Any]
+"""Values of all parameters of a command by name; see :func:`with_shared_options`."""
+
+
+def _shared(
+    hierarchy_level: HierarchyLevel = 0,
+    fix: Fix = None,
+    constraint: Constraint = None,
+    restrain_cell: RestrainCell = None,
+    preset: Preset = "tutorial",
+    outlier: Outlier = None,
+    iqr_multiplier: IqrMultiplier = None,
+    separate_experiments: SeparateExperiments = None,
+    separate_panels: SeparatePanels = None,
+    close_to_spindle_cutoff: CloseToSpindle = None,
+    reflections_per_degree: PerDegree = None,
+    auto_reduction: AutoReduction = "fix",
+    min_reflections_per_parameter: MinReflections = 5,
+    set_: Set = None,
+    engine: Engine = "arrow",
+    loss: Loss = "none",
+    max_steps: MaxSteps = None,
+    bin_size_fraction: BinSize = 0.0,
+) -> None:
+    """Options of every command that refines."""
+
+
+def with_shared_options(run: Callable[..., int]) -> Callable[..., int]:
+    """Command that takes the options that all refinements share, beside its own.
+
+    Its parameter ``options`` stands for them in the signature; it is handed the values of all
+    parameters, its own too.
+    """
+    own = inspect.signature(run, eval_str=True)
+    shared = inspect.signature(_shared, eval_str=True)
+    places: list[inspect.Parameter] = []
+    for name, parameter in own.parameters.items():
+        places += shared.parameters.values() if name == "options" else (parameter,)
+    taken = [name for name in own.parameters if name != "options"]
+
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places]
+    signature = own.replace(parameters=keywords)
+
+    @wraps(run)
+    def command(**given: Any) -> int:
+        bound = signature.bind(**given)
+        bound.apply_defaults()
+        values = bound.arguments
+        return run(options=values, **{name: values[name] for name in taken})
+
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in places} | {"return": int}
+    return command
 
 
 def settings_of(options: Mapping[str, Any]) -> RefineSettings:

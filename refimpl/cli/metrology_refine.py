@@ -32,31 +32,15 @@ Examples:
 Exit: 0 done; 2 bad input, one line says what and where; 4 no convergence."""
 
 
+@o.with_shared_options
 def refine(
     experiments: o.Models,
     reflections: o.Reflections,
     out: o.Out,
-    hierarchy_level: o.HierarchyLevel = 0,
-    fix: o.Fix = None,
-    constraint: o.Constraint = None,
-    restrain_cell: o.RestrainCell = None,
+    options: o.Options,
     gauge: o.GaugeName = "published",
     anchor: o.Anchor = None,
     out_of_plane: o.OutOfPlane = False,
-    preset: o.Preset = "tutorial",
-    outlier: o.Outlier = None,
-    iqr_multiplier: o.IqrMultiplier = None,
-    separate_experiments: o.SeparateExperiments = None,
-    separate_panels: o.SeparatePanels = None,
-    close_to_spindle_cutoff: o.CloseToSpindle = None,
-    reflections_per_degree: o.PerDegree = None,
-    auto_reduction: o.AutoReduction = "fix",
-    min_reflections_per_parameter: o.MinReflections = 5,
-    set_: o.Set = None,
-    engine: o.Engine = "arrow",
-    loss: o.Loss = "none",
-    max_steps: o.MaxSteps = None,
-    bin_size_fraction: o.BinSize = 0.0,
     parallax: o.Parallax = False,
     threads: o.Threads = None,
     weak_modes: Annotated[int, typer.Option(
@@ -69,7 +53,6 @@ def refine(
         "--json", help="Print the content of result.json.")] = False,
 ) -> int:  # fmt: skip
     """Refine crystals, beam and detector against the centroids of a rotation scan."""
-    options = dict(locals())  # as they stand above
     settings = o.settings_of(options)
     models, table = files.read_refinable(experiments, reflections)
     kept = {name: value for name, value in options.items() if name not in o.NOT_SETTINGS}

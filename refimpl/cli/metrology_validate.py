@@ -28,33 +28,17 @@ Exit: 0 done; 2 bad input, one line says what and where; 4 no convergence."""
 HALVES: Final = {"odd-even": "odd_even", "phi": "phi"}
 
 
+@o.with_shared_options
 def validate(
     experiments: o.Models,
     reflections: o.Reflections,
+    options: o.Options,
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder for validation.json, half1.expt and "
                                            "half2.expt; without it nothing is written.")] = None,
     halves: Annotated[str, typer.Option(
         metavar="NAME", help="odd-even: every other reflection by angle; phi: first and second "
                              "part of the rotation.")] = "odd-even",
-    hierarchy_level: o.HierarchyLevel = 0,
-    fix: o.Fix = None,
-    constraint: o.Constraint = None,
-    restrain_cell: o.RestrainCell = None,
-    preset: o.Preset = "tutorial",
-    outlier: o.Outlier = None,
-    iqr_multiplier: o.IqrMultiplier = None,
-    separate_experiments: o.SeparateExperiments = None,
-    separate_panels: o.SeparatePanels = None,
-    close_to_spindle_cutoff: o.CloseToSpindle = None,
-    reflections_per_degree: o.PerDegree = None,
-    auto_reduction: o.AutoReduction = "fix",
-    min_reflections_per_parameter: o.MinReflections = 5,
-    set_: o.Set = None,
-    engine: o.Engine = "arrow",
-    loss: o.Loss = "none",
-    max_steps: o.MaxSteps = None,
-    bin_size_fraction: o.BinSize = 0.0,
     threads: o.Threads = None,
     again: Annotated[bool, typer.Option("--again", help="Also what is done already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
@@ -64,7 +48,6 @@ def validate(
     Each half is refined by itself, from the rejection of outliers on, and scored on the other,
     which it did not see; the two detectors are compared panel by panel.
     """
-    options = dict(locals())  # as they stand above
     settings = o.settings_of(options)
     if halves not in HALVES:
         raise ConfigError(f"--halves {halves!r}: expected one of {', '.join(HALVES)}")

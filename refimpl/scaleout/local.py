@@ -1,0 +1,110 @@
+"""Worker processes on this computer: Parsl's HTEX, set up so that it ends when it should.
+
+Imported only by an engine that has Parsl.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.jobs.error_handlers import windowed_error_handler
+from parsl.providers import LocalProvider
+
+from refimpl.scaleout.engines import interchange_command
+
+__all__ = ["local_config", "worker_setup"]
+
+_BEAT_S = 1
+"""A dead worker is noticed after so long [s]."""
+
+_SILENCE_S = 15
+"""Workers without contact to the run end after so long, and it counts them as lost [s]."""
+
+
+def worker_setup() -> str:
+    """Lines of shell by which workers find this Python and use one thread each."""
+    folder = shlex.quote(str(Path(sys.executable).parent))
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return f'export PATH={folder}:"$PATH"\nexport ' + " ".join(f"{name}=1" for name in threads)
+
+
+class _Groups(LocalProvider):  # type: ignore[misc]
+    """Processes of this computer, by the groups that they were started in."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.groups: list[int] = []
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "refimpl") -> Any:
+        job = super().submit(command, tasks_per_node, job_name)
+        with suppress(ProcessLookupError):
+            self.groups.append(os.getpgid(self.resources[job]["remote_pid"]))
+        return job
+
+    @property
+    def status_polling_interval(self) -> int:
+        return _BEAT_S
+
+    def end(self) -> None:
+        """End whatever is left, also workers whose manager was killed."""
+        for number, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.5)):
+            until = time.monotonic() + patience_s
+            for group in self.groups:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, number)
+            while (left := [g for g in self.groups if _alive(g)]) and time.monotonic() < until:
+                time.sleep(0.02)
+            if not left:
+                return
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def local_config(workers: int, folder: str) -> tuple[Config, Callable[[], None]]:
+    """Configuration of worker processes, and what ends them for certain.
+
+    Parameters
+    ----------
+    workers
+        Processes.
+    folder
+        For what Parsl writes.
+    """
+    provider = _Groups(
+        init_blocks=1, min_blocks=1, max_blocks=1, worker_init=worker_setup()
+    )  # fmt: skip
+    executor = HighThroughputExecutor(
+        label="refimpl",
+        address="127.0.0.1",
+        max_workers_per_node=workers,
+        cores_per_worker=1e-3,  # as many as are asked for, whatever the CPUs
+        heartbeat_period=_BEAT_S,
+        heartbeat_threshold=_SILENCE_S,
+        interchange_launch_cmd=interchange_command(),
+        block_error_handler=windowed_error_handler,  # gives up after three starts in vain
+        provider=provider,
+    )
+    # "simple" starts workers again where all were lost
+    config = Config(
+        executors=[executor], run_dir=folder, strategy="simple", strategy_period=_BEAT_S,
+        initialize_logging=False,
+    )  # fmt: skip
+    return config, provider.end

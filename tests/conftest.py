@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# What several test files make their cases with; with importlib's way they cannot import each other.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 # Deterministic everywhere; twins on a cold cache can exceed hypothesis' default deadline.
 settings.register_profile("refimpl", derandomize=True, deadline=None, max_examples=50)

@@ -8,17 +8,7 @@
 #include <math.h>
 #include <stdint.h>
 
-/* The same code compiled for AVX-512 and AVX2 as well, chosen when the module loads; same bits. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define REFIMPL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#define REFIMPL_INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define REFIMPL_CLONES
-#define REFIMPL_INLINE static __forceinline
-#else
-#define REFIMPL_CLONES
-#define REFIMPL_INLINE static inline
-#endif
+#include "clones.h"
 
 #define PAIRS 128
 

@@ -1,6 +1,56 @@
 # The arithmetic that the near-field twins share; frame and formulas of forward/nearfield_spots.py
-# and forward/nearfield_pixels.py. Inline, so that each twin compiles its own copy.
-from libc.math cimport atan2, fabs, sqrt
+# and forward/nearfield_projection.py. Inline, so that each twin compiles its own copy.
+from libc.math cimport atan2, sqrt
+from libc.stdint cimport int64_t
+
+cdef extern from "nearfield_arithmetic.h" nogil:
+    const int BLOCK
+    ctypedef struct Crossings:
+        double* y
+        double* z
+        double* along
+        double* scale
+        double* zl
+        double** cos_omega
+        double** sin_omega
+        int64_t* seen
+        int* which
+    ctypedef struct View:
+        double* r
+        double* p0
+        double lsd
+        double bcy
+        double bcz
+        double per_mm
+        double cos_wedge
+        double sin_wedge
+    ctypedef struct Places:
+        double* yl
+        double* zl
+        double* cos_omega
+        double* sin_omega
+        double* frame
+        double* yc
+        double* zc
+        double** y
+        double** z
+        double* oy
+        double* oz
+        int64_t* near
+        int64_t* one
+    void cross_sphere(
+        const double*, const double*, int64_t, int64_t, int64_t, double, double, double,
+        Crossings*) noexcept
+    void on_tilted(const View*, double, double, double*, double*) noexcept
+    void project(
+        const View*, double, double, double, double, double, double, double*, double*) noexcept
+    void project_spots(
+        const View*, const double*, const double*, const double*, const double*, int64_t, double,
+        double, double*, double*) noexcept
+    void tilt_spots(const View*, const double*, const double*, int64_t, double*, double*) noexcept
+    void frames_of(const double*, int64_t, double, double, double, double*) noexcept
+    void place_spots(
+        const View*, const double*, int, double, double, int64_t, Places*) noexcept
 
 cdef struct Selection:  # which spots are looked for
     const double* ranges  # (k, 2) [rad]
@@ -22,17 +72,6 @@ cdef struct Spot:
     double omega
 
 
-cdef struct View:  # the first distance
-    double r[9]
-    double p0[3]
-    double lsd
-    double bcy
-    double bcz
-    double per_mm
-    double cos_wedge      # of the sample's place: 1 and 0 for the published wedge
-    double sin_wedge
-
-
 cdef inline void look_from(
     View* w, const double* rotation, double lsd, double bcy, double bcz, double pixel_size,
     double cos_wedge, double sin_wedge,
@@ -48,28 +87,6 @@ cdef inline void look_from(
     w.per_mm = 1.0 / pixel_size
     w.cos_wedge = cos_wedge
     w.sin_wedge = sin_wedge
-
-
-cdef inline void on_tilted(
-    const View* w, double y, double z, double* y_px, double* z_px
-) noexcept nogil:
-    """Formula 4: pixels of a place on the untilted first detector, of a spot of the origin."""
-    cdef double q0 = w.r[1] * y + w.r[2] * z - w.p0[0]
-    cdef double q1 = w.r[4] * y + w.r[5] * z - w.p0[1]
-    cdef double q2 = w.r[7] * y + w.r[8] * z - w.p0[2]
-    cdef double f = w.p0[0] / q0
-    y_px[0] = (w.p0[1] - q1 * f) * w.per_mm + w.bcy
-    z_px[0] = (w.p0[2] - q2 * f) * w.per_mm + w.bcz
-
-
-cdef inline void project(
-    const View* w, double yl, double zl, double c, double s, double a, double b,
-    double* y_px, double* z_px,
-) noexcept nogil:
-    """Formulas 3 and 4: where the first detector sees a spot of the point (a, b)."""
-    cdef double xa = a * c - b * s, ya = a * s + b * c
-    cdef double x = w.cos_wedge * xa, t = 1.0 - x / w.lsd
-    on_tilted(w, ya + yl * t, w.sin_wedge * xa + zl * t, y_px, z_px)
 
 
 cdef inline bint in_ranges(const Selection* p, double omega) noexcept nogil:
@@ -139,46 +156,40 @@ cdef inline bint height_in_a_box(const Selection* p, double zl) noexcept nogil:
     return False
 
 
-cdef inline int spots_of_reflection(
-    const double* u, const double* g, double sin_theta, double cos_theta, double radius,
-    double sin_2t, double cos_2t, const Selection* p, Spot* out,
+cdef inline int seen_in_block(
+    const Selection* p, const double* u, const double* table, Py_ssize_t h, Py_ssize_t first,
+    Crossings* at,
 ) noexcept nogil:
-    """The selected spots, 0 to 2 of them, of one reflection of one orientation."""
-    cdef double gx = u[0] * g[0] + u[1] * g[1] + u[2] * g[2]
-    cdef double gy = u[3] * g[0] + u[4] * g[1] + u[5] * g[2]
-    cdef double gz = u[6] * g[0] + u[7] * g[1] + u[8] * g[2]
-    cdef double length = sqrt(gx * gx + gy * gy + gz * gz)
-    cdef double v = sin_theta * length, along = cos_theta * length
-    cdef double need = (v - p.sin_wedge * gz) / p.cos_wedge
-    cdef double z = p.cos_wedge * gz - p.sin_wedge * need
-    cdef double scale = radius / along, zl = scale * z, rho2, rest, y
-    cdef int root, n = 0
-    if not (height_in_a_box(p, zl) and fabs(z) <= p.cos_pole * along):
-        return 0
-    rho2 = gx * gx + gy * gy
-    rest = rho2 - need * need
-    if not (rho2 > 0.0 and rest >= 0.0):
-        return 0
-    rest = sqrt(rest)
-    if (gx if fabs(gy) < 1e-12 else gy) < 0.0:
-        rest = -rest
-    for root in range(2):
-        y = rest if root == 0 else -rest
-        out[n].yl = scale * y
-        out[n].zl = zl
-        if not in_a_box(p, &out[n]):
-            continue
-        out[n].cos = (y * gy - need * gx) / rho2
-        out[n].sin = (y * gx + need * gy) / rho2
-        out[n].omega = atan2(out[n].sin + 0.0, out[n].cos)  # + 0: half a turn is +pi, never -pi
-        if not selected(p, &out[n]):
-            continue
-        if p.published and not shift_as_published(
-            p, &out[n], sin_2t, cos_2t, y / along, z / along
-        ):
-            continue
-        n += 1
-    return n
+    """Cross the sphere with a block of reflections; how many of them may have spots that count."""
+    cdef int n = <int> min(<Py_ssize_t> BLOCK, h - first), j, m = 0
+    cross_sphere(u, table, h, first, n, p.cos_wedge, p.sin_wedge, p.cos_pole, at)
+    for j in range(n):
+        at.which[m] = j
+        if at.seen[j] and height_in_a_box(p, at.zl[j]):
+            m += 1
+    return m
+
+
+cdef inline bint spot_of_root(
+    const Selection* p, const Crossings* at, int j, int root, const double* table, Py_ssize_t h,
+    Py_ssize_t i, Spot* spot,
+) noexcept nogil:
+    """Whether a crossing of reflection i, j of the block, counts; its spot."""
+    cdef double y = -at.y[j] if root else at.y[j]
+    spot.yl = at.scale[j] * y
+    spot.zl = at.zl[j]
+    if not in_a_box(p, spot):
+        return False
+    spot.cos = at.cos_omega[root][j]
+    spot.sin = at.sin_omega[root][j]
+    spot.omega = atan2(spot.sin + 0.0, spot.cos)  # + 0: half a turn is +pi, never -pi
+    if not selected(p, spot):
+        return False
+    if not p.published:
+        return True
+    return shift_as_published(
+        p, spot, table[6 * h + i], table[7 * h + i], y / at.along[j], at.z[j] / at.along[j]
+    )
 
 
 cdef inline long long orient(

@@ -8,12 +8,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from refimpl._ext.nearfield_geometry cimport (
-    in_footprint, look_from, on_tilted, orient, project,
+    BLOCK, Places, frames_of, in_footprint, look_from, orient, place_spots,
 )
-from refimpl._ext.nearfield_hits cimport CORNERS, Hits, Scene, add, met, near, touched
+from refimpl._ext.nearfield_hits cimport CORNERS, Hits, Scene, add, met, touched
 
 cdef int SERIAL = 64  # below this many voxels a parallel region costs more than it saves
 cdef int CHUNK = 16  # voxels that share a list of hits
+
+
 cdef void carry(
     Scene* w, double yc, double zc, long long oy, long long oz, Py_ssize_t voxel, long long frame,
     Hits* hits,
@@ -30,29 +32,20 @@ cdef void carry(
 
 
 cdef void scaled(
-    Scene* w, double yl, double zl, double c, double s, const double* corner, bint filled,
-    Py_ssize_t voxel, long long frame, Hits* hits,
+    Scene* w, const Places* p, int at, bint filled, Py_ssize_t voxel, Hits* hits
 ) noexcept nogil:
-    cdef double yc, zc, y, z, sum_y = 0.0, sum_z = 0.0
+    """Hits of one of the placed spots."""
+    cdef double yc = p.yc[at], zc = p.zc[at]
+    cdef long long frame = <long long> p.frame[at]
     cdef long long vy[CORNERS]
     cdef long long vz[CORNERS]
     cdef long long y0, y1, z0, z1, by, bz, py, pz, area = 0, way = 1
     cdef int i, j, k = w.corners
-    on_tilted(&w.view, yl, zl, &yc, &zc)
-    if not near(yc, zc):
+    if not filled:
+        carry(w, yc, zc, <long long> p.oy[at], <long long> p.oz[at], voxel, frame, hits)
         return
     for i in range(k):
-        project(&w.view, yl, zl, c, s, corner[2 * i], corner[2 * i + 1], &y, &z)
-        if not near(y, z):
-            return
-        sum_y = sum_y + (y - yc)
-        sum_z = sum_z + (z - zc)
-        vy[i], vz[i] = <long long>round(y - yc), <long long>round(z - zc)
-    if not filled:
-        carry(
-            w, yc, zc, <long long>round(sum_y / k), <long long>round(sum_z / k), voxel, frame, hits
-        )
-        return
+        vy[i], vz[i] = <long long>round(p.y[i][at] - yc), <long long>round(p.z[i][at] - zc)
     y0, y1, z0, z1 = vy[0], vy[0], vz[0], vz[0]
     for i in range(k):
         j = i + 1 if i + 1 < k else 0
@@ -94,29 +87,48 @@ cdef void exactly(
             touched(w, d, voxel, frame, hits)
 
 
+cdef void block_of_spots(
+    Scene* w, const double* yl, const double* zl, const double* omega, Py_ssize_t n,
+    const double* corner, bint filled, Py_ssize_t voxel, Places* p, Hits* hits,
+) noexcept nogil:
+    """Hits of at most BLOCK spots of a voxel."""
+    cdef Py_ssize_t i
+    cdef int m = 0, j
+    frames_of(omega, n, w.start, w.step, <double> w.n_frames, p.yc)
+    for i in range(n):
+        if p.yc[i] >= 0.0:
+            p.yl[m], p.zl[m], p.frame[m] = yl[i], zl[i], p.yc[i]
+            p.cos_omega[m], p.sin_omega[m] = cos(omega[i]), sin(omega[i])
+            m += 1
+    if w.exact:
+        for j in range(m):
+            exactly(
+                w, p.yl[j], p.zl[j], p.cos_omega[j], p.sin_omega[j], corner, voxel,
+                <long long> p.frame[j], hits,
+            )
+        return
+    place_spots(&w.view, corner, w.corners, <double> w.ny, <double> w.nz, m, p)
+    for j in range(m):
+        if p.near[j] and (filled or p.one[j]):
+            scaled(w, p, j, filled, voxel, hits)
+
+
 cdef void chunk_of_voxels(
     Scene w, const double[:, :, ::1] vertices, const double[::1] edge,
     const long long[:, ::1] key, const double[::1] yl, const double[::1] zl,
     const double[::1] omega, Py_ssize_t first, Py_ssize_t last, Hits* hits,
 ) noexcept nogil:
     """Hits of some voxels; the scene is this chunk's own copy."""
-    cdef Py_ssize_t voxel, i
-    cdef double frame, c, s
+    cdef Places p
+    cdef Py_ssize_t voxel, i, end
     for voxel in range(first, last):
-        for i in range(key[voxel, 1], key[voxel, 1] + key[voxel, 0]):
-            frame = floor((omega[i] - w.start) / w.step)
-            if not 0 <= frame < w.n_frames:
-                continue
-            c, s = cos(omega[i]), sin(omega[i])
-            if w.exact:
-                exactly(
-                    &w, yl[i], zl[i], c, s, &vertices[voxel, 0, 0], voxel, <long long>frame, hits
-                )
-            else:
-                scaled(
-                    &w, yl[i], zl[i], c, s, &vertices[voxel, 0, 0], edge[voxel] > w.pixel,
-                    voxel, <long long>frame, hits,
-                )
+        i, end = key[voxel, 1], key[voxel, 1] + key[voxel, 0]
+        while i < end:
+            block_of_spots(
+                &w, &yl[i], &zl[i], &omega[i], min(<Py_ssize_t> BLOCK, end - i),
+                &vertices[voxel, 0, 0], edge[voxel] > w.pixel, voxel, &p, hits,
+            )
+            i = i + BLOCK
 
 
 def check(const long long[:, ::1] key, Py_ssize_t n_spots, Py_ssize_t corners):

@@ -7,7 +7,7 @@ from libc.math cimport fabs
 
 from refimpl._ext.overlap_core cimport Scene, count_voxel, set_scene
 
-from refimpl._ext.overlap_counts import terms_of
+from refimpl._ext.nearfield_spots import reflection_table
 
 cdef int SERIAL = 1  # a single climb is a millisecond of work
 
@@ -193,10 +193,9 @@ def climb(
     cdef Py_ssize_t n = vertices.shape[0], i, e = edges_rad.shape[0]
     cdef Scene c
     cdef Task task
-    cdef const double[:, ::1] terms
-    terms = terms_of(np.asarray(theta_rad), distances[0, 0])
+    cdef const double[:, ::1] table = reflection_table(g, theta_rad, distances[0, 0])
     set_scene(
-        &c, g, terms, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
+        &c, table, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
     )
     best = np.array(orientations)
     confidence = np.empty(n)

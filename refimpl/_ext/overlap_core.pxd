@@ -3,7 +3,8 @@
 from libc.math cimport cos, floor, round, sin
 
 from refimpl._ext.nearfield_geometry cimport (
-    Selection, Spot, View, in_footprint, look_from, on_tilted, orient, project, spots_of_reflection,
+    BLOCK, Crossings, Selection, Spot, View, in_footprint, look_from, on_tilted, orient,
+    project, seen_in_block, spot_of_root,
 )
 
 cdef enum:
@@ -14,8 +15,7 @@ cdef enum:
 cdef struct Scene:
     View view
     Selection selection
-    const double* g             # (h, 3)
-    const double* terms         # (h, 5)
+    const double* table         # (8, h), see nearfield_arithmetic.h
     Py_ssize_t h
     const double* distance      # (d, 4): Lsd, beam centre Y, Z, Lsd / Lsd0
     int d
@@ -34,16 +34,15 @@ cdef struct Scene:
 
 
 cdef inline void set_scene(
-    Scene* c, const double[:, ::1] g, const double[:, ::1] terms, const double[:, ::1] windows,
-    const double[:, ::1] boxes, const double[::1] camera, const double[:, ::1] distances,
-    const double[::1] scan, bint published, const unsigned long long[:, ::1] coarse,
-    const int[:, ::1] rank, const unsigned int[:, ::1] tiles
+    Scene* c, const double[:, ::1] table, const double[:, ::1] windows, const double[:, ::1] boxes,
+    const double[::1] camera, const double[:, ::1] distances, const double[::1] scan,
+    bint published, const unsigned long long[:, ::1] coarse, const int[:, ::1] rank,
+    const unsigned int[:, ::1] tiles
 ) noexcept:
     """Point at the arrays, which must outlive the scene; see the definitions for what they are."""
     cdef double wedge = camera[12], lean = 0.0 if camera[13] != 0.0 else wedge
-    c.h = g.shape[0]
-    c.g = &g[0, 0] if c.h else NULL
-    c.terms = &terms[0, 0] if c.h else NULL
+    c.h = table.shape[1]
+    c.table = &table[0, 0] if c.h else NULL
     c.d, c.distance = <int> distances.shape[0], &distances[0, 0]
     c.ny, c.nz = <int> camera[10], <int> camera[11]
     c.start, c.step, c.frames = scan[0], scan[1], <int> scan[2]
@@ -185,21 +184,26 @@ cdef inline void count_voxel(
     const Scene* c, const double* u, const double* corner, int k, bint single, int* count, int* each
 ) noexcept nogil:
     """Total and overlap of a voxel of orientation u."""
-    cdef Spot found[2]
-    cdef Py_ssize_t i
+    cdef Crossings at
+    cdef Spot spot
+    cdef Py_ssize_t first = 0
     cdef double yc, zc
-    cdef int j, n, frame
-    for i in range(c.h):
-        n = spots_of_reflection(
-            u, c.g + 3 * i, c.terms[5 * i], c.terms[5 * i + 1], c.terms[5 * i + 2],
-            c.terms[5 * i + 3], c.terms[5 * i + 4], &c.selection, found,
-        )
-        for j in range(n):
-            frame = frame_of(c, found[j].omega)
-            if frame < 0:
-                continue
-            on_tilted(&c.view, found[j].yl, found[j].zl, &yc, &zc)
-            count_spot(
-                c, found[j].yl, found[j].zl, found[j].cos, found[j].sin, frame, yc, zc,
-                corner, k, single, count, each,
-            )
+    cdef int j, m, n, root, frame
+    while first < c.h:
+        n = seen_in_block(&c.selection, u, c.table, c.h, first, &at)
+        for m in range(n):
+            j = at.which[m]
+            for root in range(2):
+                if not spot_of_root(
+                    &c.selection, &at, j, root, c.table, c.h, first + j, &spot
+                ):
+                    continue
+                frame = frame_of(c, spot.omega)
+                if frame < 0:
+                    continue
+                on_tilted(&c.view, spot.yl, spot.zl, &yc, &zc)
+                count_spot(
+                    c, spot.yl, spot.zl, spot.cos, spot.sin, frame, yc, zc, corner, k, single,
+                    count, each,
+                )
+        first += BLOCK

@@ -6,14 +6,9 @@ from cython.parallel cimport prange
 
 from refimpl._ext.overlap_core cimport Scene, count_voxel, set_scene
 
+from refimpl._ext.nearfield_spots import reflection_table
+
 cdef int SERIAL = 8  # below this many pairs a parallel region costs more than it saves
-
-
-def terms_of(theta, lsd0):
-    """Of each reflection: sine and cosine of theta, radius of its ring, the same of 2 theta."""
-    two = 2.0 * theta
-    columns = [np.sin(theta), np.cos(theta), lsd0 * np.tan(two), np.sin(two), np.cos(two)]
-    return np.ascontiguousarray(np.stack(columns, axis=-1))
 
 
 def count_overlap(
@@ -37,10 +32,9 @@ def count_overlap(
     cdef Py_ssize_t n = vertices.shape[0], i
     cdef int k = <int> vertices.shape[1]
     cdef Scene c
-    cdef const double[:, ::1] terms
-    terms = terms_of(np.asarray(theta_rad), distances[0, 0])
+    cdef const double[:, ::1] table = reflection_table(g, theta_rad, distances[0, 0])
     set_scene(
-        &c, g, terms, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
+        &c, table, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
     )
     counts = np.zeros((n, 2 + distances.shape[0]), dtype=np.int32)
     cdef int[:, ::1] out = counts

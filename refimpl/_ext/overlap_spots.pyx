@@ -4,7 +4,7 @@ import numpy as np
 
 from cython.parallel cimport prange
 
-from refimpl._ext.nearfield_geometry cimport on_tilted
+from refimpl._ext.nearfield_geometry cimport project_spots, tilt_spots
 from refimpl._ext.overlap_core cimport Scene, count_spot, set_scene
 
 cdef enum:
@@ -12,6 +12,7 @@ cdef enum:
     ORIENTATIONS = 64
     LANE = 32       # spots whose places are found at once
     LATER = 2048    # most spots of an orientation for the quick way
+    STRETCH = 4096  # spots that a thread takes at a time
 
 
 cdef struct Spots:
@@ -67,31 +68,6 @@ cdef void far_end(Quick* q, int axis, double low, double high) noexcept nogil:
         q.z_low, q.z_high = max(q.z_low, low), min(q.z_high, high)
 
 
-cdef void places(
-    const Scene* c, const Spots* s, const Quick* q, Py_ssize_t first, int n, double* y, double* z
-) noexcept nogil:
-    """Pixel at the first distance of n spots from the middle of a voxel."""
-    cdef const double* r = c.view.r
-    cdef const double* yl = s.yl + first
-    cdef const double* zl = s.zl + first
-    cdef const double* cs = s.cos + first
-    cdef const double* sn = s.sin + first
-    cdef double a = q.a, b = q.b, cw = c.view.cos_wedge / c.view.lsd, sw = c.view.sin_wedge
-    cdef double r1 = r[1], r2 = r[2], r4 = r[4], r5 = r[5], r7 = r[7], r8 = r[8]
-    cdef double p0 = c.view.p0[0], p1 = c.view.p0[1], p2 = c.view.p0[2]
-    cdef double per = c.view.per_mm, bcy = c.view.bcy, bcz = c.view.bcz
-    cdef double along, t, v, w, f
-    cdef int j
-    for j in range(n):
-        along = a * cs[j] - b * sn[j]
-        t = 1.0 - cw * along
-        v = a * sn[j] + b * cs[j] + yl[j] * t
-        w = sw * along + zl[j] * t
-        f = p0 / (r1 * v + r2 * w - p0)
-        y[j] = (p1 - (r4 * v + r5 * w - p1) * f) * per + bcy
-        z[j] = (p2 - (r7 * v + r8 * w - p2) * f) * per + bcz
-
-
 cdef double exhaustive(
     const Scene* c, const Spots* s, Py_ssize_t first, Py_ssize_t end, const double* corner, int k,
     bint single
@@ -122,7 +98,9 @@ cdef int suspects(
     dark[0] = 0
     for i in range(first, end, 32):  # LANE; an enum would make it a loop over objects
         n = min(<int> (end - i), <int> LANE)
-        places(c, s, q, i, n, y, z)
+        project_spots(
+            &c.view, s.yl + i, s.zl + i, s.cos + i, s.sin + i, n, q.a, q.b, y, z
+        )
         frame = s.frame + i
         for j in range(n):
             if frame[j] < 0:
@@ -232,17 +210,22 @@ def screen_spots(
     cdef int k = <int> vertices.shape[1]
     cdef Scene c
     cdef Spots s
-    cdef double[:, ::1] none = np.zeros((0, 5))
+    cdef double[:, ::1] nothing = np.zeros((8, 0)), none = np.zeros((0, 4))
     set_scene(
-        &c, none, none, none, none, camera, distances, np.zeros(3), published, coarse, rank, tiles
+        &c, nothing, none, none, camera, distances, np.zeros(3), published, coarse, rank, tiles
     )
     confidence = np.zeros((n, o))
     cdef double[:, ::1] out = confidence
     if n == 0 or o == 0 or n_spots == 0:
         return confidence
     cdef double[::1] yc = np.empty(n_spots), zc = np.empty(n_spots)
-    for i in prange(n_spots, nogil=True, num_threads=threads, schedule="static"):
-        on_tilted(&c.view, yl_mm[i], zl_mm[i], &yc[i], &zc[i])
+    for i in prange(
+        (n_spots + STRETCH - 1) // STRETCH, nogil=True, num_threads=threads, schedule="static"
+    ):
+        tilt_spots(
+            &c.view, &yl_mm[i * STRETCH], &zl_mm[i * STRETCH],
+            min(<Py_ssize_t> STRETCH, n_spots - i * STRETCH), &yc[i * STRETCH], &zc[i * STRETCH],
+        )
     s.yl, s.zl, s.cos, s.sin = &yl_mm[0], &zl_mm[0], &cos_omega[0], &sin_omega[0]
     s.frame, s.yc, s.zc, s.key = &frame[0], &yc[0], &zc[0], &key[0, 0]
     cdef const unsigned long long* close = &near[0] if near.shape[0] else NULL

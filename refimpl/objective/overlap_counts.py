@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from refimpl.detector.lit_pixels import lit_at
 from refimpl.dispatch import twin
+from refimpl.forward.nearfield_projection import footprint_pixels, projected, round_away
 from refimpl.forward.nearfield_spots import theory_spots
 from refimpl.frames import F64, I64
 
@@ -63,45 +64,13 @@ class Place:
     def project(self, spots: F64, points: F64) -> F64:
         """(s, k, 2) pixels Y, Z of spots (s, 4) from points (k, 2) of the sample: (3) and (4)."""
         yl, zl, c, s = (spots[:, i, None] for i in range(4))
-        r, lsd = self.camera[:9].reshape(3, 3), self.distances[0, 0]
         lean = 0.0 if self.camera[13] else self.camera[12]
         along = points[:, 0] * c - points[:, 1] * s
         across = points[:, 0] * s + points[:, 1] * c
-        t = 1.0 - np.cos(lean) * along / lsd
-        y, z = across + yl * t, np.sin(lean) * along + zl * t
-        p0 = [-(r[i, 0] * lsd) for i in range(3)]
-        q = [r[i, 1] * y + r[i, 2] * z - p0[i] for i in range(3)]
-        f, per_mm = p0[0] / q[0], 1.0 / self.camera[9]
-        return np.stack(
-            [(p0[i] - q[i] * f) * per_mm + self.distances[0, i] for i in (1, 2)], axis=-1
-        )
-
-
-def _away(x: F64) -> I64:
-    """Round half away from zero, as C does."""
-    whole = np.trunc(x)
-    half = np.abs(x - whole) >= 0.5
-    return np.asarray(whole + np.where(half, np.copysign(1.0, x), 0.0)).astype(np.int64)
-
-
-def _polygon(corner: I64, published: bool) -> I64:
-    """(p, 2) pixels of a polygon of whole corners (k, 2), Z outer: inside, or 0.99 px from a side.
-
-    `published`: corners that run clockwise have no inside, only their rim.
-    """
-    low, high = corner.min(axis=0), corner.max(axis=0)
-    z, y = (a.ravel() for a in np.mgrid[low[1] : high[1] + 1, low[0] : high[0] + 1])
-    following = np.roll(corner, -1, axis=0)
-    relative = corner - corner[0]
-    ahead = following - corner[0]
-    area = (relative[:, 0] * ahead[:, 1] - relative[:, 1] * ahead[:, 0]).sum()
-    way = -1 if area < 0 and not published else 1
-    inside, rim = np.ones(y.shape, dtype=bool), np.zeros(y.shape, dtype=bool)
-    for a, b in zip(corner, following, strict=True):
-        side = (b[0] - a[0]) * (z - a[1]) - (b[1] - a[1]) * (y - a[0])
-        inside &= side * way >= 0
-        rim |= 10000 * side * side < 9801 * ((b - a) ** 2).sum()
-    return np.stack([y, z], axis=-1)[inside | rim]
+        xyz = np.stack([np.cos(lean) * along, across, np.sin(lean) * along], axis=-1)
+        lsd, centre = float(self.distances[0, 0]), self.distances[0, 1:3]
+        rotation, per_mm = self.camera[:9].reshape(3, 3), 1.0 / float(self.camera[9])
+        return np.stack(projected(yl, zl, xyz, rotation, lsd, centre, per_mm), axis=-1)
 
 
 def count_voxel(place: Place, spots: F64, frame: I64, corner: F64, single: bool) -> I32:
@@ -133,9 +102,12 @@ def count_voxel(place: Place, spots: F64, frame: I64, corner: F64, single: bool)
     offset = at - centre[:, None]
     if single:
         mean = np.cumsum(offset, axis=1)[:, -1] / len(corner)
-        pixels, owner = _away(mean), np.arange(len(at))
+        pixels, owner = round_away(mean), np.arange(len(at))
     else:
-        parts = [_polygon(_away(o), place.published) for o in offset]
+        parts = [
+            np.stack(footprint_pixels(*round_away(o).T, published=place.published), axis=-1)
+            for o in offset
+        ]
         pixels = np.concatenate([np.zeros((0, 2), np.int64), *parts])
         owner = np.repeat(np.arange(len(at)), [len(p) for p in parts])
     pixel = base[owner] + pixels[:, None]

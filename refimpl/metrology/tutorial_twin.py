@@ -71,7 +71,7 @@ class TutorialNoise:
     def __call__(
         self, rng: np.random.Generator, panel: NDArray[np.int32], width_rad: float
     ) -> Drawn:
-        """Draw; see :data:`refimpl.metrology.simulate.Noise`."""
+        """Draw; see :data:`refimpl.metrology.simulated_errors.Noise`."""
         n = len(panel)
         unit = rng.standard_normal((n, 3))
         while (far := np.abs(unit) > CUT).any():

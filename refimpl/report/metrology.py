@@ -15,13 +15,9 @@ from refimpl.report import metrology_maps as maps
 from refimpl.report import metrology_plots as plots
 from refimpl.report import metrology_sections as sections
 from refimpl.report import page
+from refimpl.report.metrology_inputs import view_of_files, view_of_result
 from refimpl.report.metrology_move_maps import panel_moves_figure
-from refimpl.report.metrology_view import (
-    DetectorView,
-    MetrologyView,
-    view_of_files,
-    view_of_result,
-)
+from refimpl.report.metrology_view import DetectorView, MetrologyView
 from refimpl.report.page import Entry
 
 __all__ = ["MetrologyView", "figure_names", "figures", "view_of_files", "view_of_result"]

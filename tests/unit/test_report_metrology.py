@@ -26,8 +26,9 @@ from refimpl.report import metrology as report
 from refimpl.report import metrology_plots as plots
 from refimpl.report import metrology_sections as sections
 from refimpl.report import metrology_view
+from refimpl.report.metrology_inputs import view_of_files
 from refimpl.report.metrology_layout import panel_layout, panel_moves
-from refimpl.report.metrology_view import MetrologyView, view_of_files
+from refimpl.report.metrology_view import MetrologyView
 from refimpl.testing.rotation_case import rotation_case
 
 LEVEL_1 = RefineSettings(fix=FixSettings(hierarchy_level=1))

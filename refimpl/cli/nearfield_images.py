@@ -36,6 +36,14 @@ def process_images(
     )] = None,
     dataset: Annotated[str | None, typer.Option(
         metavar="NAME", help="Data set in HDF5 and Zarr files.")] = None,
+    sigmas: Annotated[float, typer.Option(
+        metavar="X", min=0.0, help="A lit pixel exceeds its background, besides "
+        "BlanketSubtraction, by so many times its own noise.")] = 0.0,
+    published_fill: Annotated[bool, typer.Option(
+        "--published-fill", help="Fill the outlines of the Laplacian of Gaussian along the rows, "
+        "as published.")] = False,
+    fake_pixel: Annotated[bool, typer.Option(
+        "--fake-pixel", help="Light pixel 2045 of a frame without spots, as published.")] = False,
     spots_info: Annotated[bool, typer.Option(help="Write SpotsInfo.bin.")] = True,
     memory_mb: Annotated[float, typer.Option(
         metavar="X", min=1.0, help="Memory for the frames that the median is made of.")] = 128.0,
@@ -45,10 +53,12 @@ def process_images(
 ) -> int:  # fmt: skip
     """Find the lit pixels of raw images: median background, filters, threshold."""
     from refimpl.io.nearfield_params import read_nearfield_params
+    from refimpl.nearfield.images import filters_of
     from refimpl.nearfield.images import process_images as run
 
     files.check_ncpus(ncpus)
     params = read_nearfield_params(paramfile)
+    ours = {"sigmas": sigmas, "published_fill": published_fill, "fake_pixel": fake_pixel}
     files.notes(params)
     with parse.progress() as tell:
 
@@ -56,7 +66,8 @@ def process_images(
             tell(f"{what} {distance}", done / max(of, 1))
 
         found = run(
-            params, layer, stacks=stack, dataset=dataset, spots_info=spots_info, again=again,
+            params, layer, filters=filters_of(params, **ours) if any(ours.values()) else None,
+            stacks=stack, dataset=dataset, spots_info=spots_info, again=again,
             memory_mb=memory_mb, threads=ncpus, progress=step,
         )  # fmt: skip
     _tell(found, as_json)

@@ -15,6 +15,7 @@ from refimpl.errors import ConfigError, GeometryError
 
 if TYPE_CHECKING:
     from refimpl.forward.nearfield_stack import ImageModel, SimulatedPixels
+    from refimpl.io.nearfield_params import NearfieldParams
     from refimpl.nearfield.maps import NearfieldMap
 
 __all__ = ["EXAMPLES", "simulate"]
@@ -30,7 +31,7 @@ default) raw images, numbered TIFF files as published, or one file of all frames
 h5, hdf5, zarr or zip."""
 
 IMAGE, WHAT = "Images", "What is simulated"
-_WHOLE = ("h5", "hdf5", "zarr", "zip")
+_TIFF, _WHOLE = ("tif", "tiff"), ("h5", "hdf5", "zarr", "zip")
 _HEAD = "VoxRowNr\tDistanceNr\tFrameNr\tHorPx\tVerPx\tOmegaRaw\tYRaw\tZRaw"
 _BLOCK = 64
 
@@ -102,6 +103,8 @@ def _simulate(
     from refimpl.nearfield.grid import check_view
 
     files.notes(job.params)
+    if job.params["WriteImage"] and not job.params["OnlySpotsInfo"]:
+        _check_images(job.params)
     result = files.map_of(mic, job)
     keep = result.solved & (result.confidence >= job.min_confidence)
     if not keep.any():
@@ -136,6 +139,23 @@ def _simulate(
         typer.echo(f"{numbers['voxels']} voxels light {len(pixels)} pixels in {frames} frames")
         typer.echo("\n".join(f"wrote {path}" for path in _few(written)))
     return 0
+
+
+def _check_images(params: NearfieldParams) -> None:
+    """Refuse names and numbers that images cannot have, before anything is written."""
+    from refimpl.nearfield.image_files import files_per_distance
+
+    params.require("ReducedFileName")
+    suffix, files = str(params["extOrig"]), files_per_distance(params)
+    if suffix.lower() not in (*_TIFF, *_WHOLE):
+        said = ", ".join((*_TIFF, *_WHOLE))
+        raise params.refuse("extOrig", f"extOrig {suffix}: images are written as {said}")
+    numbered = int(params.number("WFImages")) or int(params.number("RawStartNr"))
+    if suffix in _WHOLE and (numbered or files != params.n_frames):
+        raise params.refuse(
+            "extOrig", f"extOrig {suffix}, one file for all frames, goes without RawStartNr, "
+            "WFImages and images beyond EndNr",
+        )  # fmt: skip
 
 
 def _few(paths: list[Path]) -> list[str]:
@@ -205,9 +225,9 @@ def _write_images(
     """Raw images under the names that process-images looks for."""
     from refimpl.forward.nearfield_stack import stack_images
     from refimpl.io.nearfield_stack import write_published_tiffs, write_stack
+    from refimpl.nearfield.image_files import files_per_distance
 
     params = job.params
-    params.require("ReducedFileName")
     name, suffix = str(params["OrigFileName"]), str(params["extOrig"])
     n, frames, ny, nz = pixels.shape
     wide_field, start = int(params.number("WFImages")), int(params.number("RawStartNr"))
@@ -218,18 +238,12 @@ def _write_images(
             yield image
 
     if suffix in _WHOLE:
-        if wide_field or start or params["NrFilesPerDistance"] not in (None, frames):
-            raise params.refuse(
-                "extOrig", f"extOrig {suffix}, one file for all frames, goes without RawStartNr, "
-                "WFImages and images beyond EndNr",
-            )  # fmt: skip
         images = chain.from_iterable(counted(d) for d in range(n))
         return [write_stack(folder / f"{name}.{suffix}", images, n * frames, (nz, ny))]
-    each = params["NrFilesPerDistance"]
     written: list[Path] = []
     for d in range(n):
         written += write_published_tiffs(
             folder, name, counted(d), d, start=start, wf_images=wide_field, suffix=suffix,
-            files_per_distance=frames if each is None else int(params.number("NrFilesPerDistance")),
+            files_per_distance=files_per_distance(params),
         )  # fmt: skip
     return written

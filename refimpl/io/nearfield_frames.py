@@ -1,10 +1,8 @@
 """Raw frames of one near-field distance: numbered files, or a stack in one file, read by rows.
 
 The background needs a few rows of every frame, and then each frame whole. Frames that lie plain in
-a file (TIFF and npy as usually written, contiguous HDF5) are read where they are; what is
-compressed or cut in chunks is unpacked once into a scratch file beside the outputs, which is gone
-at the end. Every file is looked at before anything is computed: one that is missing, empty, cut
-short or of another size is named.
+a file (:mod:`refimpl.io.nearfield_places`) are read where they are; what is compressed or cut in
+chunks is unpacked once into a scratch file beside the outputs, which is gone at the end.
 """
 
 from __future__ import annotations
@@ -22,24 +20,13 @@ from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.atomic import make_folder
-from refimpl.io.frame_source import BROKEN, first_line
+from refimpl.io.frame_source import first_line
 from refimpl.io.images import open_source
+from refimpl.io.nearfield_places import PLAIN, Place, places_of
 
-__all__ = ["NearfieldStack", "check_here", "open_stack"]
+__all__ = ["NearfieldStack", "open_stack"]
 
 U16 = NDArray[np.uint16]
-
-_TIFF = (".tif", ".tiff")
-_PLAIN = (np.dtype("<u2"), np.dtype(">u2"), np.dtype("u1"))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the pixels of a frame lie, one after the other."""
-
-    path: Path
-    offset: int
-    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +43,7 @@ class NearfieldStack:
 
     shape: tuple[int, int]
     names: tuple[Path, ...]
-    _places: tuple[_Place, ...]
+    _places: tuple[Place, ...]
     _scratch: Path | None = None
 
     @property
@@ -160,113 +147,11 @@ def open_stack(
     ConfigError
         No room for the scratch file.
     """
-    if frames is not None:
-        places = _places_in(files[0], frames, shape, dataset)
-        names = tuple(files[0] for _ in frames)
-    else:
-        check_here(files)
-        places = [_place_of(path, shape) for path in files]
-        names = tuple(files)
+    places = places_of(files, shape, frames=frames, dataset=dataset)
+    names = tuple(files) if frames is None else tuple(files[0] for _ in frames)
     if all(place is not None for place in places):
         return NearfieldStack(shape, names, tuple(p for p in places if p is not None))
     return _unpacked(files, frames, shape, scratch, names, dataset)
-
-
-def check_here(files: Sequence[Path]) -> None:
-    """Refuse files of which some are missing.
-
-    Raises
-    ------
-    FormatError
-        With the name of the first.
-    """
-    missing = [path for path in files if not path.exists()]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise FormatError(f"no such image{more}: {len(files)} are needed", path=missing[0])
-
-
-def _check_frame(path: Path, got: tuple[int, ...], shape: tuple[int, int]) -> None:
-    if tuple(got) != shape:
-        raise FormatError(
-            f"image of {' x '.join(map(str, got))} pixels (rows x columns): NrPixelsZ x "
-            f"NrPixelsY is {shape[0]} x {shape[1]}",
-            path=path,
-        )
-
-
-def _check_size(place: _Place, shape: tuple[int, int]) -> None:
-    needed = place.offset + shape[0] * shape[1] * place.dtype.itemsize
-    size = place.path.stat().st_size
-    if size < needed:
-        raise FormatError(f"truncated: {size} bytes, of {needed} or more", path=place.path)
-
-
-def _place_of(path: Path, shape: tuple[int, int]) -> _Place | None:
-    """Place of the frame of a numbered file; None where it has to be unpacked."""
-    if path.is_file() and path.stat().st_size == 0:
-        raise FormatError("the image is empty: 0 bytes", path=path)
-    if path.suffix.lower() not in _TIFF:
-        with open_source(path) as source:
-            _check_one(path, source.n_frames)
-            _check_frame(path, source.shape, shape)
-        return None
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tif:
-            page, several = tif.pages.first, len(tif.pages)
-            plain = page.is_contiguous and page.compression == 1
-            dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
-            offset, got = int(page.dataoffsets[0]), tuple(page.shape)
-    except BROKEN as error:
-        raise FormatError(f"not a readable TIFF: {first_line(error)}", path=path) from error
-    _check_one(path, several)
-    _check_frame(path, got, shape)
-    if not plain or dtype not in _PLAIN:
-        return None
-    place = _Place(path, offset, dtype)
-    _check_size(place, shape)
-    return place
-
-
-def _check_one(path: Path, n_frames: int) -> None:
-    if n_frames != 1:
-        raise FormatError(f"{n_frames} frames in a numbered image; one is expected", path=path)
-
-
-def _places_in(
-    path: Path, frames: Sequence[int], shape: tuple[int, int], dataset: str | None
-) -> list[_Place | None]:
-    """Places in a file of many frames, where its format lays them out plainly."""
-    with open_source(path, dataset) as source:
-        if max(frames) >= source.n_frames:
-            raise FormatError(
-                f"{source.n_frames} frames: number {max(frames)}, counted from 0, is needed",
-                path=path,
-            )
-        _check_frame(path, source.shape, shape)
-        name = source.dataset
-    suffix = path.suffix.lower()
-    first: _Place | None = None
-    if suffix == ".npy":
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.flags.c_contiguous:
-            first = _Place(path, int(array.offset), array.dtype)
-    elif name is not None and not path.is_dir() and suffix != ".zip":
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            item = file.get(name)
-            offset = item.id.get_offset() if isinstance(item, h5py.Dataset) else None
-            if offset is not None:
-                first = _Place(path, int(offset), item.dtype)
-    if first is None or first.dtype not in _PLAIN:
-        return [None] * len(frames)
-    size = shape[0] * shape[1] * first.dtype.itemsize
-    places = [_Place(path, first.offset + i * size, first.dtype) for i in frames]
-    _check_size(places[int(np.argmax(frames))], shape)
-    return list(places)
 
 
 def _unpacked(
@@ -301,7 +186,7 @@ def _unpacked(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     dtype = np.dtype("<u2")
-    places = tuple(_Place(target, i * size, dtype) for i in range(len(names)))
+    places = tuple(Place(target, i * size, dtype) for i in range(len(names)))
     return NearfieldStack(shape, names, places, folder)
 
 
@@ -309,7 +194,7 @@ def _counts(frame: NDArray[Any], path: Path, index: int) -> NDArray[Any]:
     """Little-endian 16-bit counts of a frame of any type."""
     if frame.dtype.kind == "f" and not np.array_equal(frame, np.trunc(frame)):
         raise FormatError(f"frame {index}: counts that are not whole numbers", path=path)
-    if frame.size and frame.dtype not in _PLAIN:
+    if frame.size and frame.dtype not in PLAIN:
         low, high = frame.min(), frame.max()
         if low < 0 or high > 65535:
             raise FormatError(

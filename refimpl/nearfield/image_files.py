@@ -15,7 +15,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.io.nearfield_params import NearfieldParams
 from refimpl.io.nearfield_stack import published_number
 
-__all__ = ["ImagePlan", "plan_of"]
+__all__ = ["ImagePlan", "files_per_distance", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class ImagePlan:
     dataset: str | None = None
     write_images: bool = False
 
+    @property
+    def rows_columns(self) -> tuple[int, int]:
+        """(NZ, NY), shape of the raw images."""
+        return self.shape_px[1], self.shape_px[0]
+
     def numbers(self, distance: int) -> range:
         """Numbers of the raw images of a distance, counted from 0."""
         start = published_number(self.first, self.step, 0, distance, 0)
@@ -85,6 +90,25 @@ class ImagePlan:
         """Published name of a filtered frame."""
         name = f"{self.reduced_name}_FullImage_{frame:06d}.{self.reduced_extension}{distance}"
         return self.folder / name
+
+
+def files_per_distance(params: NearfieldParams) -> int:
+    """Numbered images of a distance, without the wide-field ones.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than the frames of the scan.
+    """
+    if params["NrFilesPerDistance"] is None:
+        return params.n_frames
+    files = int(params.number("NrFilesPerDistance"))
+    if files < params.n_frames:
+        raise params.refuse(
+            "NrFilesPerDistance",
+            f"NrFilesPerDistance {files}: StartNr to EndNr are {params.n_frames} frames",
+        )
+    return files
 
 
 def plan_of(
@@ -120,15 +144,7 @@ def plan_of(
     n_distances, n_frames = params.n_distances, params.n_frames
     if layer < 1:
         raise ConfigError(f"layer {layer}: expected 1 or more", key="layer", got=layer)
-    per_distance = n_frames
-    if params["NrFilesPerDistance"] is not None:
-        per_distance = int(params.number("NrFilesPerDistance"))
-    if per_distance < n_frames:
-        raise params.refuse(
-            "NrFilesPerDistance",
-            f"NrFilesPerDistance {per_distance}: StartNr to EndNr are {n_frames} frames",
-        )
-    step = per_distance + int(params.number("WFImages"))
+    step = files_per_distance(params) + int(params.number("WFImages"))
     base = Path(".") if params.path is None else params.path.parent
     data = base / str(params["DataDirectory"] or ".")
     raw = data / str(params["OrigFileName"])

@@ -25,8 +25,9 @@ from refimpl.imaging.binarise import Filters, corrected, spot_pixels
 from refimpl.imaging.nearfield_background import Background, background_of
 from refimpl.io.atomic import atomic_path, make_folder
 from refimpl.io.lit_files import append_frame_pixels, open_frame_pixels
-from refimpl.io.nearfield_frames import NearfieldStack, check_here, open_stack
+from refimpl.io.nearfield_frames import NearfieldStack, open_stack
 from refimpl.io.nearfield_params import NearfieldParams
+from refimpl.io.nearfield_places import places_of
 from refimpl.ledger import fingerprint
 from refimpl.nearfield.image_files import ImagePlan, plan_of
 from refimpl.nearfield.image_result import DistanceReport, ProcessedImages, finished, lit_path
@@ -79,7 +80,8 @@ def process_images(
     """Find the lit pixels of all distances of a layer, and write the published files.
 
     With ``Ice9Input`` the images are peak files, which are read and not processed:
-    :func:`~refimpl.nearfield.peak_images.read_peak_images`.
+    :func:`~refimpl.nearfield.peak_images.read_peak_images`; `layer`, `filters`, `stacks` and
+    `dataset` are refused then.
 
     Parameters
     ----------
@@ -124,12 +126,20 @@ def process_images(
     ``{ReducedFileName}_FullImage_{frame:06d}.{extReduced}d``.
     """
     if params["Ice9Input"]:
+        if layer != 1 or any(given is not None for given in (filters, stacks, dataset)):
+            raise params.refuse(
+                "Ice9Input", "Ice9Input reads peak files: layers, filters, stacks and data sets "
+                "are of images",
+            )  # fmt: skip
         return read_peak_images(params, spots_info=spots_info)
     chosen = filters_of(params) if filters is None else filters
     plan = plan_of(params, layer, stacks, dataset)
-    make_folder(plan.folder)
     for distance in range(plan.n_distances):  # of the last one too, before hours are spent
-        check_here(plan.files(distance))
+        places_of(
+            plan.files(distance), plan.rows_columns, frames=plan.frames(distance),
+            dataset=plan.dataset,
+        )  # fmt: skip
+    make_folder(plan.folder)
     reports: list[DistanceReport] = []
     for distance in range(plan.n_distances):
         path = lit_path(plan.folder, distance)
@@ -184,7 +194,7 @@ def _one_distance(
         return report
 
     files, frames = plan.files(distance), plan.frames(distance)
-    rows_columns = (plan.shape_px[1], plan.shape_px[0])
+    rows_columns = plan.rows_columns
     with open_stack(files, rows_columns, plan.folder, frames=frames, dataset=plan.dataset) as stack:
         background = background_of(
             stack.rows, stack.n_frames, stack.shape, memory_mb=memory_mb,

@@ -1,4 +1,4 @@
-"""A small simulated calibrant frame that the tests of the command line share."""
+"""What the tests of the command line share: a calibrant frame, and how refusals are looked at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tifffile
 
+from refimpl.cli.main import main
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.forward.powder_image import simulate
@@ -48,3 +49,44 @@ def here(tmp_path: Path, simulated: SimulatedFrame, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     tifffile.imwrite("ceria.tif", simulated.image)
     return tmp_path
+
+
+@pytest.fixture
+def edit() -> Callable[[str, str], None]:
+    """Change the near-field parameter file ps.txt of the folder worked in."""
+
+    def change(old: str, new: str) -> None:
+        text = Path("ps.txt").read_text()
+        assert old in text
+        Path("ps.txt").write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.fixture
+def line_of() -> Callable[[str], int]:
+    """Number of the last line of ps.txt that begins so."""
+
+    def number(start: str) -> int:
+        lines = Path("ps.txt").read_text().splitlines()
+        return max(k for k, line in enumerate(lines, start=1) if line.startswith(start))
+
+    return number
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line with which a near-field command refuses; nothing is printed, made or changed."""
+
+    def run(*arguments: object, code: int = 2) -> str:
+        before = {p: p.stat().st_mtime_ns for p in Path().rglob("*")}
+        capsys.readouterr()
+        assert main(["nearfield", *(str(a) for a in arguments)]) == code
+        said = capsys.readouterr()
+        assert said.out == ""
+        lines = [line for line in said.err.splitlines() if not line.startswith("note:")]
+        assert len(lines) == 1, said.err
+        assert {p: p.stat().st_mtime_ns for p in Path().rglob("*")} == before
+        return lines[0].removeprefix("refimpl: ")
+
+    return run

@@ -47,26 +47,6 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def edit(old: str, new: str) -> None:
-    """Change the parameter file."""
-    text = Path("ps.txt").read_text()
-    assert old in text
-    Path("ps.txt").write_text(text.replace(old, new))
-
-
-def refused(capsys, *arguments: object, code: int = 2) -> str:
-    """The one line of stderr; nothing is printed or made."""
-    before = {p: p.stat().st_mtime_ns for p in Path().rglob("*")}
-    capsys.readouterr()
-    assert nearfield(*arguments) == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    lines = [line for line in said.err.splitlines() if not line.startswith("note:")]
-    assert len(lines) == 1, said.err
-    assert {p: p.stat().st_mtime_ns for p in Path().rglob("*")} == before
-    return lines[0].removeprefix("refimpl: ")
-
-
 # ------------------------------------------------------------------------------ the whole way
 
 
@@ -213,7 +193,7 @@ def test_simulated_spots_are_those_of_the_published_program(real_data, tmp_path)
     np.testing.assert_allclose(ours[order[0], 5:], theirs[order[1], 5:], atol=2e-6)  # 6 decimals
 
 
-def test_no_images_where_none_are_asked_for(here) -> None:
+def test_no_images_where_none_are_asked_for(here, edit) -> None:
     Path("example.h5").unlink()
     edit("MinConfidence", "WriteImage 0\nMinConfidence")
     assert nearfield("simulate", "ps.txt", "truth.mic") == 0
@@ -222,7 +202,7 @@ def test_no_images_where_none_are_asked_for(here) -> None:
     assert not Path("example.h5").exists()
 
 
-def test_numbered_images(here, capsys) -> None:
+def test_numbered_images(here, edit, refused, capsys) -> None:
     edit("extOrig h5", "extOrig tif")
     Path("example.h5").unlink()
     edit("EndNr 119", "EndNr 3")
@@ -233,7 +213,7 @@ def test_numbered_images(here, capsys) -> None:
     assert "(10 files)" in capsys.readouterr().out
     assert nearfield("process-images", "ps.txt", "--no-spots-info") == 0
     Path("example_000006.tif").unlink()
-    assert "example_000006.tif" in refused(capsys, "process-images", "ps.txt", "--again")
+    assert "example_000006.tif" in refused("process-images", "ps.txt", "--again")
 
 
 def test_view_draws_what_it_is_asked_for(mapped: Path, tmp_path: Path, capsys) -> None:
@@ -263,7 +243,7 @@ def test_compare_ends_with_1_below_the_share(mapped: Path, capsys) -> None:
     )
 
 
-def test_grid_and_seeds(here, capsys) -> None:
+def test_grid_and_seeds(here, edit, refused, capsys) -> None:
     assert nearfield("grid", "ps.txt", "--json") == 0
     assert json.loads(capsys.readouterr().out)["points"] == 96
     published = read_grid("grid.txt")
@@ -281,21 +261,21 @@ def test_grid_and_seeds(here, capsys) -> None:
     for arguments, words in (
         (("--from", "sobol"), "--from 'sobol': expected even, published, grains or list"),
     ):
-        assert words in refused(capsys, "seeds", "ps.txt", *arguments)
+        assert words in refused("seeds", "ps.txt", *arguments)
     edit("SeedOrientations even.txt\n", "")
     edit("GrainsFile Grains.csv\n", "")
-    assert "neither -o nor SeedOrientations" in refused(capsys, "seeds", "ps.txt")
+    assert "neither -o nor SeedOrientations" in refused("seeds", "ps.txt")
     assert "--from grains needs GrainsFile" in refused(
-        capsys, "seeds", "ps.txt", "--from", "grains", "-o", "s.txt"
+        "seeds", "ps.txt", "--from", "grains", "-o", "s.txt"
     )
     assert "--from list needs SeedOrientations" in refused(
-        capsys, "seeds", "ps.txt", "--from", "list", "-o", "s.txt"
+        "seeds", "ps.txt", "--from", "list", "-o", "s.txt"
     )
     square = ("grid", "ps.txt", "--set", "grid=square")
-    assert "grid.txt holds triangles" in refused(capsys, *square)
+    assert "grid.txt holds triangles" in refused(*square)
 
 
-def test_an_example_is_made(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_an_example_is_made(tmp_path: Path, monkeypatch, refused) -> None:
     from refimpl.nearfield import example
 
     monkeypatch.setattr(example, "EXAMPLE", example.EXAMPLE | SMALL | {"OnlySpotsInfo": 1})
@@ -304,6 +284,6 @@ def test_an_example_is_made(tmp_path: Path, monkeypatch, capsys) -> None:
     names = {p.name for p in (tmp_path / "e").iterdir()}
     assert names == {"ps.txt", "truth.mic", "Grains.csv", "SpotsInfo.bin"}
     monkeypatch.chdir(tmp_path)
-    assert "expected -o DIR alone" in refused(capsys, "simulate", "--example")
-    assert "or --example -o DIR" in refused(capsys, "simulate", "e/ps.txt")
-    assert "97 grains in" in refused(capsys, *call[:2], "--grains", 97, "-o", "f")
+    assert "expected -o DIR alone" in refused("simulate", "--example")
+    assert "or --example -o DIR" in refused("simulate", "e/ps.txt")
+    assert "97 grains in" in refused(*call[:2], "--grains", 97, "-o", "f")

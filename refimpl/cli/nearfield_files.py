@@ -69,22 +69,24 @@ def load(paramfile: Path, settings: Sequence[str] | None = None) -> Job:
     from refimpl.io.nearfield_params import read_nearfield_params
     from refimpl.nearfield.config import config_of_params, setup_of
 
-    params = read_nearfield_params(paramfile)
+    params, given = read_nearfield_params(paramfile), parse.settings(settings or ())
     try:
-        config = config_of_params(params, parse.settings(settings or ()))
+        config = config_of_params(params, given)
         setup = setup_of(config)
     except GeometryError as error:
         raise ConfigError(str(error), path=paramfile) from error
     except ConfigError as error:
-        if error.path is not None or error.key is None:
+        if error.path is not None or error.key is None or error.key in given:
             raise
         raise _placed(params, error) from error
     return Job(params, config, setup)
 
 
 def _placed(params: NearfieldParams, error: ConfigError) -> ConfigError:
-    """Error about a key with its file, and its line where it has one."""
-    key = str(error.key)
+    """Error about a key or setting with its file, and its line where it has one."""
+    from refimpl.nearfield.config import published_key
+
+    key = published_key(str(error.key))
     known = key in params.table
     line = params.lines.get(key) if known else None
     return ConfigError(str(error), path=params.path, line=line, key=key)

@@ -41,11 +41,18 @@ def checked_cell(cell: Sequence[float]) -> Cell:
         )
     lengths, angles = values[:3], values[3:]
     if not all(np.isfinite(v) and v > 0.0 for v in lengths):
-        raise ConfigError(f"unit cell lengths {lengths}: expected positive numbers [Å]", got=cell)
+        raise ConfigError(
+            f"unit cell lengths {lengths}: expected positive numbers [Å]", key="cell", got=cell
+        )
     if not all(np.isfinite(v) and 0.0 < v < 180.0 for v in angles):
-        raise ConfigError(f"unit cell angles {angles}: expected 0 to 180 degrees", got=cell)
+        raise ConfigError(
+            f"unit cell angles {angles}: expected 0 to 180 degrees", key="cell", got=cell
+        )
     if _gram(angles) <= 0.0:
-        raise ConfigError(f"unit cell angles {angles} close no cell: its volume is not positive")
+        raise ConfigError(
+            f"unit cell angles {angles} close no cell: its volume is not positive", key="cell",
+            got=cell,
+        )  # fmt: skip
     a, b, c, alpha, beta, gamma = values
     return a, b, c, alpha, beta, gamma
 

@@ -210,7 +210,8 @@ def nearfield_hkls(
     if not len(hkl):
         raise ConfigError(
             f"no reflection with d >= {d_min:.4g} Å (wavelength {wavelength_angstrom:g} Å, Lsd "
-            f"{lsd_mm:g} mm, MaxRingRad {max_ring_radius_mm:g} mm): check these three"
+            f"{lsd_mm:g} mm, MaxRingRad {max_ring_radius_mm:g} mm): check these three",
+            key="max_ring_radius_mm",
         )
     d = d_spacing(hkl, good)
     order = np.argsort(-np.round(d, 9), kind="stable")  # equal d to 1e-9 Å keep their order

@@ -9,7 +9,6 @@ with the parameter file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,11 @@ from refimpl.nearfield.settings import NearfieldConfig
 from refimpl.units import DEG
 
 __all__ = ["NearfieldConfig", "config_from", "config_of_params", "config_toml", "read_config"]
-__all__ += ["layer_position_um", "setting_names", "setup_of"]
+__all__ += ["layer_position_um", "published_key", "setting_names", "setup_of"]
 
 
 _FILE = SettingsFile(NearfieldConfig)
+setting_names, config_from, read_config, config_toml = _FILE.names, _FILE.of, _FILE.read, _FILE.toml
 
 _UM_PER_MM = 1000.0  # divided by, not 1e-3 times: exact wherever the quotient is
 
@@ -80,38 +80,9 @@ _PATHS = {
 }
 
 
-def setting_names() -> dict[str, str]:
-    """Every setting and the table that it stands in."""
-    return _FILE.names()
-
-
-def config_from(
-    settings: Mapping[str, Any], *, base: NearfieldConfig | None = None
-) -> NearfieldConfig:
-    """Build a configuration from flat settings, over a base.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name (the nearest one is named), a value out of range, or a missing one.
-    """
-    return _FILE.of(settings, base=base)
-
-
-def read_config(path: str | Path, settings: Mapping[str, Any] | None = None) -> NearfieldConfig:
-    """Read a TOML file; flat settings win over what it says.
-
-    Raises
-    ------
-    ConfigError
-        No such file, not TOML, a newer schema, an unknown key, a bad or missing value.
-    """
-    return _FILE.read(path, settings)
-
-
-def config_toml(config: NearfieldConfig) -> str:
-    """Write a configuration as TOML, every value stated, with its help as a comment."""
-    return _FILE.toml(config)
+def published_key(name: str) -> str:
+    """Key of the published file that a setting is read from; other names as they are."""
+    return _KEYS[name][0] if name in _KEYS else name
 
 
 def _divided(value: Any, by: float) -> Any:

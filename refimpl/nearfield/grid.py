@@ -32,6 +32,16 @@ def _check_sizes(**sizes: float) -> None:
             raise ConfigError(f"{name} {value}: expected a positive size", key=name, got=value)
 
 
+_MOST = 100_000_000
+"""Points of a grid: 1e8 take 6 GB; more is a length in another unit."""
+
+
+def _check_count(n: float, **sizes: float) -> None:
+    if n > _MOST:
+        given = ", ".join(f"{name} {value:g} mm" for name, value in sizes.items())
+        raise ConfigError(f"{given}: {n:.1e} grid points; {_MOST:.0e} are the most", key="GridSize")
+
+
 def hex_grid(
     grid_size_mm: float,
     radius_mm: float,
@@ -57,7 +67,7 @@ def hex_grid(
     Raises
     ------
     ConfigError
-        A size that is not positive.
+        A size that is not positive; more points than fit into memory.
 
     Notes
     -----
@@ -67,6 +77,7 @@ def hex_grid(
     _check_sizes(GridSize=grid_size_mm, Rsample=radius_mm, EdgeLength=edge)
     g = grid_size_mm
     n = math.ceil((2.0 * radius_mm / math.sqrt(3.0)) / g)
+    _check_count(6.0 * n * n, GridSize=g, Rsample=radius_mm)
     height = math.sqrt(3.0) * g / 2.0
     xy, up = [], []
     for i in (*range(-n, 0), *range(1, n + 1)):
@@ -100,11 +111,12 @@ def square_grid(pitch_mm: float, radius_mm: float, edge_mm: float | None = None)
     Raises
     ------
     ConfigError
-        A size that is not positive.
+        A size that is not positive; more points than fit into memory.
     """
     edge = pitch_mm if edge_mm is None else edge_mm
     _check_sizes(GridSize=pitch_mm, Rsample=radius_mm, EdgeLength=edge)
     n = math.ceil(radius_mm / pitch_mm)
+    _check_count(4.0 * n * n, GridSize=pitch_mm, Rsample=radius_mm)
     along = (np.arange(-n, n) + 0.5) * pitch_mm
     y, x = np.meshgrid(along, along, indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=1)

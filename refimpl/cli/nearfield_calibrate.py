@@ -13,6 +13,7 @@ from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
     from refimpl.detector.lit_pixels import LitPixels
+    from refimpl.io.nearfield_params import NearfieldParams
     from refimpl.nearfield.calibrate import Calibration
 
 __all__ = ["EXAMPLES", "calibrate"]
@@ -64,7 +65,9 @@ def calibrate(
         capture_frames=capture_frames,
     )  # fmt: skip
     job.params.require("GridPoints")
-    crystals = crystals_of(grid_points(job.params.rows("GridPoints")), job.setup.space_group)
+    crystals = crystals_of(
+        grid_points(job.params.rows("GridPoints")), job.setup.space_group, cell=job.setup.cell
+    )
     lit = files.lit_pixels(job, job.params.folder)
     with parse.output_folder(out), parse.progress() as tell:
         tell("blobs", 0.1)
@@ -77,7 +80,7 @@ def calibrate(
             tell(f"round {done}", min(done / settings.rounds, 1.0))
 
         found = run(job.setup, blobs, crystals, settings, progress=step)
-        numbers = _numbers(found, job, lit)
+        numbers = _numbers(found, job, lit) | {"provenance": _provenance(job)}
         _write(found, job, out, numbers)
     if as_json:
         from refimpl.io.atomic import json_text
@@ -97,6 +100,7 @@ def _numbers(found: Calibration, job: files.Job, lit: LitPixels) -> dict[str, An
 
     from refimpl.nearfield.calibrate_check import spot_hits
     from refimpl.nearfield.calibrate_published import geometry_lines
+    from refimpl.units import DEG
 
     wide, fit = lit.dilated(0, 1), found.position.fit
     before = spot_hits(found.start, job.setup, found.start_crystals, wide)
@@ -104,6 +108,7 @@ def _numbers(found: Calibration, job: files.Job, lit: LitPixels) -> dict[str, An
     last = found.rounds[-1]
     return {
         "lines": geometry_lines(found.geometry),
+        "tilts_deg": (np.asarray(found.geometry.tilts_rad) / DEG).tolist(),
         "parameters": [
             {"name": n, "change": x, "sigma": s, "unit": _unit(n)}
             for n, x, s in zip(
@@ -124,6 +129,13 @@ def _numbers(found: Calibration, job: files.Job, lit: LitPixels) -> dict[str, An
     }
 
 
+def _provenance(job: files.Job) -> dict[str, Any]:
+    from refimpl.nearfield.maps import provenance_of
+
+    inputs = {"parameters": job.params.path, "lit_pixels": job.params.folder}
+    return provenance_of(inputs, threads=None, seed=None, command="nearfield calibrate")
+
+
 def _unit(name: str) -> str:
     if name.startswith("BC"):
         return "px"
@@ -133,10 +145,24 @@ def _unit(name: str) -> str:
 def _sentences(numbers: dict[str, Any]) -> list[str]:
     lit = [f"{a} of {b} ({100.0 * a / max(b, 1):.1f} %)" for a, b in (
         numbers["lit_before"], numbers["lit_after"])]  # fmt: skip
+    apart = "".join(f"\n  distance {d}: {x:.6f} {y:.6f} {z:.6f}"
+                    for d, (x, y, z) in enumerate(numbers["tilts_deg"], start=1))  # fmt: skip
+    several = len({tuple(row) for row in numbers["tilts_deg"]}) > 1
     return [
         f"spots lit at every distance, to a frame: {lit[0]} before, {lit[1]} after",
         *numbers["lines"],
-    ]
+        *([f"tx, ty, tz [degrees] of each distance; the file has room for the first:{apart}"]
+          if several else []),
+    ]  # fmt: skip
+
+
+def _folders(params: NearfieldParams, out: Path) -> dict[str, Any]:
+    """DataDirectory and OutputDirectory as they are called from another folder."""
+    import os
+
+    base = Path() if params.path is None else params.path.parent
+    names = ["DataDirectory", *(["OutputDirectory"] if "OutputDirectory" in params else [])]
+    return {name: os.path.relpath(base / str(params[name] or "."), out) for name in names}
 
 
 def _write(found: Calibration, job: files.Job, out: Path, numbers: dict[str, Any]) -> None:
@@ -155,5 +181,6 @@ def _write(found: Calibration, job: files.Job, out: Path, numbers: dict[str, Any
     }
     if g.wedge_rad or "Wedge" in job.params:
         new["Wedge"] = g.wedge_rad / DEG
+    new |= _folders(job.params, out)
     write_nearfield_params(out / "calibrated.txt", dict(job.params.given) | new)
     write_json(out / "calibration.json", numbers)

@@ -10,6 +10,7 @@ staircase and need many; a round here is a match and a fit, so NumIterations bel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +56,13 @@ def settings_of(config: NearfieldConfig, **changes: Any) -> CalibrateSettings:
     return replace(bounds, **changes)
 
 
-def crystals_of(points: MicTable, space_group: int, within_rad: float = DEG) -> list[Crystal]:
+def crystals_of(
+    points: MicTable,
+    space_group: int,
+    within_rad: float = DEG,
+    *,
+    cell: Sequence[float] | None = None,
+) -> list[Crystal]:
     """Crystals of GridPoints (:func:`refimpl.nearfield.grid.grid_points`), as they first come.
 
     Parameters
@@ -66,9 +73,12 @@ def crystals_of(points: MicTable, space_group: int, within_rad: float = DEG) -> 
         For the misorientation.
     within_rad
         Points nearer than this to the first of a crystal belong to it.
+    cell
+        a, b, c [angstrom], alpha, beta, gamma [degrees]: which axis of a monoclinic crystal is the
+        unique one.
     """
     euler = np.asarray(points.euler_rad)
-    quaternions, symmetry = quaternion_of_euler(euler), operators(space_group)
+    quaternions, symmetry = quaternion_of_euler(euler), operators(space_group, cell)
     left, out = np.ones(len(euler), dtype=bool), []
     while left.any():
         first = int(np.argmax(left))

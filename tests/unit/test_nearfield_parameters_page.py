@@ -86,7 +86,8 @@ NOTES = {
     "MinConfidence": "`simulate` leaves weaker voxels out, `view` does not show them; a "
     "coarse-to-fine run fits them again",
     "extOrig": "also h5, hdf5, zarr and zip: one file for the frames of all distances",
-    "GridFileName": "where the file states it, read if it exists; `refimpl nearfield grid` writes it",
+    "GridFileName": "where the file states it, read if it exists; `refimpl nearfield grid` writes "
+    "it",
     "SGNr": "symmetry of the maps of grains; without it SpaceGroup, not 225",
 }
 

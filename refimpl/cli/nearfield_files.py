@@ -137,6 +137,9 @@ def voxels_of(job: Job) -> Voxels:
 def saved_lit(job: Job, folder: Path) -> LitPixels | None:
     """Lit pixels of a folder: those of process-images, or the published bits; None: neither.
 
+    Where both are there, the newer ones count: process-images writes its bits last, so that older
+    bits are of another run, and newer ones those of it or of a later simulation.
+
     Raises
     ------
     FormatError
@@ -150,7 +153,7 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
     shape = (detector.n_distances, job.setup.scan.n_frames, *detector.shape_px)
     files = [lit_path(folder, d) for d in range(shape[0])]
     bits = folder / "SpotsInfo.bin"
-    if all(path.is_file() for path in files):
+    if all(path.is_file() for path in files) and not _newer(bits, files):
         lit = lit_of_frames([read_frame_pixels(path) for path in files])
         if lit.shape != shape:
             raise FormatError(
@@ -159,6 +162,12 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
             )  # fmt: skip
         return lit
     return read_lit(bits, shape) if bits.is_file() else None
+
+
+def _newer(bits: Path, files: Sequence[Path]) -> bool:
+    """Whether the published bits were written after every other file of lit pixels."""
+    last = max(path.stat().st_mtime_ns for path in files)
+    return bits.is_file() and bits.stat().st_mtime_ns > last
 
 
 def lit_pixels(job: Job, folder: Path) -> LitPixels:

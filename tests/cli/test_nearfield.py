@@ -193,6 +193,23 @@ def test_simulated_spots_are_those_of_the_published_program(real_data, tmp_path)
     np.testing.assert_allclose(ours[order[0], 5:], theirs[order[1], 5:], atol=2e-6)  # 6 decimals
 
 
+def test_the_newer_lit_pixels_count(mapped: Path, tmp_path: Path, capsys) -> None:
+    """A simulation after process-images is not hidden by what that left."""
+    from refimpl.cli.nearfield_files import load, saved_lit
+
+    names = ("ps.txt", "SpotsInfo.bin", "lit_pixels_distance_0.h5", "lit_pixels_distance_1.h5")
+    for name in names:
+        shutil.copy2(mapped / name, tmp_path / name)
+    job = load(tmp_path / "ps.txt")
+    processed = saved_lit(job, tmp_path)
+    bits = (tmp_path / "SpotsInfo.bin").read_bytes()
+    (tmp_path / "SpotsInfo.bin").write_bytes(bytes(len(bits)))
+    assert saved_lit(job, tmp_path).n_lit == 0
+    for path in (tmp_path / name for name in names[2:]):
+        path.touch()
+    assert saved_lit(job, tmp_path).n_lit == processed.n_lit > 0
+
+
 def test_no_images_where_none_are_asked_for(here, edit) -> None:
     Path("example.h5").unlink()
     edit("MinConfidence", "WriteImage 0\nMinConfidence")

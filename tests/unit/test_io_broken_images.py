@@ -1,0 +1,170 @@
+"""Image files that are cut, empty or something else; images that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from fabio.cbfimage import CbfImage
+from image_files import WRITERS, Frames, marked_frames, write_zarr
+from numpy.typing import NDArray
+
+from refimpl.errors import ConfigError, FormatError
+from refimpl.io.images import check_usable, from_array, read
+
+
+@pytest.fixture
+def frames() -> Frames:
+    return marked_frames()
+
+
+CUT = {
+    "a.tif": "truncated",
+    "deflate.tiff": "truncated|corrupt",
+    "a.tif.gz": "not a readable TIFF",
+    "a.edf": "truncated: the header states",
+    "a.h5": "not a readable HDF5 file",
+    "a.zip": "not a readable Zarr archive",
+    "a.npy": r"not a readable \.npy array",
+    "a.raw": "truncated, or head_size, data_type or shape are other",
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize("kept", [0.95, 0.5])
+def test_truncated(tmp_path: Path, frames: Frames, name: str, kept: float) -> None:
+    path = tmp_path / name
+    WRITERS[name](path, frames)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    raw = {"data_type": 5, "head_size": 100, "shape": (40, 60)} if name == "a.raw" else {}
+    # A cut stack may show in the headers or only when its last frame is read.
+    text = f"{CUT[name]}|truncated|mmap length"
+    with pytest.raises(FormatError, match=text) as caught:
+        read(path, **raw)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_last_page_of_a_tiff(tmp_path: Path, frames: Frames) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for frame in frames:
+            tif.write(frame, contiguous=False)
+    with tifffile.TiffFile(path) as tif:
+        last = tif.pages[2].offset
+    path.write_bytes(path.read_bytes()[:last])
+    with pytest.raises(FormatError, match=f"a page is stated at byte {last}, where the file holds"):
+        read(path)
+
+
+def test_truncated_cbf(tmp_path: Path, frames: Frames) -> None:
+    path = tmp_path / "a.cbf"
+    CbfImage(data=frames[0]).write(str(path))
+    content = path.read_bytes()
+    for kept in (0.95, 0.5, 0.05):
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(FormatError, match="pixels are cut or their checksum differs"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.edf", "a.cbf", "a.h5", "a.zip", "a.npy"])
+def test_not_what_the_name_says(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"this is no image\n" * 40)
+    with pytest.raises(FormatError, match="not a readable"):
+        read(tmp_path / name)
+
+
+def test_empty_files(tmp_path: Path) -> None:
+    for name in ("a.tif", "a.edf", "a.h5", "a.npy", "a.ge3", "a.zip"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(FormatError, match=r"not a readable|are not a header"):
+            read(tmp_path / name)
+
+
+def test_other_refusals(tmp_path: Path, frames: Frames) -> None:
+    with pytest.raises(FormatError, match=r"no\.tif: no such file"):
+        read(tmp_path / "no.tif")
+    with pytest.raises(FormatError, match="this folder is no Zarr tree"):
+        read(tmp_path)
+    (tmp_path / "a.xyz").write_bytes(b"hello")
+    with pytest.raises(FormatError, match=r"unknown image format \.xyz; TIFF, CBF, EDF, GE, HDF5"):
+        read(tmp_path / "a.xyz")
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    with pytest.raises(FormatError, match=r"not a grey-scale image: a page has the shape"):
+        read(tmp_path / "rgb.tif")
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(ConfigError, match=r"raw frames need data_type .* and shape"):
+        read(tmp_path / "a.raw")
+    np.save(tmp_path / "line.npy", np.zeros(5))
+    with pytest.raises(FormatError, match=r"an array of shape \(5,\) is no image"):
+        read(tmp_path / "line.npy")
+    np.savez(tmp_path / "z.zip", a=np.zeros(3))
+    (tmp_path / "z.zip.npz").rename(tmp_path / "z.zip")
+    with pytest.raises(FormatError, match="this zip is no Zarr archive"):
+        read(tmp_path / "z.zip")
+    with pytest.raises(FormatError, match="pixels of type complex128 are not numbers"):
+        from_array(np.zeros((20, 20), complex))
+
+
+def test_zarr_refusals(tmp_path: Path, frames: Frames) -> None:
+    write_zarr(tmp_path / "a.zarr", frames)
+    with pytest.raises(ConfigError, match="'exchange' is no array"):
+        read(tmp_path / "a.zarr", dataset="exchange")
+    with pytest.raises(ConfigError, match="'no' is no array"):
+        read(tmp_path / "a.zarr", dataset="no")
+    zarr.save(str(tmp_path / "plain.zarr"), np.abs(frames))
+    assert read(tmp_path / "plain.zarr").n_frames == 3
+
+
+def test_pages_of_different_size(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(np.zeros((40, 60), np.uint16))
+        tif.write(np.zeros((20, 30), np.uint16))
+    with pytest.raises(FormatError, match=r"frame 1 has \(20, 30\) pixels, the first one \(40"):
+        read(tmp_path / "a.tif")
+
+
+def test_check_usable_passes_a_real_frame(frames: Frames) -> None:
+    image = from_array(frames)
+    check_usable(image)
+    assert image.n_masked < image.mask.size
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        (np.zeros((40, 40), np.uint16), "all dark: every unmasked pixel holds 0"),
+        (np.full((40, 40), 7.5), r"constant: every unmasked pixel holds 7\.5"),
+        (np.full((40, 40), 65535, np.uint16), "saturated: 100% of the unmasked pixels"),
+        (np.ones((10, 40), int), "an image of 10 x 40 px is too small; 16 px a side at least"),
+        (np.eye(200)[0:1] * np.ones((200, 1)) * -5.0, "all dark: 0 of 40000 unmasked pixels"),
+    ],
+)
+def test_check_usable_refuses(counts: NDArray, text: str) -> None:
+    image = from_array(counts)
+    with pytest.raises(FormatError, match=text):
+        check_usable(image)
+
+
+def test_partly_saturated(frames: Frames) -> None:
+    counts = np.abs(frames[0]).astype(np.uint16)
+    counts[:10:2, ::2] = 65535
+    image = from_array(counts)
+    assert image.n_saturated == 150
+    assert image.saturation == 65535
+    check_usable(image)
+    counts[::2, ::2] = 65535
+    with pytest.raises(FormatError, match=r"saturated: 25% .* at or above 65535 counts"):
+        check_usable(from_array(counts))
+    stated = from_array(np.abs(frames[0]), saturation=40)
+    with pytest.raises(FormatError, match="at or above 40 counts"):
+        check_usable(stated)
+
+
+def test_everything_masked() -> None:
+    with pytest.raises(FormatError, match=r"every pixel is masked \(1600 not finite\)"):
+        from_array(np.full((40, 40), np.nan))

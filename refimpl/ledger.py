@@ -40,7 +40,7 @@ class Ledger:
     Attributes
     ----------
     records
-        Key to its last entry, as it stood when the ledger was opened.
+        Key to its last entry.
 
     Raises
     ------
@@ -113,6 +113,8 @@ class Ledger:
         made = datetime.now(UTC).isoformat(timespec="seconds")
         text = json.dumps({**record, "made": made}, ensure_ascii=False)
         self._write(text.encode("utf-8", "backslashreplace") + b"\n")
+        if "key" in record and "status" in record:
+            self.records[str(record["key"])] = dict(record)
 
     def _write(self, line: bytes) -> None:
         try:

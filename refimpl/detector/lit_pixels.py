@@ -10,34 +10,27 @@ lit (:mod:`refimpl.nearfield.images`), and files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.detector.lit_reach import reached, tiles_near
 from refimpl.detector.lit_tiles import (
     I64,
     TILE,
     U32,
+    U64,
     Shape,
-    band_of,
-    of_bytes,
-    split,
-    spread,
+    joined,
     tiled,
-    unique_key,
     unpacked,
 )
-from refimpl.errors import ConfigError, FormatError
+from refimpl.errors import ConfigError
 
 __all__ = ["LitPixels", "lit_at"]
-
-U64 = NDArray[np.uint64]
-
-_BLOCK = 1 << 23  # bytes of packed bits, or of anything that is as large, handled at a time
-_BLOCK_PIXELS = 1 << 20  # lit pixels that a dilation spreads at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,31 +136,10 @@ class LitPixels:
         return _join(shape, parts)
 
     @classmethod
-    def from_bits(cls, packed: bytes | NDArray[np.uint8], shape: Shape) -> LitPixels:
-        """Lit pixels from packed bits as published (spec 1.8); of a file: refimpl.io.spots_info.
-
-        Bit k = ((distance * frames + frame) * NY + Y) * NZ + Z is bit k % 8 of byte k // 8. The
-        published size is floor(bits / 32) * 4 bytes; up to 31 last bits may be missing.
-
-        Raises
-        ------
-        FormatError
-            Another number of bytes.
-        """
-        shape = _checked(shape)
-        n_bits = int(np.prod([int(n) for n in shape]))
-        data = np.frombuffer(packed, dtype=np.uint8)
-        if not n_bits // 32 * 4 <= data.size <= -(-n_bits // 32) * 4:
-            raise FormatError(
-                f"packed bits of {data.size} bytes: expected {n_bits // 32 * 4} for {shape[0]} "
-                f"distances, {shape[1]} frames and {shape[2]} x {shape[3]} pixels"
-            )
-        starts = range(0, data.size, _BLOCK)
-        return _join(shape, [of_bytes(shape, data[k : k + _BLOCK], k) for k in starts])
-
-    @classmethod
     def from_numbers(cls, blocks: Iterable[I64], shape: Shape) -> LitPixels:
-        """Lit pixels from their numbers k, see :meth:`from_bits`, a block at a time.
+        """Lit pixels from their numbers, a block at a time; of a file: refimpl.io.spots_info.
+
+        The number of a pixel is ((distance * frames + frame) * NY + Y) * NZ + Z (spec 1.8).
 
         Raises
         ------
@@ -213,24 +185,6 @@ class LitPixels:
         ]
         return np.concatenate(keys).astype(np.int64)
 
-    def bits(self) -> Iterator[bytes]:
-        """Packed bits as published, in blocks of bytes; see :meth:`from_bits`."""
-        _, _, ny, nz = self.shape
-        size = int(np.prod([int(n) for n in self.shape])) // 32 * 4
-        keys = self.tile_keys()
-        frame = keys // (self.tile_shape[0] * self.tile_shape[1])
-        for start in range(0, size, _BLOCK):
-            stop = min(start + _BLOCK, size)
-            of_frames = (start * 8 // (ny * nz), (stop * 8 - 1) // (ny * nz))
-            first, last = np.searchsorted(frame, [of_frames[0], of_frames[1] + 1])
-            rows = slice(int(first), int(last))
-            d, f, y, z = self._pixels(keys[rows], self.tiles[rows]).astype(np.int64).T
-            at = ((d * self.shape[1] + f) * ny + y) * nz + z - start * 8
-            at = at[(at >= 0) & (at < (stop - start) * 8)]
-            block = np.zeros(stop - start, dtype=np.uint8)
-            np.bitwise_or.at(block, at >> 3, (1 << (at & 7)).astype(np.uint8))
-            yield block.tobytes()
-
     def dilated(self, px: int, frames: int, *, wraps: bool = False) -> LitPixels:
         """Also lit: every pixel within ``px`` in Y and in Z and within ``frames``.
 
@@ -243,7 +197,7 @@ class LitPixels:
         """
         if px < 0 or frames < 0:
             raise ConfigError(f"LitPixels: dilated by {px} px and {frames} frames: expected 0 up")
-        return _remapped(self, self.shape, 0, 0, px, frames, wraps)
+        return _join(self.shape, reached(self, self.shape, 0, 0, px, frames, wraps))
 
     def coarser(
         self, px_bits: int, frame_bits: int, *, dilate: int = 1, wraps: bool = False
@@ -266,7 +220,7 @@ class LitPixels:
         d, f, ny, nz = self.shape
         up = ((1 << px_bits) - 1, (1 << frame_bits) - 1)
         shape = (d, (f + up[1]) >> frame_bits, (ny + up[0]) >> px_bits, (nz + up[0]) >> px_bits)
-        return _remapped(self, shape, px_bits, frame_bits, dilate, dilate, wraps)
+        return _join(shape, reached(self, shape, px_bits, frame_bits, dilate, dilate, wraps))
 
     def near(self, margin_px: int) -> U64:
         """(c,) like ``coarse[0]``: tiles of the first distance with a lit pixel within a margin.
@@ -277,22 +231,9 @@ class LitPixels:
         ty, tz = self.tile_shape
         keys = self.tile_keys()
         keys = keys[: np.searchsorted(keys, self.shape[1] * ty * tz)]
-        words = self.tiles[: len(keys)]
-        frame, tile = np.divmod(keys, ty * tz)
-        rows, columns = words != 0, np.bitwise_or.reduce(words, axis=1)
-        out = np.zeros(self.coarse.shape[1] * 64, dtype=bool)
-        reach = -(-margin_px // TILE)
-        for dy in range(-reach, reach + 1):
-            band = rows[:, band_of(dy, margin_px)]
-            in_y = band.any(axis=1)
-            for dz in range(-reach, reach + 1):
-                # corners: rows of the band and columns of the other one, not the same pixel:
-                # at worst a bit too many
-                mask = np.uint32(sum(1 << i for i in range(*band_of(dz, margin_px).indices(TILE))))
-                y, z = tile // tz + dy, tile % tz + dz
-                hit = in_y & ((columns & mask) != 0) & (y >= 0) & (y < ty) & (z >= 0) & (z < tz)
-                out[((frame * ty + y) * tz + z)[hit]] = True
-        return np.packbits(out, bitorder="little").view(np.uint64)
+        near = np.zeros(self.coarse.shape[1] * 64, dtype=bool)
+        near[tiles_near(keys, self.tiles[: len(keys)], (ty, tz), margin_px)] = True
+        return np.packbits(near, bitorder="little").view(np.uint64)
 
 
 def lit_at(
@@ -342,42 +283,4 @@ def _checked(shape: Shape) -> Shape:
 
 
 def _join(shape: Shape, parts: list[tuple[I64, U32]]) -> LitPixels:
-    """One value of tiles that come in runs; a tile that comes more than once is the union."""
-    keys = np.concatenate([np.zeros(0, np.int64), *(p[0] for p in parts)])
-    tiles = np.concatenate([np.zeros((0, TILE), np.uint32), *(p[1] for p in parts)])
-    if not (np.diff(keys) > 0).all():
-        keys, inverse = np.unique(keys, return_inverse=True)
-        merged = np.zeros((len(keys), TILE), dtype=np.uint32)
-        np.bitwise_or.at(merged, inverse.reshape(-1), tiles)
-        tiles = merged
-    per_distance = shape[1] * -(-shape[2] // TILE) * -(-shape[3] // TILE)
-    words = -(-per_distance // 64)
-    coarse = np.zeros((shape[0], words), dtype=np.uint64)
-    distance, k = np.divmod(keys, per_distance)
-    bit = np.uint64(1) << (k & 63).astype(np.uint64)
-    np.bitwise_or.at(coarse, (distance, k >> 6), bit)
-    stored = np.bincount(distance * words + (k >> 6), minlength=shape[0] * words)
-    before = np.cumsum(stored) - stored
-    return LitPixels(shape, coarse, before.reshape(coarse.shape).astype(np.int32), tiles)
-
-
-def _remapped(
-    lit: LitPixels,
-    shape: Shape,
-    px_bits: int,
-    frame_bits: int,
-    px: int,
-    frames: int,
-    wraps: bool,
-) -> LitPixels:
-    """Pixels in cells of powers of two, then dilated; a bounded number of them at a time."""
-    per_tile = max(1.0, lit.n_lit / max(len(lit.tiles), 1))
-    step = max(1, int(_BLOCK_PIXELS / per_tile / ((2 * px + 1) ** 2 * (2 * frames + 1))))
-    parts = []
-    for first in range(0, len(lit.tiles), step):
-        d, f, y, z = lit.pixels(first, first + step).astype(np.int64).T
-        key = unique_key(shape, d, f >> frame_bits, y >> px_bits, z >> px_bits)
-        for axis, reach in ((3, px), (2, px), (1, frames)):
-            key = spread(key, shape, axis, reach, wraps and axis == 1)
-        parts.append(tiled(shape, *split(key, shape)))
-    return _join(shape, parts)
+    return LitPixels(shape, *joined(shape, parts))

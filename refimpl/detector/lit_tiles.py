@@ -1,4 +1,4 @@
-"""Tiles of 32 x 32 pixels, 32 words each: made from pixels, from packed bits, and spread.
+"""Tiles of 32 x 32 pixels, 32 words each: made from pixels, joined, and unpacked again.
 
 A tile is known by its place (distance * frames + frame) * tiles of a frame + tile of the frame.
 Not here: what looks them up, see :mod:`refimpl.detector.lit_pixels`.
@@ -9,32 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "TILE",
-    "band_of",
-    "of_bytes",
-    "split",
-    "spread",
-    "tiled",
-    "unique_key",
-    "unpacked",
-]
+__all__ = ["TILE", "joined", "tiled", "unpacked"]
 
 TILE = 32
 """Rows and columns of a tile."""
 
 I64 = NDArray[np.int64]
 U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
 Shape = tuple[int, int, int, int]  # distances, frames, Y, Z
-
-
-def band_of(offset: int, margin: int) -> slice:
-    """Rows of a tile within ``margin`` of the tile that lies ``offset`` tiles further."""
-    if offset == 0:
-        return slice(0, TILE)
-    if offset > 0:
-        return slice(max(TILE * offset - margin, 0), TILE)
-    return slice(0, min(max(margin + TILE * (offset + 1), 0), TILE))
 
 
 def unpacked(tiles: U32) -> NDArray[np.uint8]:
@@ -54,44 +37,26 @@ def tiled(shape: Shape, d: I64, f: I64, y: I64, z: I64) -> tuple[I64, U32]:
     return keys, words
 
 
-def of_bytes(shape: Shape, data: NDArray[np.uint8], start: int) -> tuple[I64, U32]:
-    """Tiles of a run of packed bits that begins at byte ``start``."""
-    at = np.flatnonzero(data)
-    rows, bits = np.nonzero(np.unpackbits(data[at][:, None], axis=1, bitorder="little"))
-    k = (at[rows] + start) * 8 + bits
-    k = k[k < int(np.prod([int(n) for n in shape]))]
-    k, z = np.divmod(k, shape[3])
-    k, y = np.divmod(k, shape[2])
-    d, f = np.divmod(k, shape[1])
-    return tiled(shape, d, f, y, z)
+def joined(shape: Shape, parts: list[tuple[I64, U32]]) -> tuple[U64, NDArray[np.int32], U32]:
+    """Runs of tiles as they are looked up; a tile that comes more than once is the union.
 
-
-def unique_key(shape: Shape, d: I64, f: I64, y: I64, z: I64) -> I64:
-    """Places of pixels in the stack, in order, each once."""
-    return np.unique(((d * shape[1] + f) * shape[2] + y) * shape[3] + z)
-
-
-def split(key: I64, shape: Shape) -> tuple[I64, I64, I64, I64]:
-    """Distance, frame, Y, Z of places in the stack."""
-    rest, z = np.divmod(key, shape[3])
-    rest, y = np.divmod(rest, shape[2])
-    d, f = np.divmod(rest, shape[1])
-    return d, f, y, z
-
-
-def spread(key: I64, shape: Shape, axis: int, reach: int, wraps: bool) -> I64:
-    """Keys and those up to ``reach`` away along one axis."""
-    if reach == 0:
-        return key
-    stride = int(np.prod([int(n) for n in shape[axis + 1 :]]))
-    n = shape[axis]
-    place = key // stride % n
-    parts: list[I64] = []
-    for move in range(-reach, reach + 1):
-        to = place + move
-        if wraps:
-            parts.append(key + (to % n - place) * stride)
-        else:
-            inside = (to >= 0) & (to < n)
-            parts.append(key[inside] + move * stride)
-    return np.unique(np.concatenate(parts))
+    Returns
+    -------
+    ``coarse``, ``rank`` and ``tiles`` of :class:`~refimpl.detector.lit_pixels.LitPixels`.
+    """
+    keys = np.concatenate([np.zeros(0, np.int64), *(p[0] for p in parts)])
+    tiles = np.concatenate([np.zeros((0, TILE), np.uint32), *(p[1] for p in parts)])
+    if not (np.diff(keys) > 0).all():
+        keys, inverse = np.unique(keys, return_inverse=True)
+        merged = np.zeros((len(keys), TILE), dtype=np.uint32)
+        np.bitwise_or.at(merged, inverse.reshape(-1), tiles)
+        tiles = merged
+    per_distance = shape[1] * -(-shape[2] // TILE) * -(-shape[3] // TILE)
+    words = -(-per_distance // 64)
+    coarse = np.zeros((shape[0], words), dtype=np.uint64)
+    distance, k = np.divmod(keys, per_distance)
+    bit = np.uint64(1) << (k & 63).astype(np.uint64)
+    np.bitwise_or.at(coarse, (distance, k >> 6), bit)
+    stored = np.bincount(distance * words + (k >> 6), minlength=shape[0] * words)
+    before = np.cumsum(stored) - stored
+    return coarse, before.reshape(coarse.shape).astype(np.int32), tiles

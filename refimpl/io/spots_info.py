@@ -23,7 +23,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import I64
 from refimpl.io.atomic import atomic_path
 
-__all__ = ["lit_blocks", "read_lit", "read_spots_info", "spots_info_bytes", "write_spots_info"]
+__all__ = ["lit_blocks", "read_lit", "spots_info_bytes", "write_spots_info"]
 
 _BLOCK = 1 << 20  # bytes read at a time, a multiple of 8: where all is lit, 64 MB of numbers
 _PAGE_BITS = 8 * 4096  # what is written at a time where anything is lit: a page of most systems
@@ -101,11 +101,6 @@ def _lit(content: bytes, start: int) -> I64:
     part = words[where].view(np.uint8).reshape(-1, 8)
     row, bit = np.nonzero(np.unpackbits(part, axis=1, bitorder="little"))
     return np.asarray(8 * start + 64 * where[row].astype(np.int64) + bit)
-
-
-def read_spots_info(path: str | Path, shape: tuple[int, int, int, int]) -> I64:
-    """Numbers (n,) of all lit pixels, ascending; see :func:`lit_blocks`."""
-    return np.concatenate([np.zeros(0, dtype=np.int64), *lit_blocks(path, shape)])
 
 
 def read_lit(path: str | Path, shape: tuple[int, int, int, int]) -> LitPixels:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl.detector.lit_pixels import LitPixels, lit_at
-from refimpl.errors import ConfigError, FormatError
-from refimpl.io.spots_info import read_lit
+from refimpl.errors import ConfigError
+from refimpl.io.spots_info import read_lit, write_spots_info
 
 Pixels = set[tuple[int, ...]]
 SHAPE = (2, 5, 67, 41)  # no multiple of a tile, of a byte or of a word
@@ -40,13 +40,8 @@ def test_every_way_gives_the_same_pixels(seed: int, n: int) -> None:
     dense[tuple(rows.T)] = True
     frames = [(d, f, dense[d, f]) for d in range(SHAPE[0]) for f in range(SHAPE[1])]
     rng.shuffle(frames)  # type: ignore[arg-type]
-    packed = b"".join(lit.bits())
-    others = [LitPixels.from_frames(frames, SHAPE), LitPixels.from_bits(packed, SHAPE)]
-    at = np.packbits(dense.ravel(), bitorder="little").tobytes()
-    assert packed == at[: len(packed)]
-    assert len(packed) == dense.size // 32 * 4  # the published size
-    if dense.size % 32:  # what the published size cuts off may be lit
-        others[1] = LitPixels.from_bits(at + b"\0" * (-len(at) % 4), SHAPE)
+    numbers = np.split(np.flatnonzero(dense), [n // 3, n // 2])
+    others = [LitPixels.from_frames(frames, SHAPE), LitPixels.from_numbers(numbers, SHAPE)]
     for other in others:
         for name in ("coarse", "rank", "tiles"):
             assert np.array_equal(getattr(lit, name), getattr(other, name)), name
@@ -130,15 +125,12 @@ def test_blocks_of_bits_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A file larger than a block, the blocks cutting frames and tiles anywhere."""
     rows = some_pixels(np.random.default_rng(3), 400)
     lit = LitPixels.from_hits(rows, SHAPE)
-    whole = b"".join(lit.bits())
-    monkeypatch.setattr("refimpl.detector.lit_pixels._BLOCK", 52)
-    monkeypatch.setattr("refimpl.detector.lit_pixels._BLOCK_PIXELS", 10)
-    assert b"".join(lit.bits()) == whole
-    path = tmp_path / "SpotsInfo.bin"
-    path.write_bytes(whole)
+    monkeypatch.setattr("refimpl.detector.lit_reach._BLOCK_PIXELS", 10)
     monkeypatch.setattr("refimpl.io.spots_info._BLOCK", 56)
-    again = read_lit(path, SHAPE)
-    assert np.array_equal(again.tiles, LitPixels.from_bits(whole, SHAPE).tiles)
+    numbers = np.ravel_multi_index(tuple(rows.T), SHAPE)
+    again = read_lit(write_spots_info(tmp_path / "SpotsInfo.bin", numbers, SHAPE), SHAPE)
+    assert np.array_equal(again.tiles, lit.tiles)
+    assert np.array_equal(again.coarse, lit.coarse)
     assert as_set(lit.dilated(1, 1).pixels()) == brute_dilation(as_set(rows), SHAPE, 1, 1, False)
 
 
@@ -184,8 +176,6 @@ def test_other_input_refused() -> None:
         LitPixels.from_frames([(1, 5, image)], SHAPE)
     with pytest.raises(ConfigError, match=r"frame 2 at distance 0 has \(41, 67\) pixels: expected"):
         LitPixels.from_frames([(0, 2, image.T)], SHAPE)
-    with pytest.raises(FormatError, match="packed bits of 100 bytes: expected 3432"):
-        LitPixels.from_bits(b"\0" * 100, SHAPE)
     with pytest.raises(ConfigError, match=r"pixel number 27470 is outside \(2, 5, 67, 41\)"):
         LitPixels.from_numbers([np.array([0, 27470])], SHAPE)
     lit = LitPixels.from_hits(np.zeros((0, 4)), SHAPE)

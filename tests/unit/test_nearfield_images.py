@@ -42,7 +42,7 @@ from refimpl.io.lit_files import (
 from refimpl.io.nearfield_frames import open_stack
 from refimpl.io.nearfield_params import NearfieldParams, read_nearfield_params
 from refimpl.io.nearfield_stack import write_published_tiffs, write_stack
-from refimpl.io.spots_info import read_spots_info, write_spots_info
+from refimpl.io.spots_info import read_lit, write_spots_info
 from refimpl.nearfield import images as images_module
 from refimpl.nearfield.calibrate_hexomap import hexomap_setup
 from refimpl.nearfield.image_files import plan_of
@@ -139,9 +139,8 @@ def test_published_files(numbered: Path) -> None:
         assert (image == above).all()
     assert found.spots_info == out / "SpotsInfo.bin"
     shape = (2, FRAMES, NY, NZ)
-    keys = read_spots_info(out / "SpotsInfo.bin", shape)
-    bits = {tuple(int(i) for i in np.unravel_index(k, shape)) for k in keys}
-    assert bits == {(d, *p) for d in range(2) for p in scan(d)[1]}
+    bits = read_lit(out / "SpotsInfo.bin", shape).pixels().tolist()
+    assert {tuple(pixel) for pixel in bits} == {(d, *p) for d in range(2) for p in scan(d)[1]}
     assert not list(out.glob(".*"))  # no scratch, no half files
 
 

@@ -17,9 +17,7 @@ from refimpl.rotations import expmap
 from refimpl.testing.lattice_spots import lattice_spots, small_experiment
 
 CELL = (38.0, 47.0, 61.0, 82.0, 95.0, 104.0)
-
 KNOWN = ("--unit-cell", "38,47,61,82,95,104", "--set", "n_grid=96", "--set", "macro_cycles=1")
-
 BASIS = basis_of_cell(CELL) @ expmap(np.array([0.4, -1.1, 0.7]))
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refimpl.crystal.misorientation import misorientation
+from refimpl.clustering.greedy_grains import greedy_labels
+from refimpl.clustering.neighbours import check_rows
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.units import DEG
@@ -46,6 +46,7 @@ def greedy_grains(
     limit_rad: float = 1.0 * DEG,
     least_confidence: float = 0.0,
     pairs: I64 | None = None,
+    threads: int | None = None,
 ) -> GreedyGrains:
     """Cluster as Mic2GrainsList does.
 
@@ -64,11 +65,13 @@ def greedy_grains(
     pairs
         (k, 2) neighbours: a grain is then what steps between neighbours reach from its centre,
         each compared with the centre (published: within 2 TriEdgeSize). None: wherever it lies.
+    threads
+        Of the twin; None for all. They change nothing in the result.
 
     Raises
     ------
     ConfigError
-        The limit is not positive.
+        The limit is not positive, or a pair names a point that is not there.
 
     Notes
     -----
@@ -76,52 +79,23 @@ def greedy_grains(
     """
     if not limit_rad > 0.0:
         raise ConfigError(f"limit of a grain {limit_rad!r} rad: expected a positive angle")
-    q, n = np.asarray(quaternion, dtype=np.float64), len(quaternion)
     free = confidence >= least_confidence
-    free &= np.isfinite(q).all(axis=1)
+    free &= np.isfinite(quaternion).all(axis=1)
     order = np.flatnonzero(free)
     order = order[np.argsort(-confidence[order], kind="stable")]
-    label = np.full(n, -1, dtype=np.int64)
-    near = None if pairs is None else _adjacency(pairs, n)
-    centres: list[int] = []
-    for i in order:
-        if not free[i]:
-            continue
-        left = np.flatnonzero(free)
-        angle = misorientation(np.broadcast_to(q[i], (len(left), 4)), q[left], operators)
-        alike = np.zeros(n, dtype=bool)
-        alike[left[angle < limit_rad]] = True
-        alike[i] = True
-        members = alike if near is None else _flood(int(i), alike, *near)
-        label[members] = len(centres)
-        free &= ~members
-        centres.append(int(i))
-    count = np.bincount(label[label >= 0], minlength=len(centres))
-    return GreedyGrains(np.array(centres, dtype=np.int64), count, label)
+    if pairs is not None:
+        check_rows("pairs", pairs, len(quaternion))
+    label = greedy_labels(
+        quaternion, order, operators, limit_rad, pairs,
+        threads=threads,  # type: ignore[call-arg]
+    )  # fmt: skip
+    n_points = np.bincount(label[order])
+    centre = np.empty(len(n_points), dtype=np.int64)
+    # of a grain's points in this order the first is its centre; the last assignment stays
+    centre[label[order[::-1]]] = order[::-1]
+    return GreedyGrains(centre, n_points, label)
 
 
 def published_radius(n_points: I64, edge_mm: float) -> F64:
     """(g,) radius [mm] of the disc with the area of so many triangles of an edge."""
     return np.asarray(np.sqrt(n_points * np.sqrt(3.0) / 4.0 * edge_mm**2 / np.pi))
-
-
-def _adjacency(pairs: I64, n: int) -> tuple[I64, I64]:
-    """Neighbours of all points, one after the other, and (n + 1,) where each one's begin."""
-    ends = np.concatenate([pairs, pairs[:, ::-1]])
-    ends = ends[np.argsort(ends[:, 0], kind="stable")]
-    begin = np.searchsorted(ends[:, 0], np.arange(n + 1))
-    return ends[:, 1], begin.astype(np.int64)
-
-
-def _flood(start: int, allowed: NDArray[np.bool_], near: I64, begin: I64) -> NDArray[np.bool_]:
-    """(n,) allowed points that steps between neighbours reach."""
-    reached = np.zeros(len(allowed), dtype=bool)
-    reached[start] = True
-    stack = [start]
-    while stack:
-        i = stack.pop()
-        for j in near[begin[i] : begin[i + 1]].tolist():
-            if allowed[j] and not reached[j]:
-                reached[j] = True
-                stack.append(j)
-    return reached

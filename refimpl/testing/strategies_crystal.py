@@ -1,4 +1,4 @@
-"""Arguments for the pairs of :mod:`refimpl.crystal`."""
+"""Arguments for the pairs of :mod:`refimpl.crystal` and :mod:`refimpl.clustering`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.symmetry_operators import LAUE_CLASSES, laue_operators
+from refimpl.rotations import multiply_quaternions
 from refimpl.testing.strategies import Arguments, PerOutput, strategy
+from refimpl.units import DEG
 
 __all__ = ["random_quaternions"]
 
@@ -33,3 +35,21 @@ def _pairs(rng: np.random.Generator, n: int) -> dict[str, Any]:
     close = q1 + 10.0 ** rng.uniform(-12.0, -1.0, size=(n, 1)) * rng.normal(size=(n, 4))
     q2[::2] = close[::2]
     return {"q1": q1, "q2": q2, "operators": operators}
+
+
+# 2048 points a block, parallel above
+@strategy("greedy_grains.greedy_labels", chunk=2048)
+def _grains(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    operators = laue_operators(LAUE_CLASSES[rng.integers(len(LAUE_CLASSES))])
+    limit = DEG * 10.0 ** rng.uniform(-1.0, 1.5)
+    # grains of a few limits across, each point by any of its names, of any length
+    centres = random_quaternions(rng, 1 + n // 20)
+    q = centres[rng.integers(len(centres), size=n)] + limit * rng.normal(size=(n, 4)) / 3.0
+    q = multiply_quaternions(q, operators[rng.integers(len(operators), size=n)])
+    q *= rng.choice([-1.0, 1.0, 3.0], size=(n, 1))
+    order = rng.permutation(n)[: n - n // 10]
+    pairs = rng.integers(max(n, 1), size=(3 * n, 2)) if rng.random() < 0.5 else None
+    return {
+        "quaternion": q, "order": order, "operators": operators, "limit_rad": limit,
+        "pairs": pairs,
+    }  # fmt: skip

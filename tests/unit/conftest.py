@@ -1,16 +1,22 @@
-"""Small simulated frames and their calibration, shared by the tests of the powder rooms."""
+"""Small simulations and what is found in them, shared by the tests of powder and near field."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from nearfield_case import Case
 
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
 from refimpl.forward.powder_image import simulate
 from refimpl.forward.scenes import panel_grid
 from refimpl.forward.simulated_frame import SimulatedFrame
+from refimpl.nearfield.maps import NearfieldMap
+from refimpl.nearfield.reconstruct import reconstruct
 from refimpl.powder.calibrate import calibrate
 from refimpl.powder.result import PowderResult
+from refimpl.testing.nearfield_scan import write_numbered
 
 WAVELENGTH = 0.25
 """[angstrom] of the small frame."""
@@ -40,3 +46,22 @@ def small_result(small_frame: SimulatedFrame) -> PowderResult:
     return calibrate(
         small_frame.image, mask=small_frame.mask, wavelength_angstrom=WAVELENGTH, pixel_size_mm=0.2
     )
+
+
+@pytest.fixture(scope="session")
+def case() -> Case:
+    """Four grains before two distances."""
+    return Case()
+
+
+@pytest.fixture(scope="session")
+def found(case: Case) -> NearfieldMap:
+    """Their map, from seeds that are off by a tenth of a degree."""
+    return reconstruct(case.setup, case.lit, case.voxels, case.seeds, engine="serial")
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Path:
+    """Folder with the numbered images of :mod:`refimpl.testing.nearfield_scan` in raw."""
+    write_numbered(tmp_path)
+    return tmp_path

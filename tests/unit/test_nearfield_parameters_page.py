@@ -20,6 +20,8 @@ NO_EFFECT = f"{HERE}::test_a_key_without_effect_is_said"
 REFUSED = f"{HERE}::test_a_key_of_another_program_is_refused"
 CLI = "tests/cli/test_nearfield.py::"
 IMAGES = "tests/unit/test_nearfield_images.py::"
+IMAGE_FILES = "tests/unit/test_nearfield_image_files.py::"
+PEAKS = "tests/unit/test_peak_images.py::"
 CONFIG = "tests/unit/test_nearfield_config.py::"
 GRID = "tests/unit/test_nearfield_grid.py::"
 PARAMS = "tests/unit/test_io_nearfield_params.py::"
@@ -44,14 +46,14 @@ CHANGES: dict[str, Any] = {
 ELSEWHERE = {
     "DataDirectory": f"{PARAMS}test_paths_are_from_the_folder_of_the_run",
     "OutputDirectory": f"{PARAMS}test_paths_are_from_the_folder_of_the_run",
-    "OrigFileName": f"{IMAGES}test_numbers_of_the_images",
+    "OrigFileName": f"{IMAGE_FILES}test_numbers_of_the_images",
     "ReducedFileName": f"{IMAGES}test_published_files",
     "extOrig": f"{CLI}test_numbered_images",
     "extReduced": f"{IMAGES}test_published_files",
-    "RawStartNr": f"{IMAGES}test_numbers_of_the_images",
-    "NrFilesPerDistance": f"{IMAGES}test_numbers_of_the_images",
-    "WFImages": f"{IMAGES}test_numbers_of_the_images",
-    "Ice9Input": f"{IMAGES}test_ice9input_in_a_parameter_file",
+    "RawStartNr": f"{IMAGE_FILES}test_numbers_of_the_images",
+    "NrFilesPerDistance": f"{IMAGE_FILES}test_numbers_of_the_images",
+    "WFImages": f"{IMAGE_FILES}test_numbers_of_the_images",
+    "Ice9Input": f"{PEAKS}test_ice9input_in_a_parameter_file",
     "nDistances": "tests/cli/test_nearfield_bad_input.py::test_too_few_lines_of_lsd_or_bc",
     "SGNr": f"{PARAMS}test_fault_10_symmetry_of_grain_maps_is_that_of_the_space_group",
     "GridFileName": f"{CONFIG}test_a_grid_file_counts_where_it_is_there",

@@ -51,6 +51,8 @@ class GrainRefinement:
         A fit a grain, scored with panels from the others; empty without cross-validation.
     left_out
         Picks that are far off in the published geometry, and count for nobody.
+    validated
+        Whether every fit of the cross-validation ended by itself; True without one.
     """
 
     published: F64
@@ -58,6 +60,7 @@ class GrainRefinement:
     fit: GrainFit
     held_out: tuple[GrainFit, ...]
     left_out: int
+    validated: bool = True
 
     def scores(self) -> dict[str, F64]:
         """(3,) root mean squares of x, y [mm], omega [rad] of each way to look at the spots."""
@@ -79,7 +82,7 @@ class GrainRefinement:
             "n_grains": len(problem.grains),
             "n_panels": len(problem.d),
             "n_parameters": len(fit.names),
-            "converged": self.fit.settled and not fit.reason.startswith("stopped"),
+            "converged": _ended(self.fit) and _ended(self.grains_only) and self.validated,
             "reason": fit.reason,
             "rmsd": {
                 name: {"rmsd_mm": v[:2].tolist(), "rmsd_deg": float(v[2]) / DEG}
@@ -118,6 +121,11 @@ class GrainRefinement:
             detector=Hierarchy(tuple(modules)).with_d(d),
             goniometer=Goniometer(problem.setting(x) @ problem.axis),
         )
+
+
+def _ended(fit: GrainFit) -> bool:
+    """Whether a fit ended by itself, and its spreads and widths settled."""
+    return fit.settled and not fit.fit.reason.startswith("stopped")
 
 
 def _rms(residuals: F64) -> F64:
@@ -223,12 +231,15 @@ def refine_grains(
     kept = near(only_grains(problem, range(n)).residuals, limit)
     some = replace(problem, spots=problem.spots.select(kept))
     tell("grains alone", 1.0 / steps)
-    free = some.with_degree(degree)
+    free, held = some.with_degree(degree), tuple(held)
     fit = fit_grains(free, held=[GAUGE, *held])
     tell("panels and grains", 2.0 / steps)
-    scored = []
+    scored: list[GrainFit] = []
+    validated = True
     for g in range(n if cross_validate else 0):
-        scored.append(hold_out(free, g)[1])
+        trained, own = hold_out(free, g, held=held)
+        validated = validated and _ended(trained) and _ended(own)
+        scored.append(own)
         tell(f"without grain {g + 1}", (3.0 + g) / steps)
     return GrainRefinement(
         published=some.residuals(np.zeros(len(some.names))),
@@ -236,4 +247,5 @@ def refine_grains(
         fit=fit,
         held_out=tuple(scored),
         left_out=int(np.count_nonzero(~kept)),
+        validated=validated,
     )

@@ -117,7 +117,9 @@ def fit_grains(
     return GrainFit(problem, fit, settled)
 
 
-def hold_out(problem: GrainProblem, grain: int, along_axis: int = 1) -> tuple[GrainFit, GrainFit]:
+def hold_out(
+    problem: GrainProblem, grain: int, along_axis: int = 1, held: Iterable[str] = ()
+) -> tuple[GrainFit, GrainFit]:
     """Panels from the other grains, scored on one that they have not seen.
 
     Parameters
@@ -128,6 +130,8 @@ def hold_out(problem: GrainProblem, grain: int, along_axis: int = 1) -> tuple[Gr
         Number of the one held out.
     along_axis
         Which of x, y, z the rotation axis is: where the gauge is held.
+    held
+        Parameters that stay in both fits, see :func:`fit_grains`.
 
     Returns
     -------
@@ -135,21 +139,28 @@ def hold_out(problem: GrainProblem, grain: int, along_axis: int = 1) -> tuple[Gr
         The fit of chi, panels and the other grains to the others' spots; then, chi and panels
         held there, that of the twelve parameters of the one left out to its own.
     """
+    held = tuple(held)
     others = [g for g in range(len(problem.grains)) if g != grain]
     gauge = f"grain{others[0] + 1}.{GRAIN_FIELDS[3 + along_axis]}"
     mine = problem.spots.grain == grain
     trained = fit_grains(
-        replace(problem, spots=problem.spots.select(~mine)), held=[gauge, f"grain{grain + 1}."]
+        replace(problem, spots=problem.spots.select(~mine)),
+        held=[gauge, f"grain{grain + 1}.", *held],
     )
     test = replace(trained.problem, spots=problem.spots.select(mine))
-    return trained, only_grains(test, [grain], trained.fit.x)
+    return trained, only_grains(test, [grain], trained.fit.x, held)
 
 
-def only_grains(problem: GrainProblem, grains: Iterable[int], start: F64 | None = None) -> GrainFit:
-    """The twelve parameters of some grains alone: geometry and other grains stay at the start."""
+def only_grains(
+    problem: GrainProblem,
+    grains: Iterable[int],
+    start: F64 | None = None,
+    held: Iterable[str] = (),
+) -> GrainFit:
+    """The twelve parameters of some grains alone, less those that are held: all else stays."""
     free = [f"grain{g + 1}." for g in grains]
-    held = [n for n in problem.names if not any(n.startswith(f) for f in free)]
-    return fit_grains(problem, held=held, start=start, components=False)
+    others = [n for n in problem.names if not any(n.startswith(f) for f in free)]
+    return fit_grains(problem, held=[*others, *held], start=start, components=False)
 
 
 def near(residuals: F64, limit: float = 6.0) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import pytest
 from refimpl.errors import ConfigError, FormatError
 from refimpl.interop.hexrd import parse_hexrd
 from refimpl.io.hexrd_picks import Picks, read_grain_table, read_picks, stretch_of_mandel
+from refimpl.metrology import grain_run
 from refimpl.metrology.grain_models import Body
 from refimpl.metrology.grain_problem import GrainProblem
 from refimpl.metrology.grain_spots import table_basis
@@ -160,6 +161,25 @@ def test_spreads_are_found_and_hold_out_sees_no_other_grain() -> None:
     spoilt = replace(guess.spots, xyo=guess.spots.xyo + np.where(mine, 0.05, 0.0)[:, None])
     again, _ = hold_out(replace(guess, spots=spoilt), 2)
     np.testing.assert_array_equal(again.fit.x, trained.fit.x)
+
+
+def test_what_is_held_is_held_in_the_cross_validation_too(monkeypatch) -> None:
+    problem, _ = simulated(np.random.default_rng(12), degree=0)
+    held = ("chi", "grain2.stretch_11", "grain3.stretch_11")
+    seen = []
+    monkeypatch.setattr(
+        grain_run, "hold_out", lambda *a, **k: seen.append(hold_out(*a, **k)) or seen[-1]
+    )
+    found = grain_run.refine_grains(problem, degree=0, held=held, cross_validate=True)
+    start = np.zeros(len(problem.names))
+    for name in held:
+        k = problem.names.index(name)
+        for fit in (found.fit, *(f for pair in seen for f in pair)):
+            assert fit.fit.x[k] == start[k], name
+    assert found.summary()["converged"]
+    assert not replace(found, validated=False).summary()["converged"]
+    stopped = replace(found.grains_only, settled=False)
+    assert not replace(found, grains_only=stopped).summary()["converged"]
 
 
 def test_the_gauge_is_a_shift_along_the_axis() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from cython.parallel cimport prange
 from libc.math cimport fabs
 
-from refimpl._ext.overlap_core cimport Scene, count_voxel, set_scene
+from refimpl._ext.overlap_core cimport Scene, check, count_voxel, set_scene
 
 from refimpl._ext.nearfield_spots import reflection_table
 
@@ -194,6 +194,7 @@ def climb(
     cdef Scene c
     cdef Task task
     cdef const double[:, ::1] table = reflection_table(g, theta_rad, distances[0, 0])
+    check(vertices.shape[1], distances.shape[0])
     set_scene(
         &c, table, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
     )

@@ -33,6 +33,15 @@ cdef struct Scene:
     int tz
 
 
+cdef inline int check(Py_ssize_t corners, Py_ssize_t distances) except -1:
+    """Refuse what the arrays of one spot would not hold."""
+    if not 1 <= corners <= MOST_CORNERS:
+        raise IndexError(f"voxels of {corners} corners: expected 1 to {MOST_CORNERS}")
+    if not 1 <= distances <= MOST_DISTANCES:
+        raise IndexError(f"{distances} distances: expected 1 to {MOST_DISTANCES}")
+    return 0
+
+
 cdef inline void set_scene(
     Scene* c, const double[:, ::1] table, const double[:, ::1] windows, const double[:, ::1] boxes,
     const double[::1] camera, const double[:, ::1] distances, const double[::1] scan,

@@ -4,7 +4,7 @@ import numpy as np
 
 from cython.parallel cimport prange
 
-from refimpl._ext.overlap_core cimport Scene, count_voxel, set_scene
+from refimpl._ext.overlap_core cimport Scene, check, count_voxel, set_scene
 
 from refimpl._ext.nearfield_spots import reflection_table
 
@@ -33,6 +33,7 @@ def count_overlap(
     cdef int k = <int> vertices.shape[1]
     cdef Scene c
     cdef const double[:, ::1] table = reflection_table(g, theta_rad, distances[0, 0])
+    check(vertices.shape[1], distances.shape[0])
     set_scene(
         &c, table, ranges, boxes, camera, distances, scan, published, coarse, rank, tiles
     )

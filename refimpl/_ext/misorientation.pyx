@@ -43,10 +43,10 @@ def misorientation(
     cdef Py_ssize_t n = q1.shape[0], m = operators.shape[0], k, start
     cdef Py_ssize_t blocks = (n + PAIRS - 1) // PAIRS
     cdef int kind = kind_of(np.asarray(operators))
-    angle = np.full(n, np.nan)
-    cdef double[::1] a = angle
     if n == 0 or m == 0:
-        return angle
+        return np.full(n, np.nan)
+    angle = np.empty(n)  # the threads write it first: filling it here would be serial
+    cdef double[::1] a = angle
     for k in prange(
         blocks, nogil=True, num_threads=threads if n > SERIAL else 1, schedule="static"
     ):

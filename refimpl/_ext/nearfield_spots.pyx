@@ -11,6 +11,7 @@ from refimpl._ext.nearfield_geometry cimport (
 )
 
 cdef int SERIAL = 16  # below this many orientations a parallel region costs more than it saves
+cdef int PIECE = 16  # orientations that a thread takes at a time
 cdef int CHUNK = 512  # most orientations at a time: their spots are kept apart, then set down
 cdef int ROOM = 1 << 18  # reflections of the orientations at a time: 56 bytes each
 cdef double SPARE = 1.1  # room for the spots, to what those found so far suggest
@@ -115,7 +116,9 @@ def theory_spots(
     cdef long long[:, ::1] at = key
     for start in range(0, n if h else 0, chunk):
         size = min(chunk, n - start)
-        for i in prange(size, nogil=True, num_threads=team, schedule="static"):
+        for i in prange(
+            size, nogil=True, num_threads=team, schedule="dynamic", chunksize=PIECE
+        ):
             at[start + i, 0] = one_orientation(
                 &orientations[start + i, 0, 0], &table[0, 0], h, &p, at_row(place, i * most)
             )

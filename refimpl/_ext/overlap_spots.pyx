@@ -3,9 +3,10 @@
 import numpy as np
 
 from cython.parallel cimport prange
+from libc.math cimport cos, sin
 
 from refimpl._ext.nearfield_geometry cimport project_spots, tilt_spots
-from refimpl._ext.overlap_core cimport Scene, count_spot, set_scene
+from refimpl._ext.overlap_core cimport Scene, check, count_spot, frame_of, set_scene
 
 cdef enum:
     GROUP = 16      # most voxels that go through a block of spots together, while it is cached
@@ -18,12 +19,23 @@ cdef enum:
 cdef struct Spots:
     const double* yl
     const double* zl
-    const double* cos
-    const double* sin
-    const int* frame
-    const double* yc        # pixel of the spot of the origin, first distance
-    const double* zc
+    double* cos
+    double* sin
+    int* frame
+    double* yc              # pixel of the spot of the origin, first distance
+    double* zc
     const long long* key
+
+
+cdef void turn_spots(
+    const Scene* c, const Spots* s, const double* omega, Py_ssize_t first, Py_ssize_t end
+) noexcept nogil:
+    """Cosine, sine, frame and place of some spots."""
+    cdef Py_ssize_t i
+    for i in range(first, end):
+        s.cos[i], s.sin[i] = cos(omega[i]), sin(omega[i])
+        s.frame[i] = frame_of(c, omega[i])
+    tilt_spots(&c.view, s.yl + first, s.zl + first, end - first, s.yc + first, s.zc + first)
 
 
 cdef struct Quick:
@@ -188,12 +200,11 @@ def screen_spots(
     const double[::1] least,               # IN (n)
     const double[::1] yl_mm,               # IN (s)
     const double[::1] zl_mm,               # IN (s)
-    const double[::1] cos_omega,           # IN (s)
-    const double[::1] sin_omega,           # IN (s)
-    const int[::1] frame,                  # IN (s)
+    const double[::1] omega_rad,           # IN (s)
     const long long[:, ::1] key,           # IN (o, 2)
     const double[::1] camera,              # IN (15)
     const double[:, ::1] distances,        # IN (d, 4)
+    const double[::1] scan,                # IN (3)
     const unsigned long long[:, ::1] coarse,  # IN (d, c)
     const int[:, ::1] rank,                # IN (d, c)
     const unsigned int[:, ::1] tiles,      # IN (t, 32)
@@ -211,23 +222,22 @@ def screen_spots(
     cdef Scene c
     cdef Spots s
     cdef double[:, ::1] nothing = np.zeros((8, 0)), none = np.zeros((0, 4))
+    check(vertices.shape[1], distances.shape[0])
     set_scene(
-        &c, nothing, none, none, camera, distances, np.zeros(3), published, coarse, rank, tiles
+        &c, nothing, none, none, camera, distances, scan, published, coarse, rank, tiles
     )
     confidence = np.zeros((n, o))
     cdef double[:, ::1] out = confidence
     if n == 0 or o == 0 or n_spots == 0:
         return confidence
-    cdef double[::1] yc = np.empty(n_spots), zc = np.empty(n_spots)
+    cdef double[:, ::1] made = np.empty((4, n_spots))
+    cdef int[::1] frame = np.empty(n_spots, dtype=np.int32)
+    s.yl, s.zl, s.cos, s.sin = &yl_mm[0], &zl_mm[0], &made[0, 0], &made[1, 0]
+    s.frame, s.yc, s.zc, s.key = &frame[0], &made[2, 0], &made[3, 0], &key[0, 0]
     for i in prange(
         (n_spots + STRETCH - 1) // STRETCH, nogil=True, num_threads=threads, schedule="static"
     ):
-        tilt_spots(
-            &c.view, &yl_mm[i * STRETCH], &zl_mm[i * STRETCH],
-            min(<Py_ssize_t> STRETCH, n_spots - i * STRETCH), &yc[i * STRETCH], &zc[i * STRETCH],
-        )
-    s.yl, s.zl, s.cos, s.sin = &yl_mm[0], &zl_mm[0], &cos_omega[0], &sin_omega[0]
-    s.frame, s.yc, s.zc, s.key = &frame[0], &yc[0], &zc[0], &key[0, 0]
+        turn_spots(&c, &s, &omega_rad[0], i * STRETCH, min((i + 1) * STRETCH, n_spots))
     cdef const unsigned long long* close = &near[0] if near.shape[0] else NULL
     for i in prange(groups, nogil=True, num_threads=threads, schedule="dynamic"):
         screen_group(

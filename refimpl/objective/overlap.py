@@ -264,14 +264,11 @@ class _Scene:
 
     def confidences(self, orientations: F64, least: F64) -> F64:
         spots = spots_of_setup(self.setup, orientations, **self.where)  # type: ignore[arg-type]
-        scan, omega = self.setup.scan, spots.omega_rad
-        frame = np.floor((omega - scan.start_rad) / scan.step_rad)
-        frame = np.where((frame >= 0.0) & (frame < scan.n_frames), frame, -1.0)
-        single, _, _, _, _, camera, distances, _, coarse, rank, tiles = self.scene
+        single, _, _, _, _, camera, distances, scan, coarse, rank, tiles = self.scene
         out: F64 = screen_spots(
-            self.vertices, single, least, spots.yl_mm, spots.zl_mm, np.cos(omega), np.sin(omega),
-            frame.astype(np.int32), spots.key, camera, distances, coarse, rank, tiles, self.near,
-            self.margin or 0, self.published, **self.where,
+            self.vertices, single, least, spots.yl_mm, spots.zl_mm, spots.omega_rad, spots.key,
+            camera, distances, scan, coarse, rank, tiles, self.near, self.margin or 0,
+            self.published, **self.where,
         )  # fmt: skip
         return out
 

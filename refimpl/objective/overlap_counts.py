@@ -25,7 +25,7 @@ from refimpl.forward.nearfield_projection import footprint_pixels, projected, ro
 from refimpl.forward.nearfield_spots import theory_spots
 from refimpl.frames import F64, I64
 
-__all__ = ["SCENE", "Place", "count_overlap", "count_voxel"]
+__all__ = ["SCENE", "Place", "count_overlap", "count_voxel", "turned_spots"]
 
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
@@ -129,17 +129,22 @@ def count_voxel(place: Place, spots: F64, frame: I64, corner: F64, single: bool)
     return np.array(counts, dtype=np.int32)
 
 
+def turned_spots(yl: F64, zl: F64, omega: F64, scan: F64) -> tuple[F64, I64]:
+    """Spots (s, 4) yl, zl, cos, sin and frames (s,), negative outside the scan."""
+    frame = np.floor((omega - scan[0]) / scan[1])
+    frame = np.where((frame >= 0.0) & (frame < scan[2]), frame, -1.0).astype(np.int64)
+    return np.stack([yl, zl, np.cos(omega), np.sin(omega)], axis=-1), frame
+
+
 def spots_of(
     u: F64, g: F64, theta_rad: F64, ranges: F64, boxes: F64, camera: F64, scan: F64, lsd0_mm: float
 ) -> tuple[F64, I64]:
-    """Spots (s, 4) yl, zl, cos, sin and frames (s,), negative outside the scan, of u (3, 3)."""
+    """Spots and frames as of :func:`turned_spots`, of u (3, 3)."""
     yl, zl, omega, _, _ = theory_spots(
         u[None], g, theta_rad, ranges, boxes, camera[14], camera[12],
         bool(camera[13]), lsd0_mm, backend="python",
     )  # type: ignore[call-arg]  # fmt: skip
-    frame = np.floor((omega - scan[0]) / scan[1])
-    frame = np.where((frame >= 0.0) & (frame < scan[2]), frame, -1.0).astype(np.int64)
-    return np.stack([yl, zl, np.cos(omega), np.sin(omega)], axis=-1), frame
+    return turned_spots(yl, zl, omega, scan)
 
 
 @twin("arithmetic", vertices="f8 n,k,2", orientations="f8 n,3,3", single="u1 n", **SCENE)

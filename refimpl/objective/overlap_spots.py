@@ -10,15 +10,15 @@ import numpy as np
 
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
-from refimpl.objective.overlap_counts import I32, U8, U32, U64, Place, count_voxel
+from refimpl.objective.overlap_counts import I32, U8, U32, U64, Place, count_voxel, turned_spots
 
 __all__ = ["screen_spots"]
 
 
 @twin(
     "arithmetic", vertices="f8 n,k,2", single="u1 n", least="f8 n", yl_mm="f8 s", zl_mm="f8 s",
-    cos_omega="f8 s", sin_omega="f8 s", frame="i4 s", key="i8 o,2", camera="f8 15",
-    distances="f8 d,4", coarse="u8 d,c", rank="i4 d,c", tiles="u4 t,32", near="u8 e",
+    omega_rad="f8 s", key="i8 o,2", camera="f8 15", distances="f8 d,4", scan="f8 3",
+    coarse="u8 d,c", rank="i4 d,c", tiles="u4 t,32", near="u8 e",
 )  # fmt: skip
 def screen_spots(
     vertices: F64,
@@ -26,12 +26,11 @@ def screen_spots(
     least: F64,
     yl_mm: F64,
     zl_mm: F64,
-    cos_omega: F64,
-    sin_omega: F64,
-    frame: I32,
+    omega_rad: F64,
     key: I64,
     camera: F64,
     distances: F64,
+    scan: F64,
     coarse: U64,
     rank: I32,
     tiles: U32,
@@ -43,12 +42,12 @@ def screen_spots(
 
     Parameters
     ----------
-    vertices, single, camera, distances, coarse, rank, tiles, published
+    vertices, single, camera, distances, scan, coarse, rank, tiles, published
         As of :func:`refimpl.objective.overlap_counts.count_overlap`.
     least
         (n,) confidence below which 0 is returned.
-    yl_mm, zl_mm, cos_omega, sin_omega, frame
-        (s,) spots of the orientations; frame is negative outside the scan.
+    yl_mm, zl_mm, omega_rad
+        (s,) spots of the orientations; those outside the scan count nothing.
     key
         (o, 2) number of spots and row of the first, of each orientation.
     near
@@ -68,14 +67,14 @@ def screen_spots(
     Source: near-field specification 1.9, phase 1. Twin: ``refimpl/_ext/overlap_spots.pyx``.
     """
     place = Place(camera, distances, coarse, rank, tiles, published)
-    spots = np.stack([yl_mm, zl_mm, cos_omega, sin_omega], axis=-1)
+    spots, frame = turned_spots(yl_mm, zl_mm, omega_rad, scan)
     out = np.zeros((len(vertices), len(key)))
     for j, (count, first) in enumerate(key):
         rows = slice(first, first + count)
         for i, corner in enumerate(vertices):
-            total, overlap = count_voxel(
-                place, spots[rows], frame[rows].astype(np.int64), corner, bool(single[i])
-            )[:2]
+            total, overlap = count_voxel(place, spots[rows], frame[rows], corner, bool(single[i]))[
+                :2
+            ]
             confidence = overlap / total if total else 0.0
             out[i, j] = confidence if confidence >= least[i] else 0.0
     return out

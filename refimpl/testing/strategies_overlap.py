@@ -104,18 +104,15 @@ def _screened(rng: np.random.Generator, n: int) -> Arguments:
         arguments["tiles"],
     )
     spots = spots_of_setup(setup, random_orientations(rng, 4), backend="python")
-    frame = np.floor((spots.omega_rad - setup.scan.start_rad) / setup.scan.step_rad)
     margin = margin_px(arguments["vertices"], setup) or 0
-    for name in ("g", "theta_rad", "ranges", "boxes", "scan"):
+    for name in ("g", "theta_rad", "ranges", "boxes"):
         del arguments[name]
     return {
         **arguments,
         "least": rng.choice([0.0, 0.01, 0.2, 0.7, 1.0], n),
         "yl_mm": spots.yl_mm,
         "zl_mm": spots.zl_mm,
-        "cos_omega": np.cos(spots.omega_rad),
-        "sin_omega": np.sin(spots.omega_rad),
-        "frame": np.where((frame >= 0) & (frame < setup.scan.n_frames), frame, -1).astype(np.int32),
+        "omega_rad": spots.omega_rad,
         "key": spots.key,
         "near": lit.near(margin) if rng.random() < 0.8 else np.zeros(0, dtype=np.uint64),
         "margin_px": margin,

@@ -17,6 +17,7 @@ import numpy as np
 from harness import measure
 from page import Table, add_options, finish, seconds
 from process import peak_memory_mb
+from two_threads import speedup
 
 from refimpl.data import path as data_path
 from refimpl.forward.nearfield_pixels import pixels_of_setup
@@ -83,8 +84,8 @@ def spots() -> Table:
         f"{rate / 1e6:.1f} million spots", "hexrd: 6.7, ImageD11: 4.0 million (quoted)",
         f"{rate / 6.7e6:.1f}", quiet=whole.quotable,
     )  # fmt: skip
-    two = measure(lambda: spots_of_setup(setup, u, threads=2), 3)
-    table.note(f"Two threads, theory spots: {theory.median_s / two.median_s:.2f} times one.")
+    both = speedup(lambda threads: spots_of_setup(setup, u, threads=threads))
+    table.note(both.note("theory spots"))
     return table
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from harness import measure, peer
 from numpy.typing import NDArray
 from page import Table, add_options, finish, seconds
+from two_threads import speedup
 
 from refimpl.crystal.fundamental_zone import cubochoric_grid
 from refimpl.crystal.misorientation import misorientation
@@ -74,13 +75,9 @@ def rates(python: str | None) -> Table:
             cells[1] = f"{PAIRS / other.cpu_s / 1e6:.1f}"
             quiet = quiet and other.quotable
         table.add(name, len(group), f"{PAIRS / ours.cpu_s / 1e6:.0f}", *cells, quiet=quiet)
-    one, two = (
-        measure(lambda t=t: misorientation(q1, q2, laue_operators("m-3m"), threads=t))  # type: ignore[misc]
-        for t in (1, 2)
-    )
-    quiet = one.quotable and two.quotable
-    busy = "" if quiet else " (machine busy: not quoted)"
-    table.note(f"Two threads are {one.median_s / two.median_s:.2f} times one, cubic pairs{busy}.")
+    group = laue_operators("m-3m")
+    both = speedup(lambda threads: misorientation(q1, q2, group, threads=threads))
+    table.note(both.note("cubic pairs"))
     if "error" in answer:
         table.note(f"orix was not measured: {answer['error']}.")
     return table

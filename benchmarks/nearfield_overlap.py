@@ -16,6 +16,7 @@ import sys
 import numpy as np
 from harness import measure
 from page import Table, add_options, exponent, finish, seconds
+from two_threads import speedup
 
 from refimpl.crystal.hkls_csv import read_hkls_csv
 from refimpl.data import path as data_path
@@ -31,6 +32,7 @@ from refimpl.units import DEG, UM
 LEAST = 0.04
 GOALS = {"exhaustive": 100_000, "abandoning": 150_000}
 GOAL_OBJECTIVE_US = 20.0
+SPEEDUP = 16384  # candidates with which two threads are compared with one: two blocks
 
 
 def gold() -> tuple[Setup, LitPixels]:
@@ -67,7 +69,6 @@ def screening(repeats: int) -> Table:
     )  # fmt: skip
     setup, lit = gold()
     vertices, u = candidates()
-    walls: dict[int, float] = {}
     for way, abandon in (("exhaustive", False), ("abandoning", True)):
         for threads in (1, 2):
             kept: list[int] = []
@@ -86,9 +87,14 @@ def screening(repeats: int) -> Table:
             wall = seconds(taken.median_s)
             row = (way, threads, wall, f"{rate:,.0f}", kept[0], goal, f"{taken.other_cores:.2f}")
             table.add(*row, quiet=taken.quotable)
-            if not abandon:
-                walls[threads] = taken.median_s
-    table.note(f"Two cores, exhaustive: {walls[1] / walls[2]:.2f} times one.")
+    few = u[:SPEEDUP]
+    for way, abandon in (("exhaustive", False), ("abandoning", True)):
+        both = speedup(
+            lambda threads, abandon=abandon: screen(  # type: ignore[misc]
+                vertices, few, setup, lit, least=LEAST, abandon=abandon, threads=threads
+            )
+        )
+        table.note(both.note(f"{way}, {len(few)} candidates"))
     return table
 
 

@@ -14,8 +14,8 @@ from refimpl.errors import ConfigError, ConvergenceError, FormatError
 if TYPE_CHECKING:
     from refimpl.detector.lit_pixels import LitPixels
     from refimpl.frames import F64
+    from refimpl.nearfield.fit_settings import SearchSettings
     from refimpl.nearfield.maps import NearfieldMap
-    from refimpl.nearfield.search import SearchSettings
 
 __all__ = ["EXAMPLES", "reconstruct", "save_map", "summary"]
 
@@ -94,7 +94,7 @@ def reconstruct(
             inputs={
                 "parameters": paramfile, "seeds": named, "lit pixels": job.params.folder,
             },
-            progress=lambda n, of: tell("voxels", n / max(of, 1)),
+            command=parse.command_line(), progress=lambda n, of: tell("voxels", n / max(of, 1)),
         )  # fmt: skip
         tell("files", 1.0)
         written = save_map(job, result, folder, out is not None, published_rows, report)
@@ -114,22 +114,10 @@ def reconstruct(
 
 
 def _settings(job: files.Job, published_fit: bool) -> SearchSettings:
-    from refimpl.nearfield.refine import FitSettings
-    from refimpl.nearfield.search import SearchSettings
-    from refimpl.units import DEG
+    from refimpl.nearfield.fit_settings import FitSettings, settings_of
 
-    s = job.config.search
-    nearest = s.nearest_misorientation_deg
     try:
-        return SearchSettings(
-            least=s.min_confidence, n_saved=s.n_solutions,
-            saved_angle_rad=s.min_solution_deg * DEG,
-            disputed_angle_rad=nearest * DEG if nearest > 0.0 else None,
-            fit=FitSettings(
-                method="published" if published_fit else "restarted",
-                tolerance_rad=s.orient_tol_deg * DEG,
-            ),
-        )  # fmt: skip
+        return settings_of(job.config.search, FitSettings.published() if published_fit else None)
     except ConfigError as error:
         if error.key not in job.params.table:
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from refimpl.errors import ConfigError
 from refimpl.units import UM, kev_to_angstrom
 
 __all__ = [
+    "command_line",
     "frames",
     "names",
     "output_file",
@@ -23,6 +26,11 @@ __all__ = [
     "settings",
     "wavelength_angstrom",
 ]
+
+
+def command_line() -> str:
+    """Command that this process was started with, as a shell takes it; for the provenance."""
+    return shlex.join(["refimpl", *sys.argv[1:]])
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:

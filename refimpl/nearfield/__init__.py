@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_config,
         setup_of,
     )
+    from refimpl.nearfield.fit_settings import FitSettings, SearchSettings, settings_of
     from refimpl.nearfield.grid import (
         grid_of,
         hex_grid,
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from refimpl.nearfield.maps import NearfieldMap
     from refimpl.nearfield.outputs import read_map, save
     from refimpl.nearfield.reconstruct import reconstruct
-    from refimpl.nearfield.refine import FitSettings
-    from refimpl.nearfield.search import SearchSettings, search, settings_of
+    from refimpl.nearfield.search import search
     from refimpl.nearfield.seeds import published_seeds, random_seeds, seeds_of, uniform_seeds
     from refimpl.nearfield.settings import NearfieldConfig
 
@@ -76,12 +76,12 @@ __all__ = [
 _HOME = {
     "BlindSettings": "refimpl.nearfield.blind",
     "CalibrateSettings": "refimpl.nearfield.calibrate_parameters",
-    "FitSettings": "refimpl.nearfield.refine",
+    "FitSettings": "refimpl.nearfield.fit_settings",
     "MapComparison": "refimpl.nearfield.compare",
     "MicTable": "refimpl.io.mic",
     "NearfieldConfig": "refimpl.nearfield.settings",
     "NearfieldMap": "refimpl.nearfield.maps",
-    "SearchSettings": "refimpl.nearfield.search",
+    "SearchSettings": "refimpl.nearfield.fit_settings",
     "blind_search": "refimpl.nearfield.blind",
     "calibrate": "refimpl.nearfield.calibrate",
     "compare_maps": "refimpl.nearfield.compare",
@@ -103,7 +103,7 @@ _HOME = {
     "save": "refimpl.nearfield.outputs",
     "search": "refimpl.nearfield.search",
     "seeds_of": "refimpl.nearfield.seeds",
-    "settings_of": "refimpl.nearfield.search",
+    "settings_of": "refimpl.nearfield.fit_settings",
     "setup_of": "refimpl.nearfield.config",
     "square_grid": "refimpl.nearfield.grid",
     "uniform_seeds": "refimpl.nearfield.seeds",

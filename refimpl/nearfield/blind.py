@@ -16,12 +16,12 @@ import numpy as np
 from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
 from refimpl.detector.lit_pixels import LitPixels
-from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
+from refimpl.nearfield.fit_settings import SearchSettings, check_numbers
 from refimpl.nearfield.levels import Level, follow, levels_down
 from refimpl.nearfield.refine import climbed, scattered
-from refimpl.nearfield.search import SearchSettings, topped
+from refimpl.nearfield.search import topped
 from refimpl.nearfield.seeds import uniform_seeds
 from refimpl.nearfield.solutions import Solutions, Tried, settled
 from refimpl.objective.overlap import Screened, screen
@@ -65,16 +65,10 @@ class BlindSettings:
     sharp_rad: float = 0.2 * DEG
 
     def __post_init__(self) -> None:
-        for name in ("spacing_rad", "sharp_rad", "narrow"):
-            value = getattr(self, name)
-            if not 0.0 < value <= 1.0:
-                raise ConfigError(
-                    f"BlindSettings: {name} {value}: expected more than 0, at most 1", key=name
-                )
-        for name in ("kept", "regions", "fewest", "region_kept", "children"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ConfigError(f"BlindSettings: {name} {value}: expected 1 or more", key=name)
+        shares = ("spacing_rad", "sharp_rad", "narrow")
+        check_numbers(self, shares, lambda v: 0.0 < v <= 1.0, "more than 0, at most 1")
+        counts = ("kept", "regions", "fewest", "region_kept", "children")
+        check_numbers(self, counts, lambda v: v >= 1, "1 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +90,7 @@ class Pyramid:
     @cached_property
     def seeds(self) -> F64:
         """(o, 3, 3) cover of the fundamental zone."""
-        group = operators(self.setup.space_group)
+        group = operators(self.setup.space_group, self.setup.cell)
         return matrix_of_quaternion(uniform_seeds(self.settings.spacing_rad, group))
 
     @cached_property
@@ -128,7 +122,7 @@ def blind_search(vertices: F64, pyramid: Pyramid, settings: SearchSettings) -> S
         vertices, seeds, coarsest.setup, coarsest.lit, least=settings.least,
         keep=pyramid.settings.kept, threads=1,
     )  # fmt: skip
-    group = operators(pyramid.setup.space_group)
+    group = operators(pyramid.setup.space_group, pyramid.setup.cell)
     spent = np.full(len(vertices), len(seeds), dtype=np.int64)
     parts = [Tried(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3, 3)), np.zeros(0))]
     for i in range(len(vertices)):

@@ -116,7 +116,7 @@ def follow(
         Share of the regions that are followed from each level, but at least so many.
     floor
         Confidence already reached on the sharp stack: a region that shows less at a coarse level
-        cannot do better.
+        is given up.
 
     Returns
     -------

@@ -12,19 +12,18 @@ Vectors are in the MIDAS near-field frame. Not here: which orientations to start
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.detector.lit_pixels import LitPixels
-from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
+from refimpl.nearfield.fit_settings import FitSettings
 from refimpl.objective.overlap import confidence, maximise
 from refimpl.objective.simplex import minimise_simplex
 from refimpl.rotations import euler_of_matrix, matrix_of_euler
-from refimpl.units import DEG
 
 __all__ = [
     "FitSettings",
@@ -35,116 +34,13 @@ __all__ = [
     "published_fit",
     "scattered",
     "turned",
+    "within",
 ]
 
 _BATCH = 1 << 15  # orientations whose confidence is found in one call: 4 MB
 
 # Numbers of the generalised golden ratio in three dimensions: the root of x^4 = x + 1.
 _GOLDEN = 1.2207440846057596
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How an orientation is fitted.
-
-    Attributes
-    ----------
-    method
-        "restarted": the one of this module. "published": simplex on Euler angles within +- the
-        tolerance of the start, stopped when its values agree (spec 1.9).
-    tolerance_rad
-        OrientTol: half-width of the published box. Of the other method, largest rotation between
-        a start and where it ended; what went farther is not accepted.
-    first_edges_rad, first_size_rad
-        Edges of the simplices that every start gets, one after the other, and the size at which
-        one is done.
-    edges_rad, size_rad
-        The same for starts that ended within ``behind`` of the best confidence of their voxel.
-    behind
-        See there.
-    scatter_below, scatter_least, scatter_starts
-        Voxels whose confidence is below the first number are looked at more closely. Without seeds
-        their few best orientations are strewn with points, if the best has the second number.
-    scatter_points, scatter_radius_rad, scatter_best
-        How many points in a ball of rotation vectors; how many of the best are climbed from.
-    scatter_last
-        How many of those are finished with all ``edges_rad``; the others get the first only.
-    reach_rad, reach_least, reach_starts
-        Error of a seed that is still found: the first few seeds that show at this reach on the
-        coarse level, with at least this confidence, are followed down from it where the sharp
-        confidence stayed below ``scatter_below``. 0 starts: none.
-    reach_points, reach_climbs
-        Points strewn about each at each level; climbs from the best of them on the sharp stack.
-    centre_points, centre_radius_rad
-        Points that find the middle of the plateau at the top; none: the top stays as it was met.
-    enough
-        Confidence at which a fit is done.
-    max_evaluations
-        Limit on evaluations of one simplex; of the published
-        method, of one fit.
-    """
-
-    method: Literal["restarted", "published"] = "restarted"
-    tolerance_rad: float = 2.0 * DEG
-    first_edges_rad: tuple[float, ...] = (0.4 * DEG,)
-    first_size_rad: float = 0.02 * DEG
-    edges_rad: tuple[float, ...] = (0.1 * DEG, 0.05 * DEG)
-    size_rad: float = 0.004 * DEG
-    behind: float = 0.3
-    scatter_below: float = 0.98
-    scatter_least: float = 0.3
-    scatter_starts: int = 2
-    scatter_points: int = 256
-    scatter_radius_rad: float = 0.3 * DEG
-    scatter_best: int = 10
-    scatter_last: int = 10
-    reach_rad: float = 0.5 * DEG
-    reach_least: float = 0.6
-    reach_starts: int = 6
-    reach_points: int = 128
-    reach_climbs: int = 5
-    centre_points: int = 64
-    centre_radius_rad: float = 0.05 * DEG
-    enough: float = 1.0
-    max_evaluations: int = 200
-
-    def __post_init__(self) -> None:
-        if self.method not in ("restarted", "published"):
-            raise ConfigError(
-                f"FitSettings: method {self.method!r}: expected restarted or published",
-                key="method", got=self.method,
-            )  # fmt: skip
-        positive = (
-            "tolerance_rad",
-            "first_size_rad",
-            "size_rad",
-            "scatter_radius_rad",
-            "reach_rad",
-        )
-        for name in (*positive, "centre_radius_rad", "max_evaluations", "enough"):
-            value = getattr(self, name)
-            if not 0.0 < value < np.inf:
-                raise ConfigError(f"FitSettings: {name} {value}: expected > 0", key=name, got=value)
-        for name in ("first_edges_rad", "edges_rad"):
-            if not getattr(self, name) or not min(getattr(self, name)) > 0.0:
-                raise ConfigError(
-                    f"FitSettings: {name} {getattr(self, name)}: expected one or more lengths > 0",
-                    key=name,
-                )
-
-    @classmethod
-    def published(cls) -> FitSettings:
-        """The published fit, with its limit on evaluations."""
-        return cls(method="published", max_evaluations=5000)
-
-    @classmethod
-    def quick(cls) -> FitSettings:
-        """Half the time: above the accuracy of the published program (spec 5.2), for good seeds."""
-        return cls(
-            first_size_rad=0.1 * DEG, behind=0.1, scatter_points=128, scatter_best=8,
-            scatter_last=2, reach_least=0.85, reach_starts=2, reach_points=64, reach_climbs=2,
-            centre_points=0, max_evaluations=60,
-        )  # fmt: skip
 
 
 class Fitted(NamedTuple):
@@ -193,6 +89,12 @@ def turned(orientations: F64, vectors: F64) -> F64:
     return np.stack(
         [r[0] * u[..., 0, :] + r[1] * u[..., 1, :] + r[2] * u[..., 2, :] for r in turn], axis=-2
     )
+
+
+def within(found: F64, starts: F64, tolerance_rad: float) -> NDArray[np.bool_]:
+    """(n,) whether the rotation from start to end, both (n, 3, 3), is within OrientTol."""
+    trace = sum(found[:, i, j] * starts[:, i, j] for i in range(3) for j in range(3))
+    return np.asarray(0.5 * (trace - 1.0) >= np.cos(tolerance_rad))
 
 
 def climbed(

@@ -2,111 +2,37 @@
 
 Every seed is compared with every voxel as it stands; those whose confidence is at least
 MinFracAccept are fitted, the best first. The order of voxels and their number at a time change
-nothing: each voxel is a matter of its own. A last step looks at neighbours
-(:func:`disputed`, :func:`from_neighbours`); the published keyword for it, NearestMisorientation, is
-read by all published programs and acted on by none (spec 1.9).
+nothing: each voxel is a matter of its own.
 Vectors are in the MIDAS near-field frame. Not here: no seeds at all
-(:mod:`refimpl.nearfield.blind`), and whole maps (:mod:`refimpl.nearfield.reconstruct`).
+(:mod:`refimpl.nearfield.blind`), a second look at neighbours
+(:mod:`refimpl.nearfield.neighbourhood`), and whole maps (:mod:`refimpl.nearfield.reconstruct`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refimpl.crystal.misorientation import misorientation
 from refimpl.crystal.symmetry_operators import operators
 from refimpl.detector.lit_pixels import LitPixels
-from refimpl.errors import ConfigError
-from refimpl.forward.nearfield_setup import Setup, Voxels
+from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
-from refimpl.nearfield.compare import neighbours
+from refimpl.nearfield.fit_settings import FitSettings, SearchSettings, settings_of
 from refimpl.nearfield.levels import Level, follow, levels_down
-from refimpl.nearfield.refine import FitSettings, centred, climbed, published_fit
-from refimpl.nearfield.settings import SearchTable
+from refimpl.nearfield.refine import centred, climbed, published_fit, within
 from refimpl.nearfield.solutions import Solutions, Tried, settled
 from refimpl.objective.overlap import Screened, confidence, screen
-from refimpl.rotations import matrix_of_euler, quaternion_of_euler
 from refimpl.units import DEG
 
-__all__ = [
-    "SearchSettings",
-    "disputed",
-    "from_neighbours",
-    "levels_of",
-    "neighbour_table",
-    "search",
-    "topped",
-]
+__all__ = ["SearchSettings", "levels_of", "search", "settings_of", "topped"]
 
-_ENDS = 10  # orientations of a seed that are followed from each level
+_ENDS = 4  # orientations of a seed that are followed from each level
+_NEAR = 0.1  # a first climb that ends this far below the best of its voxel is not finished
 _SHARP = 0.1 * DEG  # reach at which a climb begins whatever the seeds were
 
 PUBLISHED_ENOUGH = 1.0 - 1e-4
 """Confidence at which the published fit of a voxel stops, if one solution is asked for."""
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How the orientations of voxels are looked for.
-
-    Attributes
-    ----------
-    least
-        MinFracAccept: seeds are fitted from this confidence on.
-    n_saved
-        SaveNSolutions.
-    saved_angle_rad
-        MinMisoNSaves: saved solutions differ at least by this.
-    disputed_angle_rad
-        NearestMisorientation: voxels whose nearest neighbours all differ by more are fitted again
-        from theirs; None: no such step.
-    fit
-        How a candidate is fitted.
-    """
-
-    least: float = 0.04
-    n_saved: int = 1
-    saved_angle_rad: float = 1.0 * DEG
-    disputed_angle_rad: float | None = None
-    fit: FitSettings = field(default_factory=FitSettings)
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.least <= 1.0:
-            raise ConfigError(f"MinFracAccept {self.least}: expected 0 to 1", key="MinFracAccept")
-        if self.n_saved < 1:
-            raise ConfigError(
-                f"SaveNSolutions {self.n_saved}: expected 1 or more", key="SaveNSolutions"
-            )
-        for key, value in (
-            ("MinMisoNSaves", self.saved_angle_rad),
-            ("NearestMisorientation", self.disputed_angle_rad),
-        ):
-            if value is not None and not 0.0 <= value <= np.pi:
-                raise ConfigError(f"{key} {value} rad: expected 0 to pi", key=key, got=value)
-
-
-def settings_of(table: SearchTable, fit: FitSettings | None = None) -> SearchSettings:
-    """Settings of a configuration or a published parameter file; degrees become radians here.
-
-    Parameters
-    ----------
-    table
-        Of the configuration.
-    fit
-        How a candidate is fitted; its tolerance is replaced by the table's.
-    """
-    angle = table.nearest_misorientation_deg
-    return SearchSettings(
-        least=table.min_confidence,
-        n_saved=table.n_solutions,
-        saved_angle_rad=min(table.min_solution_deg * DEG, np.pi),
-        disputed_angle_rad=min(angle * DEG, np.pi) if angle > 0.0 else None,
-        fit=replace(fit or FitSettings(), tolerance_rad=table.orient_tol_deg * DEG),
-    )
 
 
 def levels_of(setup: Setup, lit: LitPixels, settings: SearchSettings) -> tuple[Level, ...]:
@@ -155,7 +81,7 @@ def search(
         tried, spent = _restarted(vertices, seeds, screened, setup, lit, settings, levels)
     return settled(
         vertices, tried, n_kept, spent + len(seeds), setup, lit, n_saved=settings.n_saved,
-        angle_rad=settings.saved_angle_rad, operators=operators(setup.space_group),
+        angle_rad=settings.saved_angle_rad, operators=operators(setup.space_group, setup.cell),
     )  # fmt: skip
 
 
@@ -179,7 +105,7 @@ def _restarted(
     def climb(rows: I64, edges: tuple[float, ...], size: float) -> None:
         at = tried.voxel[rows]
         got = climbed(vertices[at], tried.orientations[rows], setup, lit, s.fit, edges, size)
-        near = _within(got.orientations, seeds[tried.seed[rows]], s.fit.tolerance_rad)
+        near = within(got.orientations, seeds[tried.seed[rows]], s.fit.tolerance_rad)
         tried.orientations[rows[near]] = got.orientations[near]
         tried.confidence[rows[near]] = got.confidence[near]
         np.maximum.at(best, at, tried.confidence[rows])
@@ -197,12 +123,6 @@ def _restarted(
     climb(np.flatnonzero(open_ & (tried.confidence >= level)), s.fit.edges_rad, s.fit.size_rad)
     tried = tried + _followed(vertices, seeds, best, spent, setup, lit, s, levels)
     return topped(vertices, tried, spent, setup, lit, s.fit), spent
-
-
-def _within(found: F64, starts: F64, tolerance_rad: float) -> NDArray[np.bool_]:
-    """(n,) whether the rotation from start to end is within OrientTol."""
-    trace = sum(found[:, i, j] * starts[:, i, j] for i in range(3) for j in range(3))
-    return np.asarray(0.5 * (trace - 1.0) >= np.cos(tolerance_rad))
 
 
 def _followed(
@@ -226,11 +146,10 @@ def _followed(
     voxel, seed, starts = [], [], []
     for n, i in enumerate(low):
         rows = slice(kept.start[n], kept.start[n + 1])
-        # what a seed shows at its reach, nothing within that reach can beat
-        mine = kept.orientation[rows][kept.confidence[rows] > best[i]]
+        mine = kept.orientation[rows][kept.confidence[rows] > best[i] - fit.reach_behind]
         ends, region, asked = follow(
             vertices[i], [seeds[r][None] for r in mine], levels, children=fit.reach_points,
-            kept=_ENDS, narrow=0.0, fewest=2, floor=best[i],
+            kept=_ENDS, narrow=0.0, fewest=fit.reach_starts, floor=best[i],
         )  # fmt: skip
         if len(ends) > fit.reach_climbs:
             c = confidence(vertices[i], ends, setup, lit, threads=1).confidence
@@ -243,10 +162,23 @@ def _followed(
     at = np.concatenate([np.zeros(0, np.int64), *voxel])
     row = np.concatenate([np.zeros(0, np.int64), *seed]).astype(np.int64)
     u = np.concatenate([np.zeros((0, 3, 3)), *starts])
+    if fit.reach_last < fit.reach_climbs:
+        got = climbed(vertices[at], u, setup, lit, fit, fit.edges_rad[:1], fit.first_size_rad)
+        np.add.at(spent, at, got.evaluations)
+        last = _best_of_each(at, got.confidence, fit.reach_last)
+        last = last[got.confidence[last] >= best[at[last]] - _NEAR]
+        at, row, u = at[last], row[last], got.orientations[last]
     got = climbed(vertices[at], u, setup, lit, fit, fit.edges_rad, fit.size_rad)
     np.add.at(spent, at, got.evaluations)
-    ok = _within(got.orientations, seeds[row], fit.tolerance_rad)
+    ok = within(got.orientations, seeds[row], fit.tolerance_rad)
     return Tried(at[ok], row[ok], got.orientations[ok], got.confidence[ok])
+
+
+def _best_of_each(voxel: I64, values: F64, n: int) -> I64:
+    """Rows of the n best values of each voxel, best first; of equals the earlier row."""
+    order = np.lexsort((np.arange(len(voxel)), -values, voxel))
+    falling = voxel[order]
+    return order[np.arange(len(order)) - np.searchsorted(falling, falling) < n]
 
 
 def topped(
@@ -255,8 +187,7 @@ def topped(
     """Move the best candidate of each voxel to the middle of its plateau."""
     if not len(tried.voxel):
         return tried
-    order = np.lexsort((np.arange(len(tried.voxel)), -tried.confidence, tried.voxel))
-    first = order[np.flatnonzero(np.diff(tried.voxel[order], prepend=-1))]
+    first = _best_of_each(tried.voxel, tried.confidence, 1)
     at = tried.voxel[first]
     got = centred(vertices[at], tried.orientations[first], tried.confidence[first], setup, lit, fit)
     spent[at] += got.evaluations
@@ -291,94 +222,3 @@ def _published(
         ),
         spent,
     )  # fmt: skip
-
-
-def neighbour_table(voxels: Voxels) -> I64:
-    """(v, m) rows of the voxels that share an edge with each, -1 where there are fewer.
-
-    Parameters
-    ----------
-    voxels
-        The grid; see :func:`refimpl.nearfield.compare.neighbours`.
-    """
-    pairs = neighbours(voxels)
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    both = both[np.lexsort((both[:, 1], both[:, 0]))]
-    count = np.bincount(both[:, 0], minlength=len(voxels))
-    out = np.full((len(voxels), int(count.max(initial=0))), -1, dtype=np.int64)
-    place = np.arange(len(both)) - np.repeat(np.cumsum(count) - count, count)
-    out[both[:, 0], place] = both[:, 1]
-    return out
-
-
-def disputed(euler_rad: F64, nearest: I64, angle_rad: float, space_group: int) -> NDArray[np.bool_]:
-    """(v,) voxels whose nearest neighbours all differ from them by more than an angle.
-
-    Neighbours without a solution say nothing; a voxel without one is disputed if any of its
-    neighbours has one. A voxel whose neighbours all say nothing is not disputed.
-
-    Parameters
-    ----------
-    euler_rad
-        (v, 3) orientations, NaN without a solution.
-    nearest
-        (v, m) of :func:`neighbour_table`.
-    angle_rad
-        NearestMisorientation.
-    space_group
-        Number.
-    """
-    q = quaternion_of_euler(euler_rad)
-    solved: NDArray[np.bool_] = np.asarray(np.isfinite(euler_rad).all(axis=1))
-    there = (nearest >= 0) & solved[nearest]
-    i, j = np.nonzero(there)
-    angle = np.full(nearest.shape, np.inf)
-    angle[i, j] = misorientation(q[i], q[nearest[i, j]], operators(space_group))
-    angle = np.where(np.isnan(angle), np.inf, angle)  # of a voxel without a solution
-    return np.asarray(there.any(axis=1) & ~(there & (angle <= angle_rad)).any(axis=1))
-
-
-def from_neighbours(
-    vertices: F64,
-    before: Solutions,
-    orientations: F64,
-    setup: Setup,
-    lit: LitPixels,
-    settings: SearchSettings,
-) -> Solutions:
-    """Fit voxels again from the orientations of their neighbours; accepted only if better.
-
-    Parameters
-    ----------
-    vertices
-        (v, k, 2) corners [mm].
-    before
-        (v rows) what they have; kept where the new confidence is not larger. Their saved solutions
-        stay candidates.
-    orientations
-        (v, m, 3) Euler angles of the neighbours, NaN where there is none.
-    setup, lit, settings
-        As of :func:`search`.
-    """
-    v, d = len(vertices), np.isfinite(orientations[:, :, 0])
-    at, which = np.nonzero(d)
-    starts = matrix_of_euler(orientations[at, which])
-    fit = settings.fit
-    got = climbed(vertices[at], starts, setup, lit, fit, fit.first_edges_rad, fit.first_size_rad)
-    spent = np.bincount(at, weights=got.evaluations, minlength=v).astype(np.int64)
-    got = climbed(vertices[at], got.orientations, setup, lit, fit, fit.edges_rad, fit.size_rad)
-    spent += np.bincount(at, weights=got.evaluations, minlength=v).astype(np.int64)
-    mine, slot = np.nonzero(np.isfinite(before.euler_rad[:, :, 0]))
-    old = Tried(
-        mine, before.seed[mine], matrix_of_euler(before.euler_rad[mine, slot]),
-        before.confidence[mine, slot],
-    )  # fmt: skip
-    tried = old + Tried(at, np.full(len(at), -1), got.orientations, got.confidence)
-    new = settled(
-        vertices, tried, before.n_kept, before.evaluations + spent, setup, lit,
-        n_saved=settings.n_saved, angle_rad=settings.saved_angle_rad,
-        operators=operators(setup.space_group),
-    )  # fmt: skip
-    worse = np.flatnonzero(~(new.confidence[:, 0] > before.confidence[:, 0]))
-    kept = before.rows(worse)
-    return new.changed(worse, kept).counted(new.evaluations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,6 +66,7 @@ def view(
 ) -> int:  # fmt: skip
     """Draw a map: crystal directions, confidence, grains, misorientation."""
     from refimpl.report.nearfield import MapView, figure_names, figures, write_report
+    from refimpl.report.page import write_png
 
     job, path = _first(paramfile, mic)
     result = files.map_of(path, job, space_group)
@@ -75,8 +76,9 @@ def view(
     if reference is not None:
         against = _against(result, reference, job, space_group, least, reference_least, angle)
     shown = MapView(
-        result, path.name, against, "" if reference is None else reference.name, least, angle
-    )
+        _seen_with(result, job, reference), path.name, against,
+        "" if reference is None else reference.name, least, angle,
+    )  # fmt: skip
     names = figure_names(shown)
     for name in figure or ():
         if name not in names:
@@ -84,7 +86,10 @@ def view(
     folder = out or path.parent
     with parse.output_folder(folder):
         if figure:
-            written = _write_figures(figures(shown, list(figure)), folder)
+            written = []
+            for name, one in figures(shown, list(figure)).items():
+                written.append(folder / f"{name}.png")
+                write_png(written[-1], one)
         else:
             written = [write_report(shown, folder)]
     if as_json:
@@ -101,16 +106,15 @@ def view(
     return 0
 
 
-def _write_figures(drawn: dict[str, Any], folder: Path) -> list[Path]:
-    from refimpl.io.atomic import atomic_path
-    from refimpl.report import style
-
-    written = []
-    for name, one in drawn.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(style.png(one))
-        written.append(folder / f"{name}.png")
-    return written
+def _seen_with(result: NearfieldMap, job: files.Job | None, reference: Path | None) -> NearfieldMap:
+    """Map whose provenance also tells what else the page is made of."""
+    beside = {
+        "shown with parameters": None if job is None else job.params.path,
+        "compared with": reference,
+    }
+    known = dict(result.provenance.get("inputs", {}))
+    known |= {name: str(path) for name, path in beside.items() if path is not None}
+    return result.changed(provenance=dict(result.provenance) | {"inputs": known})
 
 
 def _first(paramfile: Path, mic: Path | None) -> tuple[files.Job | None, Path]:

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from refimpl import __version__
 from refimpl.cli.main import main
 from refimpl.io.mic import read_mic
 from refimpl.io.nearfield_files import read_grid, read_seed_spots, read_seeds
@@ -244,6 +245,12 @@ def test_view_draws_what_it_is_asked_for(mapped: Path, tmp_path: Path, capsys) -
     assert nearfield(*call, "-o", tmp_path, "--json") == 0
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["comparison"]["missing"] == 0
+    assert nearfield("view", ps, h5, "--reference", mapped / "truth.mic", "-o", tmp_path) == 0
+    page = (tmp_path / "report.html").read_text()
+    for what, path in (("shown with parameters", ps), ("compared with", mapped / "truth.mic")):
+        assert f"inputs: {what}</td><td>{path}</td>" in page
+    assert f"Made by refimpl {__version__}." in page
+    capsys.readouterr()
     assert nearfield("view", ps, h5, "--figure", "ipf", "-o", tmp_path) == 2
     said = capsys.readouterr()
     assert "--figure 'ipf': this map has ipf_z, ipf_xy, confidence" in said.err

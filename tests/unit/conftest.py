@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from nearfield_case import Case
 
@@ -14,6 +16,7 @@ from refimpl.nearfield.maps import NearfieldMap
 from refimpl.nearfield.reconstruct import reconstruct
 from refimpl.powder.calibrate import calibrate
 from refimpl.powder.result import PowderResult
+from refimpl.testing.nearfield_scan import write_numbered
 
 WAVELENGTH = 0.25
 """[angstrom] of the small frame."""
@@ -55,3 +58,10 @@ def case() -> Case:
 def found(case: Case) -> NearfieldMap:
     """Their map, from seeds that are off by a tenth of a degree."""
     return reconstruct(case.setup, case.lit, case.voxels, case.seeds, engine="serial")
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Path:
+    """Folder with the numbered images of :mod:`refimpl.testing.nearfield_scan` in raw."""
+    write_numbered(tmp_path)
+    return tmp_path

@@ -7,6 +7,7 @@ process, no folder. Not here: which block is done when (:mod:`refimpl.scaleout.h
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import runpy
 import sys
@@ -229,6 +230,8 @@ def _kernel(config: Any, crew: Crew) -> Iterator[None]:
     """Parsl of our own, beside any that the caller has loaded; gone at the end."""
     from parsl.dataflow.dflow import DataFlowKernel
 
+    log = logging.getLogger("parsl")
+    before = list(log.handlers)
     try:
         kernel = DataFlowKernel(config)
     except BaseException as exc:  # of whatever the configuration starts: a queue, a port, a program
@@ -247,7 +250,12 @@ def _kernel(config: Any, crew: Crew) -> Iterator[None]:
         )  # fmt: skip
 
     crew.submit = submit
+    logs = [handler for handler in log.handlers if handler not in before]
     try:
         yield
     finally:
-        kernel.cleanup()
+        try:
+            kernel.cleanup()
+        finally:
+            for handler in logs:  # Parsl leaves its file open
+                handler.close()

@@ -126,7 +126,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 import scaleout_work
-from refimpl.scaleout import Block, Interrupted, run_blocks
+from refimpl.scaleout import Block, Interrupted, local, run_blocks
+local._SILENCE_S = 5  # s; workers whose run was killed end the sooner
 try:
     run_blocks(
         scaleout_work.slow_pid, [Block(str(i), 0.0 if i < 2 else 60.0) for i in range(4)],

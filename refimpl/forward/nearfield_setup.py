@@ -11,13 +11,15 @@ Not modelled: detectors at different tilts, strain of a voxel.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.crystal.hkls_csv import HklTable
-from refimpl.errors import ConfigError, GeometryError
+from refimpl.errors import ConfigError
+from refimpl.forward.nearfield_fields import field_array, refusal
+from refimpl.forward.nearfield_voxels import Voxels, VoxelShape
 from refimpl.frames import F64
 from refimpl.rotations import rx, ry, rz
 
@@ -31,35 +33,6 @@ __all__ = [
 ]
 
 I32 = NDArray[np.int32]
-
-VoxelShape = Literal["triangle", "square", "point"]
-"""Footprint of a voxel; what the pixels of a spot are made from."""
-
-_VERTICES = {"triangle": 3, "square": 4, "point": 1}
-
-
-def _array(owner: Any, name: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> Any:
-    """Make a field a read-only contiguous array; None in `shape` stands for any length."""
-    got = getattr(owner, name)
-    array: NDArray[Any] = np.array(got, dtype=dtype, order="C")
-    if array.size == 0 and array.ndim < len(shape) and (None in shape or 0 in shape):
-        array = array.reshape(tuple(0 if n is None else n for n in shape))
-    fits = array.ndim == len(shape) and all(
-        n is None or n == m for n, m in zip(shape, array.shape, strict=True)
-    )
-    if not fits or not np.isfinite(array).all():
-        wanted = ", ".join("n" if n is None else str(n) for n in shape)
-        what = "" if fits else f" of shape {array.shape}"
-        raise GeometryError(
-            f"{type(owner).__name__}: {name}{what}: expected finite numbers of shape ({wanted})"
-        )
-    array.flags.writeable = False
-    object.__setattr__(owner, name, array)
-    return array
-
-
-def _refuse(owner: Any, name: str, got: object, accepted: str) -> GeometryError:
-    return GeometryError(f"{type(owner).__name__}: {name} {got}: {accepted}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +60,16 @@ class NearfieldDetector:
     shape_px: tuple[int, int]
 
     def __post_init__(self) -> None:
-        lsd = _array(self, "lsd_mm", (None,))
+        lsd = field_array(self, "lsd_mm", (None,))
         if not len(lsd) or not (lsd > 0.0).all():
-            raise _refuse(self, "lsd_mm", lsd.tolist(), "expected one or more positive distances")
-        _array(self, "beam_centre_px", (len(lsd), 2))
-        _array(self, "tilts_rad", (3,))
+            raise refusal(self, "lsd_mm", lsd.tolist(), "expected one or more positive distances")
+        field_array(self, "beam_centre_px", (len(lsd), 2))
+        field_array(self, "tilts_rad", (3,))
         if not 0.0 < self.pixel_size_mm < np.inf:
-            raise _refuse(self, "pixel_size_mm", self.pixel_size_mm, "expected a positive size")
+            raise refusal(self, "pixel_size_mm", self.pixel_size_mm, "expected a positive size")
         shape = tuple(int(n) for n in self.shape_px)
         if len(shape) != 2 or min(shape) < 1:
-            raise _refuse(self, "shape_px", self.shape_px, "expected two positive numbers (NY, NZ)")
+            raise refusal(self, "shape_px", self.shape_px, "expected two positive numbers (NY, NZ)")
         object.__setattr__(self, "shape_px", shape)
         object.__setattr__(self, "pixel_size_mm", float(self.pixel_size_mm))
 
@@ -153,22 +126,22 @@ class OmegaScan:
         for name in ("start_rad", "step_rad", "exclude_pole_rad", "wedge_rad"):
             value = float(getattr(self, name))
             if not np.isfinite(value):
-                raise _refuse(self, name, value, "expected a finite number")
+                raise refusal(self, name, value, "expected a finite number")
             object.__setattr__(self, name, value)
         if self.step_rad == 0.0:
-            raise _refuse(self, "step_rad", self.step_rad, "expected a step other than zero")
+            raise refusal(self, "step_rad", self.step_rad, "expected a step other than zero")
         if self.n_frames < 1:
-            raise _refuse(self, "n_frames", self.n_frames, "expected one frame or more")
+            raise refusal(self, "n_frames", self.n_frames, "expected one frame or more")
         if not 0.0 <= self.exclude_pole_rad < np.pi / 2.0:
-            raise _refuse(self, "exclude_pole_rad", self.exclude_pole_rad, "expected 0 to pi/2")
+            raise refusal(self, "exclude_pole_rad", self.exclude_pole_rad, "expected 0 to pi/2")
         if not abs(self.wedge_rad) < np.pi / 2.0:
-            raise _refuse(self, "wedge_rad", self.wedge_rad, "expected less than pi/2")
-        ranges = _array(self, "ranges_rad", (None, 2))
-        boxes = _array(self, "boxes_mm", (len(ranges), 4))
+            raise refusal(self, "wedge_rad", self.wedge_rad, "expected less than pi/2")
+        ranges = field_array(self, "ranges_rad", (None, 2))
+        boxes = field_array(self, "boxes_mm", (len(ranges), 4))
         if not (ranges[:, 0] < ranges[:, 1]).all():
-            raise _refuse(self, "ranges_rad", ranges.tolist(), "expected lower, then upper limits")
+            raise refusal(self, "ranges_rad", ranges.tolist(), "expected lower, then upper limits")
         if not ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).all():
-            raise _refuse(self, "boxes_mm", boxes.tolist(), "expected ylo < yhi and zlo < zhi")
+            raise refusal(self, "boxes_mm", boxes.tolist(), "expected ylo < yhi and zlo < zhi")
 
     def frames(self, omega_rad: F64) -> NDArray[np.int64]:
         """Frame of each angle, floor((omega - start) / step); it may lie outside the scan."""
@@ -198,12 +171,12 @@ class Reflections:
     ring: I32
 
     def __post_init__(self) -> None:
-        m = len(_array(self, "hkl", (None, 3), np.int32))
-        _array(self, "g", (m, 3))
-        theta = _array(self, "theta_rad", (m,))
-        _array(self, "ring", (m,), np.int32)
+        m = len(field_array(self, "hkl", (None, 3), np.int32))
+        field_array(self, "g", (m, 3))
+        theta = field_array(self, "theta_rad", (m,))
+        field_array(self, "ring", (m,), np.int32)
         if not ((theta > 0.0) & (theta < np.pi / 2.0)).all():
-            raise _refuse(
+            raise refusal(
                 self, "theta_rad", f"{theta.min()} to {theta.max()}", "expected 0 to pi/2"
             )
 
@@ -243,12 +216,12 @@ class Setup:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.wavelength_angstrom < np.inf:
-            raise _refuse(self, "wavelength_angstrom", self.wavelength_angstrom, "expected > 0")
+            raise refusal(self, "wavelength_angstrom", self.wavelength_angstrom, "expected > 0")
         if not 1 <= self.space_group <= 230:
-            raise _refuse(self, "space_group", self.space_group, "expected 1 to 230")
+            raise refusal(self, "space_group", self.space_group, "expected 1 to 230")
         cell = tuple(float(v) for v in self.cell)
         if len(cell) != 6 or not all(0.0 < v < np.inf for v in cell):
-            raise _refuse(
+            raise refusal(
                 self, "cell", cell, "expected six positive numbers a b c alpha beta gamma"
             )
         object.__setattr__(self, "cell", cell)
@@ -274,69 +247,3 @@ class Setup:
         if parts := {k: v for k, v in values.items() if k in scan}:
             new = replace(new, scan=replace(new.scan, **parts))
         return new
-
-
-@dataclass(frozen=True, eq=False)
-class Voxels:
-    """Points of a map with what they cover.
-
-    Attributes
-    ----------
-    xy_mm
-        (v, 2) positions in the sample at omega = 0.
-    edge_mm
-        (v,) edge length of the triangle or square, positive (0 is accepted for points).
-    up
-        (v,) bool: the triangle points to +y. Squares and points ignore it.
-    shape
-        "triangle", "square" or "point".
-    """
-
-    xy_mm: F64
-    edge_mm: F64
-    up: NDArray[np.bool_]
-    shape: VoxelShape = "triangle"
-
-    def __post_init__(self) -> None:
-        if self.shape not in _VERTICES:
-            raise _refuse(self, "shape", repr(self.shape), "expected triangle, square or point")
-        n = len(_array(self, "xy_mm", (None, 2)))
-        edge = _array(self, "edge_mm", (n,))
-        _array(self, "up", (n,), np.bool_)
-        least = 0.0 if self.shape == "point" else np.nextafter(0.0, 1.0)
-        if not (edge >= least).all():
-            raise _refuse(self, "edge_mm", float(edge.min()), "expected positive edges")
-
-    def __len__(self) -> int:
-        return len(self.edge_mm)
-
-    def __getitem__(self, rows: Any) -> Voxels:
-        """Voxels of a slice, mask or list of rows."""
-        return Voxels(self.xy_mm[rows], self.edge_mm[rows], self.up[rows], self.shape)
-
-    def vertices(self) -> F64:
-        """(v, k, 2) corners [mm], k = 3, 4 or 1.
-
-        A triangle's are in the order of spec 1.5: apex, left, right (up triangles are
-        counter-clockwise, down triangles clockwise); a square's counter-clockwise from the
-        lower left; a point's is itself.
-        """
-        e = self.edge_mm
-        if self.shape == "point":
-            offsets = np.zeros((len(e), 1, 2))
-        elif self.shape == "square":
-            corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-            offsets = e[:, None, None] * corners
-        else:
-            way = np.where(self.up, 1.0, -1.0)
-            apex, base = way * (e / np.sqrt(3.0)), -way * (e / (2.0 * np.sqrt(3.0)))
-            zero = np.zeros_like(e)
-            offsets = np.stack(
-                [
-                    np.stack([zero, apex], axis=-1),
-                    np.stack([-e / 2.0, base], axis=-1),
-                    np.stack([e / 2.0, base], axis=-1),
-                ],
-                axis=1,
-            )
-        return np.ascontiguousarray(self.xy_mm[:, None, :] + offsets)

@@ -19,9 +19,10 @@ from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.forward.nearfield_spots import spots_of_setup
-from refimpl.frames import F64, I64
+from refimpl.frames import F64
 from refimpl.objective.overlap_climb import climb
 from refimpl.objective.overlap_counts import count_overlap
+from refimpl.objective.overlap_kept import Kept, Screened
 from refimpl.objective.overlap_scene import (
     coarser_setup,
     margin_px,
@@ -67,25 +68,6 @@ class Overlap:
     overlap: I32
     total: I32
     by_distance: F64
-
-
-@dataclass(frozen=True, eq=False)
-class Screened:
-    """Candidates kept for each voxel.
-
-    Attributes
-    ----------
-    start
-        (v + 1,) rows of voxel i are start[i] to start[i + 1].
-    orientation
-        (t,) row of the candidate; of a voxel by falling confidence, of equals the smaller first.
-    confidence
-        (t,).
-    """
-
-    start: I64
-    orientation: I64
-    confidence: F64
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +220,7 @@ def screen(
     if keep is not None and keep < 1:
         raise ConfigError(f"screen: keep = {keep}: expected 1 up")
     scene = _Scene(vertices, setup, lit, abandon, published, backend, threads)
-    kept = _Kept(len(vertices), least, keep)
+    kept = Kept(len(vertices), least, keep)
     size = max(64, min(_MOST, _BLOCK // max(len(vertices), 1)))
     for first in range(0, len(orientations), size):
         block = orientations[first : first + size]
@@ -271,39 +253,3 @@ class _Scene:
             self.published, **self.where,
         )  # fmt: skip
         return out
-
-
-class _Kept:
-    """Candidates kept so far; ``floor`` is what the next of a voxel must reach at least."""
-
-    def __init__(self, n: int, least: float, keep: int | None) -> None:
-        self.keep, self.n = keep, n
-        self.floor = np.full(n, max(least, np.nextafter(0.0, 1.0)))
-        self.voxel, self.row = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        self.value = np.zeros(0)
-
-    def add(self, confidences: F64, first: int) -> None:
-        voxel, row = np.nonzero(confidences)
-        self.voxel = np.concatenate([self.voxel, voxel])
-        self.row = np.concatenate([self.row, row + first])
-        self.value = np.concatenate([self.value, confidences[voxel, row]])
-        if self.keep is not None:
-            self._prune(self.keep)
-
-    def _prune(self, keep: int) -> None:
-        """Only the best stay; the last of a full list is the floor from now on."""
-        start = self._sort()
-        place = np.arange(len(self.voxel)) - start[self.voxel]
-        full = np.flatnonzero(place == keep - 1)
-        self.floor[self.voxel[full]] = self.value[full]
-        few = place < keep
-        self.voxel, self.row, self.value = self.voxel[few], self.row[few], self.value[few]
-
-    def _sort(self) -> I64:
-        order = np.lexsort((self.row, -self.value, self.voxel))
-        self.voxel, self.row, self.value = self.voxel[order], self.row[order], self.value[order]
-        return np.searchsorted(self.voxel, np.arange(self.n + 1)).astype(np.int64)
-
-    def result(self) -> Screened:
-        start = self._sort()
-        return Screened(start, self.row, self.value)

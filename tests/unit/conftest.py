@@ -9,13 +9,17 @@ from nearfield_case import Case
 
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
+from refimpl.forward.nearfield_setup import Setup
 from refimpl.forward.powder_image import simulate
 from refimpl.forward.scenes import panel_grid
 from refimpl.forward.simulated_frame import SimulatedFrame
+from refimpl.nearfield.calibrate_hexomap import hexomap_setup
+from refimpl.nearfield.calibrate_model import Geometry
 from refimpl.nearfield.maps import NearfieldMap
 from refimpl.nearfield.reconstruct import reconstruct
 from refimpl.powder.calibrate import calibrate
 from refimpl.powder.result import PowderResult
+from refimpl.testing.nearfield_gold import RECORD
 from refimpl.testing.nearfield_scan import write_numbered
 
 WAVELENGTH = 0.25
@@ -65,3 +69,15 @@ def numbered(tmp_path: Path) -> Path:
     """Folder with the numbered images of :mod:`refimpl.testing.nearfield_scan` in raw."""
     write_numbered(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def gold_setup() -> Setup:
+    """Gold crystal before two detectors, :mod:`refimpl.testing.nearfield_gold`."""
+    return hexomap_setup(RECORD, 8.0)
+
+
+@pytest.fixture(scope="module")
+def gold_start(gold_setup: Setup) -> Geometry:
+    """Geometry of it, to start a calibration from."""
+    return Geometry.of(gold_setup)

@@ -230,11 +230,10 @@ def open_frame_pixels(path: str | Path) -> Iterator[FramePixels]:
     with file:
         if file.attrs.get("kind") != _KIND:
             raise FormatError("not a file of lit pixels", path=path)
-        if int(file.attrs["schema"]) > _SCHEMA:
+        schema = int(file.attrs.get("schema", 0))
+        if schema > _SCHEMA:
             raise FormatError(
-                f"schema {int(file.attrs['schema'])} is newer than this refimpl ({_SCHEMA}); "
-                "upgrade",
-                path=path,
+                f"schema {schema} is newer than this refimpl ({_SCHEMA}); upgrade", path=path
             )
         try:
             ny, nz = (int(n) for n in file.attrs["shape_px"])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from refimpl.crystal.cell import b_matrix
-from refimpl.errors import FormatError
+from refimpl.errors import FormatError, RefimplError
 from refimpl.forward.nearfield_setup import Voxels
 from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path, json_text, write_text
@@ -253,6 +253,10 @@ def read_map_hdf5(path: str | Path) -> NearfieldMap:
                 cell=cell, provenance=json.loads(group.attrs["provenance"]),
                 **{n: group[n][()] for n in _ARRAYS},
             )  # fmt: skip
+    except (KeyError, ValueError) as error:
+        if isinstance(error, RefimplError):  # says more already
+            raise
+        raise FormatError(f"the group 'refimpl' is not whole: {error}", path=path) from error
     except FileNotFoundError as error:
         raise FormatError("no such file", path=path) from error
     except OSError as error:

@@ -92,6 +92,10 @@ def test_files_of_lit_pixels_that_are_none(tmp_path: Path) -> None:
         file.attrs["schema"] = 2
     with pytest.raises(FormatError, match=r"schema 2 is newer than this refimpl .1.; upgrade"):
         read_frame_pixels(path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["schema"], file.attrs["shape_px"]
+    with pytest.raises(FormatError, match=r"truncated or corrupt: .*shape_px"):
+        read_frame_pixels(path)
     one = small_pixels()
     with pytest.raises(FormatError, match="3 y, 3 z: the frames do not fit them"):
         FramePixels((5, 6), one.y, one.z, np.array([0, 2]))

@@ -138,3 +138,16 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         del f["refimpl/n_kept"]
     with pytest.raises(FormatError, match="the group 'refimpl' lacks 'n_kept'"):
         read_map_hdf5(path)
+    for name, message in (
+        ("provenance", "the group 'refimpl' is not whole: .*provenance"),
+        ("space_group", "the group 'refimpl' is not whole: .*space_group"),
+    ):
+        path = write_map_hdf5(tmp_path / "m.h5", a_map())
+        with h5py.File(path, "a") as f:
+            del f["refimpl"].attrs[name]
+        with pytest.raises(FormatError, match=message):
+            read_map_hdf5(path)
+    with h5py.File(path, "a") as f:
+        f["refimpl"].attrs["space_group"], f["refimpl"].attrs["provenance"] = 225, "{"
+    with pytest.raises(FormatError, match="the group 'refimpl' is not whole: Expecting"):
+        read_map_hdf5(path)

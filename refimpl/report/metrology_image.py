@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from refimpl.detector.hierarchy import Hierarchy
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
-from refimpl.io.atomic import atomic_path
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.report import style
+from refimpl.report.page import write_png
 
 __all__ = ["image_figure", "marks", "write_image"]
 
@@ -134,6 +134,5 @@ def write_image(figure: Figure, path: str | os.PathLike[str]) -> Path:
         The place cannot be written to.
     """
     target = Path(path)
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(style.png(figure))
+    write_png(target, figure)
     return target

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from refimpl import __version__
 from refimpl.nearfield.maps import NearfieldMap
 from refimpl.report import nearfield_maps as maps
 from refimpl.report import nearfield_plots as plots
@@ -152,7 +153,9 @@ def _page(view: MapView, inline: dict[str, str]) -> str:
         ("deformation", "Within grains and across", shown("kam", "boundaries")),
         ("provenance", "Where it comes from", sections.provenance(view)),
     ]  # fmt: skip
-    foot = "Made by refimpl. Angles are misorientations of the Laue class, in degrees."
+    foot = (
+        f"Made by refimpl {__version__}. Angles are misorientations of the Laue class, in degrees."
+    )
     return page.main(
         sections.top(view), sections.tiles(view), parts, foot, f"{view.title} – near-field map"
     )

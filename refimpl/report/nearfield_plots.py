@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from refimpl.frames import F64
 from refimpl.report import style
@@ -74,6 +75,7 @@ def grain_sizes(view: MapView) -> Figure:
         edges = np.linspace(0.0, top, 31)
         _bars(left, d, edges)
         left.set(xlabel="equivalent diameter (µm)", ylabel="grains per bin")
+        left.yaxis.set_major_locator(MaxNLocator(integer=True))
         style.title(left, "Grain sizes", f"{len(d)} grains")
         if len(d):
             right.hist(

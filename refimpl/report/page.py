@@ -18,7 +18,7 @@ from refimpl.report import style
 
 __all__ = [
     *("Entry", "Html", "badge", "bar", "code", "document", "figure", "main", "section", "table"),
-    *("text", "tiles", "write"),
+    *("text", "tiles", "write", "write_png"),
 ]
 
 
@@ -169,13 +169,19 @@ def write(
     pictures = make_folder(target / "figures")
     inline = {}
     for name, drawn in figures.items():
-        data = style.png(drawn)
-        with atomic_path(pictures / f"{name}.png") as temporary:
-            temporary.write_bytes(data)
+        data = write_png(pictures / f"{name}.png", drawn)
         wide, tall = (96.0 * float(inches) for inches in drawn.get_size_inches())  # CSS px: 1/96 in
         entry = entries[name]
         inline[name] = figure(name, data, (wide, tall), entry.alt, entry.caption)
     return write_text(target / "report.html", compose(inline))
+
+
+def write_png(path: Path, drawn: Figure) -> bytes:
+    """Write a figure, whole or not at all; return what is in the file."""
+    data = style.png(drawn)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return data
 
 
 def document(title: str, body: str) -> str:

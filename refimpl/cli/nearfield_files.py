@@ -134,7 +134,7 @@ def voxels_of(job: Job) -> Voxels:
     return grid
 
 
-def saved_lit(job: Job, folder: Path) -> LitPixels | None:
+def saved_lit(job: Job, folder: Path, layer: int = 1) -> LitPixels | None:
     """Lit pixels of a folder: those of process-images, or the published bits; None: neither.
 
     Where both are there, the newer ones count: process-images writes its bits last, so that older
@@ -151,9 +151,12 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
 
     detector = job.setup.detector
     shape = (detector.n_distances, job.setup.scan.n_frames, *detector.shape_px)
-    files = [lit_path(folder, d) for d in range(shape[0])]
+    files = [lit_path(folder, d, layer) for d in range(shape[0])]
+    own = files[0].name.removesuffix("0.h5")
     bits = folder / "SpotsInfo.bin"
-    if all(path.is_file() for path in files) and not _newer(bits, files):
+    # beside the files of another layer the bits are of whichever was processed last
+    others = any(not p.name.startswith(own) for p in folder.glob("lit_pixels_*distance_*.h5"))
+    if all(path.is_file() for path in files) and (others or not _newer(bits, files)):
         lit = lit_of_frames([read_frame_pixels(path) for path in files])
         if lit.shape != shape:
             raise FormatError(
@@ -161,7 +164,7 @@ def saved_lit(job: Job, folder: Path) -> LitPixels | None:
                 f"{shape}; run process-images again", path=files[0],
             )  # fmt: skip
         return lit
-    return read_lit(bits, shape) if bits.is_file() else None
+    return read_lit(bits, shape) if bits.is_file() and not others else None
 
 
 def _newer(bits: Path, files: Sequence[Path]) -> bool:
@@ -170,7 +173,7 @@ def _newer(bits: Path, files: Sequence[Path]) -> bool:
     return bits.is_file() and bits.stat().st_mtime_ns > last
 
 
-def lit_pixels(job: Job, folder: Path) -> LitPixels:
+def lit_pixels(job: Job, folder: Path, layer: int = 1) -> LitPixels:
     """Lit pixels of a folder.
 
     Raises
@@ -178,7 +181,7 @@ def lit_pixels(job: Job, folder: Path) -> LitPixels:
     FormatError
         There are none, or none is lit.
     """
-    lit = saved_lit(job, folder)
+    lit = saved_lit(job, folder, layer)
     if lit is None:
         raise FormatError(
             "neither lit_pixels_distance_*.h5 nor SpotsInfo.bin: run 'refimpl nearfield "

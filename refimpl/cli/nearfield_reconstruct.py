@@ -179,7 +179,7 @@ def _lit(job: files.Job, wanted: int | None, layer: int, ncpus: int | None, tell
             process = False
         process = process or bool(job.params["Ice9Input"])
     if not process:
-        return files.lit_pixels(job, job.params.folder)
+        return files.lit_pixels(job, job.params.folder, layer)
 
     def step(what: str, distance: int, done: int, of: int) -> None:
         tell(f"{what} {distance}", done / max(of, 1))

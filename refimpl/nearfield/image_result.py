@@ -59,9 +59,10 @@ class ProcessedImages:
     spots_info: Path | None
 
 
-def lit_path(folder: Path, distance: int) -> Path:
-    """File of the lit pixels of a distance, counted from 0."""
-    return folder / f"lit_pixels_distance_{distance}.h5"
+def lit_path(folder: Path, distance: int, layer: int = 1) -> Path:
+    """File of the lit pixels of a distance, counted from 0, of a layer, counted from 1."""
+    of = "" if layer == 1 else f"layer_{layer}_"
+    return folder / f"lit_pixels_{of}distance_{distance}.h5"
 
 
 def finished(

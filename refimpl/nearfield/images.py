@@ -142,7 +142,7 @@ def process_images(
     make_folder(plan.folder)
     reports: list[DistanceReport] = []
     for distance in range(plan.n_distances):
-        path = lit_path(plan.folder, distance)
+        path = lit_path(plan.folder, distance, layer)
         source = _digest(plan, distance, chosen)
         kept = not again and _is_done(path, source, plan, distance)
         if not kept:

@@ -8,6 +8,7 @@ import typer
 
 from refimpl.cli import (
     nearfield_calibrate,
+    nearfield_grains,
     nearfield_grid,
     nearfield_images,
     nearfield_reconstruct,
@@ -39,6 +40,7 @@ _command("reconstruct", nearfield_reconstruct.reconstruct, "Find the orientation
          nearfield_reconstruct.EXAMPLES)  # fmt: skip
 _command("calibrate", nearfield_calibrate.calibrate, "Refine distances, beam centres and tilts.",
          nearfield_calibrate.EXAMPLES)  # fmt: skip
+_command("grains", nearfield_grains.grains, "List the grains of a map.", nearfield_grains.EXAMPLES)
 _command("view", nearfield_view.view, "Draw a map.", nearfield_view.VIEW_EXAMPLES)
 _command("compare", nearfield_view.compare, "Compare a map with another one.",
          nearfield_view.COMPARE_EXAMPLES)  # fmt: skip

@@ -96,6 +96,6 @@ def greedy_grains(
     return GreedyGrains(centre, n_points, label)
 
 
-def published_radius(n_points: I64, edge_mm: float) -> F64:
+def published_radius(n_points: I64, edge_mm: float | F64) -> F64:
     """(g,) radius [mm] of the disc with the area of so many triangles of an edge."""
     return np.asarray(np.sqrt(n_points * np.sqrt(3.0) / 4.0 * edge_mm**2 / np.pi))

@@ -119,7 +119,7 @@ def _screened(rng: np.random.Generator, n: int) -> Arguments:
     }
 
 
-@strategy("overlap_climb.climb", chunk=2, most=2, specials={"orientations": (np.nan,)})
+@strategy("overlap_climb.climb", chunk=2, most=1, specials={"orientations": (np.nan,)})
 def _climbing(rng: np.random.Generator, n: int) -> Arguments:
     _, arguments = _scene(rng, n, reflections=5)
     return {

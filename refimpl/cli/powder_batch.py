@@ -71,7 +71,8 @@ def _own(
         "--again", help="Calibrate also what is done already.")] = False,
     engine: Annotated[str, typer.Option(
         metavar="NAME", help="auto (Parsl's threads, or plain ones without Parsl), parsl, "
-                             "threads, serial, or the .py file of a Parsl configuration.")
+                             "threads, serial, processes, or the .py file of a Parsl "
+                             "configuration: see 'refimpl cluster'.")
     ] = "auto",
     report: Annotated[bool, typer.Option(help="Figures and HTML report of each frame.")] = False,
     as_json: Annotated[bool, typer.Option(

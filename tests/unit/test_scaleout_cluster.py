@@ -12,7 +12,7 @@ import scaleout_work
 from scaleout_blocks import blocks, square
 
 from refimpl.errors import ConfigError, MissingExtra
-from refimpl.scaleout import Block, run_blocks
+from refimpl.scaleout import Block, GaveUp, run_blocks
 from refimpl.scaleout.cluster import config_text, write_config
 from refimpl.scaleout.engines import load_config
 
@@ -135,6 +135,16 @@ def test_processes_of_one_computer_work(tmp_path: Path) -> None:
     run = run_blocks(scaleout_work.slow_pid, work, ledger=tmp_path / "ledger", engine=path)
     assert run.engine == "Parsl, local (here.py)"
     assert len({o.value[0] for o in run.outcomes}) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workers_find_their_functions")
+def test_jobs_that_cannot_start_three_times_in_a_row_end_the_run(tmp_path: Path) -> None:
+    path = write_config("local", tmp_path / "here.py", cpus_per_node=1,
+                        worker_init="echo no such module >&2; exit 3")  # fmt: skip
+    with pytest.raises(GaveUp, match=r"are gone: .* Error 1: .*no such module.* Error 3: ") as caught:
+        run_blocks(scaleout_work.twice, [Block("a", 1.0)], ledger=tmp_path / "ledger", engine=path)
+    assert "Error 4" not in str(caught.value)
 
 
 def program(path: Path, text: str) -> None:

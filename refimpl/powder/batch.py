@@ -22,6 +22,7 @@ from refimpl.powder.batch_tables import frame_value, write_tables
 from refimpl.powder.config import PowderConfig
 from refimpl.scaleout import (
     Block,
+    GaveUp,
     Interrupted,
     Outcome,
     checkpoint,
@@ -133,8 +134,8 @@ def calibrate_frames(
         The mask, the dark or the geometry does not exist.
     MissingExtra
         The engine needs Parsl.
-    refimpl.scaleout.Interrupted
-        Ctrl-C; the ledger and the table hold what was done by then.
+    refimpl.scaleout.Interrupted, refimpl.scaleout.GaveUp
+        Ctrl-C, or an engine that is dead; the ledger and the table hold what was done by then.
     """
     if not frames:
         raise ConfigError("no frame to calibrate")
@@ -153,7 +154,7 @@ def calibrate_frames(
             _calibrate, blocks, ledger=out / LEDGER, engine=engine, workers=jobs, again=again,
             progress=progress,
         )  # fmt: skip
-    except Interrupted as stopped:
+    except (GaveUp, Interrupted) as stopped:
         write_tables(frames, stopped.run, out)
         raise
     return BatchResult(out, write_tables(frames, run, out), run.engine)

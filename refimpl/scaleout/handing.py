@@ -73,10 +73,10 @@ def hand_out(
     hands = _Hands(function, crew, book, stop, patience, settle, len(blocks))
     try:
         for block in blocks:
-            hands.give(block)
-            hands.take_all()
             if hands.is_over():
                 break
+            hands.give(block)
+            hands.take_all()
         while hands.expects() and not hands.is_over():
             hands.take(_LOOK_S)
             hands.give_again()

@@ -1,7 +1,4 @@
-"""Worker processes on this computer: Parsl's HTEX, set up so that it ends when it should.
-
-Imported only by an engine that has Parsl.
-"""
+"""Worker processes on this computer: Parsl's HTEX, set up so that it ends when it should."""
 
 from __future__ import annotations
 
@@ -14,11 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
-from parsl.jobs.error_handlers import windowed_error_handler
-from parsl.providers import LocalProvider
 
 from refimpl.scaleout.engines import interchange_command
 
@@ -38,31 +30,30 @@ def worker_setup() -> str:
     return f'export PATH={folder}:"$PATH"\nexport ' + " ".join(f"{name}=1" for name in threads)
 
 
-class _Groups(LocalProvider):  # type: ignore[misc]
-    """Processes of this computer, by the groups that they were started in."""
+class _Groups:
+    """Groups of processes that a provider of Parsl has started on this computer."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.groups: list[int] = []
+    def __init__(self, provider: Any) -> None:
+        self.provider, self.start = provider, provider.submit
+        self.numbers: list[int] = []
+        provider.submit = self.submit
 
-    def submit(self, command: str, tasks_per_node: int, job_name: str = "refimpl") -> Any:
-        job = super().submit(command, tasks_per_node, job_name)
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        job = self.start(*arguments, **options)
         with suppress(ProcessLookupError):
-            self.groups.append(os.getpgid(self.resources[job]["remote_pid"]))
+            group = os.getpgid(self.provider.resources[job]["remote_pid"])
+            if group != os.getpgrp():  # ours must not end with them
+                self.numbers.append(group)
         return job
-
-    @property
-    def status_polling_interval(self) -> int:
-        return _BEAT_S
 
     def end(self) -> None:
         """End whatever is left, also workers whose manager was killed."""
         for number, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.5)):
             until = time.monotonic() + patience_s
-            for group in self.groups:
+            for group in self.numbers:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, number)
-            while (left := [g for g in self.groups if _alive(g)]) and time.monotonic() < until:
+            while (left := [g for g in self.numbers if _alive(g)]) and time.monotonic() < until:
                 time.sleep(0.02)
             if not left:
                 return
@@ -78,7 +69,7 @@ def _alive(group: int) -> bool:
     return True
 
 
-def local_config(workers: int, folder: str) -> tuple[Config, Callable[[], None]]:
+def local_config(workers: int, folder: str) -> tuple[Any, Callable[[], None]]:
     """Configuration of worker processes, and what ends them for certain.
 
     Parameters
@@ -88,9 +79,13 @@ def local_config(workers: int, folder: str) -> tuple[Config, Callable[[], None]]
     folder
         For what Parsl writes.
     """
-    provider = _Groups(
-        init_blocks=1, min_blocks=1, max_blocks=1, worker_init=worker_setup()
-    )  # fmt: skip
+    from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
+    from parsl.jobs.error_handlers import windowed_error_handler
+    from parsl.providers import LocalProvider
+
+    provider = LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, worker_init=worker_setup())
+    groups = _Groups(provider)
     executor = HighThroughputExecutor(
         label="refimpl",
         address="127.0.0.1",
@@ -104,7 +99,7 @@ def local_config(workers: int, folder: str) -> tuple[Config, Callable[[], None]]
     )
     # "simple" starts workers again where all were lost
     config = Config(
-        executors=[executor], run_dir=folder, strategy="simple", strategy_period=_BEAT_S,
+        executors=[executor], run_dir=folder, strategy="simple", strategy_period=0.5 * _BEAT_S,
         initialize_logging=False,
     )  # fmt: skip
-    return config, provider.end
+    return config, groups.end

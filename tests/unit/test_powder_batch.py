@@ -25,7 +25,7 @@ from refimpl.powder.batch import calibrate_frames
 from refimpl.powder.batch_frames import BatchFrame, find_frames
 from refimpl.powder.batch_tables import frame_value, progress_line, write_tables
 from refimpl.powder.config import config_from
-from refimpl.scaleout import Interrupted, Outcome, Run
+from refimpl.scaleout import GaveUp, Interrupted, Outcome, Run
 
 CONFIG = config_from({"wavelength_angstrom": 0.25, "pixel_size_mm": 0.2})
 FRAMES = ("f1.tif", "f2.tif", "f10.tif")
@@ -257,6 +257,16 @@ def test_an_interrupted_batch_goes_on(place, monkeypatch) -> None:
     assert redone(before) == {"f2", "f10"}
     run("whole")
     assert Path("out/summary.csv").read_bytes() == Path("whole/summary.csv").read_bytes()
+
+
+def test_a_batch_whose_engine_died_keeps_its_table(place, monkeypatch) -> None:
+    def die(function: Any, blocks: Any, **options: Any) -> Run:
+        raise GaveUp("nodes: the workers are gone", Run((), "nodes"))
+
+    monkeypatch.setattr("refimpl.powder.batch.run_blocks", die)
+    with pytest.raises(GaveUp, match="the workers are gone"):
+        run("out")
+    assert list(pd.read_csv("out/summary.csv")["status"]) == ["not done"] * 3
 
 
 def test_ctrl_c_reaches_a_calibration_between_its_stages(place, monkeypatch) -> None:

@@ -142,7 +142,9 @@ def test_processes_of_one_computer_work(tmp_path: Path) -> None:
 def test_jobs_that_cannot_start_three_times_in_a_row_end_the_run(tmp_path: Path) -> None:
     path = write_config("local", tmp_path / "here.py", cpus_per_node=1,
                         worker_init="echo no such module >&2; exit 3")  # fmt: skip
-    with pytest.raises(GaveUp, match=r"are gone: .* Error 1: .*no such module.* Error 3: ") as caught:
+    with pytest.raises(
+        GaveUp, match=r"are gone: .* Error 1: .*no such module.* Error 3: "
+    ) as caught:
         run_blocks(scaleout_work.twice, [Block("a", 1.0)], ledger=tmp_path / "ledger", engine=path)
     assert "Error 4" not in str(caught.value)
 

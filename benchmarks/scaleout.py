@@ -4,8 +4,8 @@
 
 Blocks of about 1 s, with ``--long`` of about 30 s (the goal: under 5 % beside the work). Each
 block tells when it began and ended. ``between``: the time from the first beginning to the last
-end, over the work of the busiest possible schedule, that is what handing out costs while it runs;
-``in all`` counts the engine's start and end too. A row in which blocks got less than 0.95 of a
+end, over the work divided by the workers: what handing out costs, and that the second worker starts
+after the first. ``in all`` counts the engine's start and end too, which do not grow with the work. A row in which blocks got less than 0.95 of a
 CPU is not quotable: other processes were at work.
 """
 

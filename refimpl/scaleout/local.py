@@ -47,8 +47,11 @@ class _Groups:
         return job
 
     def end(self) -> None:
-        """End whatever is left, also workers whose manager was killed."""
-        for number, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.5)):
+        """End whatever is left, also workers whose manager was killed.
+
+        It does not wait long: processes that ended, and that nobody collects, look alive.
+        """
+        for number, patience_s in ((signal.SIGTERM, 0.5), (signal.SIGKILL, 0.1)):
             until = time.monotonic() + patience_s
             for group in self.numbers:
                 with suppress(ProcessLookupError, PermissionError):

@@ -8,9 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io import shared
@@ -50,6 +54,24 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     path = write_shared(thing(), tmp_path / "a.shared")
     same(thing(), read_shared(path))
     assert [p.name for p in tmp_path.iterdir()] == ["a.shared"]
+
+
+@given(
+    st.lists(
+        arrays(
+            st.sampled_from(["<f8", ">f4", "u1", "<i8", "?", "<c16", "S3", "<U2", "<M8[s]"]),
+            array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5),
+        ),
+        max_size=4,
+    )
+)
+def test_any_arrays_come_back(tables: list[np.ndarray]) -> None:
+    with TemporaryDirectory() as folder:
+        found = read_shared(write_shared({"tables": tables}, Path(folder) / "a.shared"))["tables"]
+        assert len(found) == len(tables)
+        for mine, yours in zip(tables, found, strict=True):
+            assert (mine.dtype, mine.shape) == (yours.dtype, yours.shape)
+            assert mine.tobytes() == yours.tobytes()
 
 
 def test_arrays_are_read_only_views_of_the_file(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@
 Blocks of about 1 s, with ``--long`` of about 30 s (the goal: under 5 % beside the work). Each
 block tells when it began and ended. ``between``: the time from the first beginning to the last
 end, over the work divided by the workers: what handing out costs, and that the second worker starts
-after the first. ``in all`` counts the engine's start and end too, which do not grow with the work. A row in which blocks got less than 0.95 of a
-CPU is not quotable: other processes were at work.
+after the first. ``in all`` counts the engine's start and end too, which do not grow with the work.
+A row in which blocks got less than 0.95 of a CPU is not quotable: other processes were at work.
 """
 
 from __future__ import annotations

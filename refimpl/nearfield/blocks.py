@@ -27,7 +27,7 @@ from refimpl.io.atomic import atomic_path, make_folder
 from refimpl.nearfield.blind import Pyramid, blind_search
 from refimpl.nearfield.fit_settings import SearchSettings
 from refimpl.nearfield.levels import Level
-from refimpl.nearfield.neighbourhood import disputed, from_neighbours, neighbour_table
+from refimpl.nearfield.neighbourhood import disputed, from_neighbours, from_starts, neighbour_table
 from refimpl.nearfield.search import levels_of, search
 from refimpl.nearfield.solutions import Solutions, joined
 from refimpl.scaleout import Block, Outcome, checkpoint, fingerprint, run_blocks
@@ -112,18 +112,22 @@ class BlockRun:
         self.again, self.progress = again, progress
         make_folder(folder / "blocks")
 
-    def all(self, problem: Problem, vertices: F64, size: int) -> Solutions:
-        """Every voxel, block by block."""
+    def all(
+        self, problem: Problem, vertices: F64, size: int, starts: F64 | None = None
+    ) -> Solutions:
+        """Every voxel, block by block; from starts of its own where they are given."""
         if problem.pyramid is not None:
             _ = problem.pyramid.levels, problem.pyramid.seeds  # once, not in every thread
-        else:
+        elif starts is None:
             _ = problem.levels
         stamp = problem.stamp
         tasks, marks = [], []
         for first in range(0, max(len(vertices), 1), size):
             here = vertices[first : first + size]
-            mark = fingerprint(stamp, _digest(here))
-            tasks.append(_Task(problem, here, self._path("voxels", first, len(here), mark)))
+            own = None if starts is None else starts[first : first + size]
+            mark = fingerprint(stamp, _digest(here, *([] if own is None else [own])))
+            path = self._path("voxels" if own is None else "starts", first, len(here), mark)
+            tasks.append(_Task(problem, here, path, None, own))
             marks.append(mark)
         return self._done(tasks, marks)
 
@@ -186,10 +190,15 @@ def _work(task: _Task) -> str:
     for i in range(0, max(len(task.vertices), 1), _AT_ONCE):
         checkpoint()
         rows = slice(i, i + _AT_ONCE)
-        if task.before is None or task.around is None:
-            parts.append(task.problem.solve(task.vertices[rows]))
+        p = task.problem
+        if task.around is None:
+            parts.append(p.solve(task.vertices[rows]))
             continue
-        p, before = task.problem, task.before.rows(np.arange(len(task.vertices))[rows])
+        if task.before is None:
+            own = (task.vertices[rows], task.around[rows])
+            parts.append(from_starts(*own, p.setup, p.lit, p.settings))
+            continue
+        before = task.before.rows(np.arange(len(task.vertices))[rows])
         here = (task.vertices[rows], before, task.around[rows])
         parts.append(from_neighbours(*here, p.setup, p.lit, p.settings))
     found = joined(parts)

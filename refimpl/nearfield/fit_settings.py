@@ -156,6 +156,8 @@ class SearchSettings:
     disputed_angle_rad
         NearestMisorientation: voxels whose nearest neighbours all differ by more are fitted again
         from theirs; None: no such step.
+    worth
+        Seeds that cannot reach this confidence are not followed down from a coarse level.
     fit
         How a candidate is fitted.
     """
@@ -164,11 +166,14 @@ class SearchSettings:
     n_saved: int = 1
     saved_angle_rad: float = 1.0 * DEG
     disputed_angle_rad: float | None = None
+    worth: float = 0.0
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.least <= 1.0:
             raise ConfigError(f"MinFracAccept {self.least}: expected 0 to 1", key="MinFracAccept")
+        if not 0.0 <= self.worth <= 1.0:
+            raise ConfigError(f"SearchSettings: worth {self.worth}: expected 0 to 1", key="worth")
         if self.n_saved < 1:
             raise ConfigError(
                 f"SaveNSolutions {self.n_saved}: expected 1 or more", key="SaveNSolutions"

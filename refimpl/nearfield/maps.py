@@ -32,6 +32,11 @@ __all__ = ["NO_SEED", "NearfieldMap", "provenance_of"]
 NO_SEED = -1
 """Seed of a voxel that kept none."""
 
+_PER_VOXEL = (
+    "euler_rad", "confidence", "by_distance", "seed", "n_kept", "evaluations", "seconds",
+    "solutions_euler_rad", "solutions_confidence", "disputed",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class NearfieldMap:
@@ -203,6 +208,24 @@ class NearfieldMap:
     def changed(self, **values: Any) -> NearfieldMap:
         """Same map with other values of some attributes."""
         return replace(self, **values)
+
+    def with_rows(self, rows: I64, other: NearfieldMap, own: I64 | None = None) -> NearfieldMap:
+        """Same map, with what another one found at some points.
+
+        Parameters
+        ----------
+        rows
+            (n,) rows of this map.
+        other
+            Map that has them.
+        own
+            (n,) its rows, where they are not all of its rows in order.
+        """
+        new: dict[str, Any] = {}
+        for name in _PER_VOXEL:
+            new[name] = getattr(self, name).copy()
+            new[name][rows] = getattr(other, name) if own is None else getattr(other, name)[own]
+        return replace(self, **new)
 
     def summary(self) -> dict[str, Any]:
         """Numbers that everybody asks for first."""

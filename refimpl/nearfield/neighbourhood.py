@@ -1,12 +1,13 @@
-"""Voxels that their neighbours dispute: found, and fitted again from these.
+"""Voxels fitted from orientations about them, and those that their neighbours dispute.
 
-The published keyword for it, NearestMisorientation, is read by all published programs and acted on
-by none (spec 1.9). Vectors are in the MIDAS near-field frame.
+The published keyword for the latter, NearestMisorientation, is read by all published programs and
+acted on by none (spec 1.9). Vectors are in the MIDAS near-field frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,23 @@ from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64, I64
 from refimpl.nearfield.compare import neighbours
 from refimpl.nearfield.fit_settings import SearchSettings
-from refimpl.nearfield.refine import climbed, within
+from refimpl.nearfield.refine import (
+    climbed,
+    confidences,
+    points_in_ball,
+    scattered,
+    turned,
+    within,
+)
+from refimpl.nearfield.search import best_of_each, topped
 from refimpl.nearfield.solutions import NO_SEED, Solutions, Tried, settled
-from refimpl.rotations import matrix_of_euler, quaternion_of_euler
+from refimpl.rotations import matrix_of_euler, quaternion_of_euler, quaternion_of_matrix
+from refimpl.units import DEG
 
-__all__ = ["disputed", "from_neighbours", "neighbour_table"]
+__all__ = ["disputed", "from_neighbours", "from_starts", "neighbour_table"]
+
+_CLOSE = 0.1  # confidence that a start may be behind the best one and is looked at more closely
+_SPECIFIC_POINTS, _SPECIFIC_RADIUS = 128, 0.05 * DEG
 
 
 def neighbour_table(voxels: Voxels) -> I64:
@@ -98,22 +111,13 @@ def from_neighbours(
     setup, lit, settings
         As of :func:`refimpl.nearfield.search.search`.
     """
-    v, d = len(vertices), np.isfinite(orientations[:, :, 0])
-    at, which = np.nonzero(d)
-    starts = matrix_of_euler(orientations[at, which])
-    fit = settings.fit
-    got = climbed(vertices[at], starts, setup, lit, fit, fit.first_edges_rad, fit.first_size_rad)
-    spent = np.bincount(at, weights=got.evaluations, minlength=v).astype(np.int64)
-    got = climbed(vertices[at], got.orientations, setup, lit, fit, fit.edges_rad, fit.size_rad)
-    spent += np.bincount(at, weights=got.evaluations, minlength=v).astype(np.int64)
+    around, spent = _climbed_from(vertices, orientations, setup, lit, settings)
     mine, slot = np.nonzero(np.isfinite(before.euler_rad[:, :, 0]))
     old = Tried(
         mine, before.seed[mine], matrix_of_euler(before.euler_rad[mine, slot]),
         before.confidence[mine, slot],
     )  # fmt: skip
-    ok = within(got.orientations, starts, fit.tolerance_rad)
-    seed = np.full(int(ok.sum()), NO_SEED)
-    tried = old + Tried(at[ok], seed, got.orientations[ok], got.confidence[ok])
+    tried = old + around
     new = settled(
         vertices, tried, before.n_kept, before.evaluations + spent, setup, lit,
         n_saved=settings.n_saved, angle_rad=settings.saved_angle_rad,
@@ -122,3 +126,112 @@ def from_neighbours(
     worse = np.flatnonzero(~(new.confidence[:, 0] > before.confidence[:, 0]))
     kept = before.rows(worse)
     return new.changed(worse, kept).counted(new.evaluations)
+
+
+def from_starts(
+    vertices: F64, starts: F64, setup: Setup, lit: LitPixels, settings: SearchSettings
+) -> Solutions:
+    """Fit voxels from orientations of their own.
+
+    Where there are several, those that come near the best are looked at more closely, and of two
+    that explain the voxel equally well the more specific one counts.
+
+    Parameters
+    ----------
+    vertices
+        (v, k, 2) corners [mm].
+    starts
+        (v, m, 3) Euler angles of different orientations, NaN where there is none.
+    setup, lit, settings
+        As of :func:`refimpl.nearfield.search.search`.
+
+    Returns
+    -------
+    One row per voxel; `n_kept` counts its starts.
+    """
+    there = np.isfinite(starts[:, :, 0]).sum(axis=1)
+    tried, spent = _climbed_from(vertices, starts, setup, lit, settings)
+    if settings.fit.scatter_starts:
+        _looked_at(vertices, tried, spent, there, setup, lit, settings)
+    tried = _specific_first(vertices, tried, spent, setup, lit, settings)
+    tried = topped(vertices, tried, spent, setup, lit, settings.fit)
+    return settled(
+        vertices, tried, there, spent, setup, lit, n_saved=settings.n_saved,
+        angle_rad=settings.saved_angle_rad, operators=operators(setup.space_group, setup.cell),
+    )  # fmt: skip
+
+
+def _climbed_from(
+    vertices: F64, euler_rad: F64, setup: Setup, lit: LitPixels, settings: SearchSettings
+) -> tuple[Tried, I64]:
+    """Climb from (v, m, 3) orientations of each voxel, within OrientTol; evaluations of each."""
+    at, which = np.nonzero(np.isfinite(euler_rad[:, :, 0]))
+    starts, fit = matrix_of_euler(euler_rad[at, which]), settings.fit
+    got = climbed(vertices[at], starts, setup, lit, fit, fit.first_edges_rad, fit.first_size_rad)
+    n = got.evaluations
+    got = climbed(vertices[at], got.orientations, setup, lit, fit, fit.edges_rad, fit.size_rad)
+    spent = np.bincount(at, weights=n + got.evaluations, minlength=len(vertices))
+    ok = within(got.orientations, starts, fit.tolerance_rad)
+    seed = np.full(int(ok.sum()), NO_SEED)
+    tried = Tried(at[ok], seed, got.orientations[ok], got.confidence[ok])
+    return tried, spent.astype(np.int64)
+
+
+def _looked_at(
+    vertices: F64,
+    tried: Tried,
+    spent: I64,
+    there: I64,
+    setup: Setup,
+    lit: LitPixels,
+    settings: SearchSettings,
+) -> None:
+    """Strew points about the best ends of voxels with several starts; climb from the best."""
+    fit, best = settings.fit, np.zeros(len(vertices))
+    np.maximum.at(best, tried.voxel, tried.confidence)
+    close = (there[tried.voxel] > 1) & (tried.confidence >= best[tried.voxel] - _CLOSE)
+    rows = np.flatnonzero(close & (tried.confidence < fit.enough))
+    rows = rows[best_of_each(tried.voxel[rows], tried.confidence[rows], fit.scatter_starts)]
+    at = tried.voxel[rows]
+    more = scattered(vertices[at], tried.orientations[rows], setup, lit, fit)
+    np.add.at(spent, at, more.evaluations)
+    up = more.confidence > tried.confidence[rows]
+    tried.orientations[rows[up]] = more.orientations[up]
+    tried.confidence[rows[up]] = more.confidence[up]
+
+
+def _specific_first(
+    vertices: F64, tried: Tried, spent: I64, setup: Setup, lit: LitPixels, s: SearchSettings
+) -> Tried:
+    """Of candidates that explain a voxel equally well, put the most specific one first.
+
+    At a grain boundary the spots of a voxel are lit for the orientation of the neighbouring grain
+    too, and nearly so about it, because the neighbours light them. That those of its own are lit
+    has no other reason than the voxel: so of equals the one counts about which the confidence is
+    lowest.
+    """
+    best = np.zeros(len(vertices))
+    np.maximum.at(best, tried.voxel, tried.confidence)
+    equal = np.flatnonzero((tried.confidence >= best[tried.voxel]) & (tried.confidence > 0.0))
+    several = np.bincount(tried.voxel[equal], minlength=len(vertices)) > 1
+    equal = equal[several[tried.voxel[equal]]]
+    if not len(equal):
+        return tried
+    vectors = points_in_ball(_SPECIFIC_POINTS) * _SPECIFIC_RADIUS
+    strewn = turned(tried.orientations[equal, None], vectors)
+    corners = np.repeat(vertices[tried.voxel[equal]], len(vectors), axis=0)
+    c = confidences(corners, strewn, setup, lit)
+    np.add.at(spent, tried.voxel[equal], len(vectors))
+    width = np.add.accumulate(c, axis=1)[:, -1]  # in order, whatever comes at a time
+    q, group = quaternion_of_matrix(tried.orientations), operators(setup.space_group, setup.cell)
+    order = np.arange(len(tried.voxel))
+    for i in np.unique(tried.voxel[equal]):
+        own = tried.voxel[equal] == i
+        rows, wide = equal[own], width[own]
+        # climbs that ended on one plateau: its width is that of the widest
+        n = len(rows)
+        pairs = misorientation(np.repeat(q[rows], n, axis=0), np.tile(q[rows], (n, 1)), group)
+        same = pairs.reshape(n, n) < s.saved_angle_rad
+        winner = rows[int(np.where(same, wide, 0).max(axis=1).argmin())]
+        order[winner], order[rows[0]] = order[rows[0]], order[winner]
+    return Tried(*(getattr(tried, f.name)[order] for f in fields(Tried)))

@@ -43,6 +43,7 @@ def reconstruct(
     settings: SearchSettings | None = None,
     *,
     blind: BlindSettings | None = None,
+    starts: F64 | None = None,
     folder: str | Path | None = None,
     engine: str | Path = "auto",
     threads: int | None = None,
@@ -70,6 +71,9 @@ def reconstruct(
         How it is searched and fitted; default as of :class:`SearchSettings`.
     blind
         How the zone is searched where there are no seeds.
+    starts
+        (v, m, 3) Euler angles that each voxel is fitted from, NaN beyond its last, instead of any
+        search.
     folder
         Where blocks that are done are kept; a run with the same input goes on from them. None: a
         run that is stopped begins anew.
@@ -102,7 +106,11 @@ def reconstruct(
         Ctrl-C; what was done by then is kept in the folder.
     """
     settings = settings or SearchSettings()
-    problem = _problem(setup, lit, seeds, settings, blind)
+    if starts is None:
+        problem = _problem(setup, lit, seeds, settings, blind)
+    else:
+        _check_starts(starts, len(voxels), seeds, blind)
+        problem = Problem(setup, lit, settings, None, None)
     _check(setup, lit, voxels, seeds)
     size = block_voxels if block_voxels is not None else (32 if seeds is None else 64)
     if size < 1:
@@ -115,7 +123,7 @@ def reconstruct(
     )
     with where as path:
         run = BlockRun(make_folder(path), engine, resolve_threads(threads), again, progress)
-        found = run.all(problem, vertices, size)
+        found = run.all(problem, vertices, size, starts)
         flagged = np.zeros(len(voxels), dtype=bool)
         if settings.disputed_angle_rad is not None:
             found, flagged = run.second(problem, voxels, vertices, found, size)
@@ -155,6 +163,15 @@ def _problem(
         )
     matrices = np.ascontiguousarray(matrix_of_quaternion(q))
     return Problem(setup, lit, settings, matrices, None)
+
+
+def _check_starts(starts: F64, n: int, seeds: F64 | None, blind: BlindSettings | None) -> None:
+    if seeds is not None or blind is not None:
+        raise ConfigError("reconstruct: starts, and seeds or a blind search: expected one of them")
+    if np.ndim(starts) != 3 or np.shape(starts)[::2] != (n, 3):
+        raise ConfigError(
+            f"reconstruct: starts of shape {np.shape(starts)}: expected ({n}, m, 3) Euler angles"
+        )
 
 
 def _check(setup: Setup, lit: LitPixels, voxels: Voxels, seeds: F64 | None) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Fitted",
     "centred",
     "climbed",
+    "confidences",
     "points_in_ball",
     "published_fit",
     "scattered",
@@ -144,7 +145,7 @@ def scattered(
     for i in range(0, n, step):
         part = slice(i, min(i + step, n))
         strewn = turned(centres[part, None], vectors)
-        tried[part] = _confidences(np.repeat(vertices[part], m, axis=0), strewn, setup, lit)
+        tried[part] = confidences(np.repeat(vertices[part], m, axis=0), strewn, setup, lit)
         top = np.argsort(-tried[part], axis=1, kind="stable")[:, :best]
         chosen[part] = np.take_along_axis(strewn, top[:, :, None, None], axis=1)
     corners = np.repeat(vertices, best, axis=0)
@@ -196,7 +197,7 @@ def centred(
     vectors = points_in_ball(settings.centre_points) * settings.centre_radius_rad
     strewn = turned(orientations[:, None], vectors)
     m = len(vectors)
-    c = _confidences(np.repeat(vertices, m, axis=0), strewn, setup, lit)
+    c = confidences(np.repeat(vertices, m, axis=0), strewn, setup, lit)
     top = np.maximum(values, c.max(axis=1))
     equal = c >= top[:, None]
     weight = np.maximum(equal.sum(axis=1), 1)
@@ -244,7 +245,7 @@ def published_fit(
     return Fitted(matrix, np.array([1.0 - got.value]), np.array([got.evaluations]))
 
 
-def _confidences(vertices: F64, strewn: F64, setup: Setup, lit: LitPixels) -> F64:
+def confidences(vertices: F64, strewn: F64, setup: Setup, lit: LitPixels) -> F64:
     """(n, m) confidences of (n, m, 3, 3) orientations; vertices (n m, k, 2)."""
     n, m = strewn.shape[:2]
     flat = np.ascontiguousarray(strewn.reshape(-1, 3, 3))

@@ -25,7 +25,7 @@ from refimpl.nearfield.solutions import Solutions, Tried, settled
 from refimpl.objective.overlap import Screened, confidence, screen
 from refimpl.units import DEG
 
-__all__ = ["SearchSettings", "levels_of", "search", "settings_of", "topped"]
+__all__ = ["SearchSettings", "best_of_each", "levels_of", "search", "settings_of", "topped"]
 
 _ENDS = 4  # orientations of a seed that are followed from each level
 _NEAR = 0.1  # a first climb that ends this far below the best of its voxel is not finished
@@ -146,10 +146,11 @@ def _followed(
     voxel, seed, starts = [], [], []
     for n, i in enumerate(low):
         rows = slice(kept.start[n], kept.start[n + 1])
-        mine = kept.orientation[rows][kept.confidence[rows] > best[i] - fit.reach_behind]
+        floor = max(best[i], s.worth)
+        mine = kept.orientation[rows][kept.confidence[rows] > floor - fit.reach_behind]
         ends, region, asked = follow(
             vertices[i], [seeds[r][None] for r in mine], levels, children=fit.reach_points,
-            kept=_ENDS, narrow=0.0, fewest=fit.reach_starts, floor=best[i],
+            kept=_ENDS, narrow=0.0, fewest=fit.reach_starts, floor=floor,
         )  # fmt: skip
         if len(ends) > fit.reach_climbs:
             c = confidence(vertices[i], ends, setup, lit, threads=1).confidence
@@ -165,7 +166,7 @@ def _followed(
     if fit.reach_last < fit.reach_climbs:
         got = climbed(vertices[at], u, setup, lit, fit, fit.edges_rad[:1], fit.first_size_rad)
         np.add.at(spent, at, got.evaluations)
-        last = _best_of_each(at, got.confidence, fit.reach_last)
+        last = best_of_each(at, got.confidence, fit.reach_last)
         last = last[got.confidence[last] >= best[at[last]] - _NEAR]
         at, row, u = at[last], row[last], got.orientations[last]
     got = climbed(vertices[at], u, setup, lit, fit, fit.edges_rad, fit.size_rad)
@@ -174,7 +175,7 @@ def _followed(
     return Tried(at[ok], row[ok], got.orientations[ok], got.confidence[ok])
 
 
-def _best_of_each(voxel: I64, values: F64, n: int) -> I64:
+def best_of_each(voxel: I64, values: F64, n: int) -> I64:
     """Rows of the n best values of each voxel, best first; of equals the earlier row."""
     order = np.lexsort((np.arange(len(voxel)), -values, voxel))
     falling = voxel[order]
@@ -187,7 +188,7 @@ def topped(
     """Move the best candidate of each voxel to the middle of its plateau."""
     if not len(tried.voxel):
         return tried
-    first = _best_of_each(tried.voxel, tried.confidence, 1)
+    first = best_of_each(tried.voxel, tried.confidence, 1)
     at = tried.voxel[first]
     got = centred(vertices[at], tried.orientations[first], tried.confidence[first], setup, lit, fit)
     spent[at] += got.evaluations

@@ -166,7 +166,7 @@ class _Run:
     ) -> None:
         self.setup, self.lit, self.search, self.blind = setup, lit, search, blind
         self.how, self.book, self.progress = how, book, progress
-        self.fit = search.fit
+        self.fit = self.careful = search.fit
         self.stages: list[Stage] = []
 
     def set_fit(self, *, last: bool) -> None:
@@ -174,6 +174,10 @@ class _Run:
         coarse = self.search.fit.method == "restarted" and not last
         quick = replace(FitSettings.quick(), tolerance_rad=self.search.fit.tolerance_rad)
         self.fit = quick if coarse else self.search.fit
+        # few points are at boundaries, and most of what is wrong in a map
+        own = ("scatter_points", "scatter_best", "scatter_last", "scatter_starts")
+        closely = {name: getattr(FitSettings(), name) for name in own}
+        self.careful = replace(self.fit, **({"scatter_starts": 0} if not last else closely))
 
     def first_loop(self, voxels: Voxels, size: float, seeds: F64 | None) -> Loop:
         """Every orientation, on the coarsest grid."""
@@ -211,7 +215,10 @@ class _Run:
         if s.everywhere:
             first = self.solve(name, voxels, seeds) if len(seeds) else self.nothing(voxels)
             return first, np.flatnonzero(first.confidence < s.bad_below)
-        needs = needs_of(coarse, voxels, bad_below=s.bad_below, grain_angle_rad=s.grain_angle_rad)
+        needs = needs_of(
+            coarse, voxels, bad_below=s.bad_below, grain_angle_rad=s.grain_angle_rad,
+            factor=s.factor,
+        )  # fmt: skip
         # no seed is far off: one loop has fitted them; boundaries have a step of their own
         close = replace(self.fit, reach_starts=0, scatter_starts=0)
         first = self.nothing(voxels)
@@ -239,8 +246,9 @@ class _Run:
         if not len(rows):
             return found
         again = self.solve(
-            f"loop {number}, boundaries", found.voxels[rows], None, starts=about[rows]
-        )
+            f"loop {number}, boundaries", found.voxels[rows], None, starts=about[rows],
+            fit=self.careful,
+        )  # fmt: skip
         return _better(found, rows, again, equal=True)
 
     def solve(

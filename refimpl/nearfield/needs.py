@@ -22,9 +22,7 @@ from refimpl.nearfield.maps import NearfieldMap
 
 __all__ = ["Needs", "needs_of"]
 
-REACH = 2.05
-"""Coarser points that count, in nearest-neighbour distances: with triangles, all that share a
-corner with the one a finer point lies in."""
+_CORNERS = 2.05  # nearest-neighbour distances within which triangles share a corner
 
 _MOST_NEAR = 24
 _LACK = 0.1  # confidence that a finer point may fall behind the coarser ones about it
@@ -58,6 +56,7 @@ def needs_of(
     *,
     bad_below: float,
     grain_angle_rad: float,
+    factor: float | None = None,
     most: int = 4,
 ) -> Needs:
     """Look at the coarser map about each point of a finer grid.
@@ -72,6 +71,9 @@ def needs_of(
         MinConfidence: coarser points below it say nothing.
     grain_angle_rad
         MaxAngle: orientations that differ by less count as one start.
+    factor
+        By how much the grid is finer: then those coarser points count that touch the nearest
+        corner of the triangle that a point lies in. None: all that share a corner with it.
     most
         Starts of a point.
 
@@ -81,7 +83,9 @@ def needs_of(
     """
     v = len(voxels)
     pitch = pitch_mm(coarse.voxels)
-    reach = REACH * pitch if np.isfinite(pitch) else np.inf
+    # a triangle's corner is one distance from its centre, a finer point 1 - 1 / factor at most
+    near_corner = _CORNERS if factor is None else 1.05 * (2.0 - 1.0 / factor)
+    reach = near_corner * pitch if np.isfinite(pitch) else np.inf
     k = min(_MOST_NEAR, len(coarse))
     tree = cKDTree(coarse.voxels.xy_mm)
     distance, near = tree.query(voxels.xy_mm, k=np.arange(1, k + 1))

@@ -34,11 +34,13 @@ __all__ = [
     "resolve_threads",
     "twin",
     "use_backend",
+    "use_threads",
 ]
 
 BACKENDS = ("python", "cython")
 _CHOICES = ("auto", *BACKENDS)
 _context: ContextVar[str | None] = ContextVar("refimpl_backend", default=None)
+_threads: ContextVar[int | None] = ContextVar("refimpl_threads", default=None)
 _warned = False
 
 Kind = Literal["arithmetic", "libm", "iterative"]
@@ -116,6 +118,16 @@ def use_backend(name: str) -> Iterator[None]:
         _context.reset(token)
 
 
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Use so many threads inside the ``with`` block, where no number is stated."""
+    token = _threads.set(resolve_threads(threads))
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
 def current_backend(argument: str | None = None) -> str:
     """Backend that a call would use now: ``python`` or ``cython``."""
     global _warned
@@ -143,8 +155,9 @@ def current_backend(argument: str | None = None) -> str:
 def resolve_threads(threads: int | None = None) -> int:
     """Number of threads to use.
 
-    ``None`` means OMP_NUM_THREADS if set, else the CPUs this process may run on. A negative
-    number counts back from that, -1 being all of them (scikit-learn's rule).
+    ``None`` means those of :func:`use_threads`, else OMP_NUM_THREADS if set, else the CPUs this
+    process may run on. A negative number counts back from these, -1 being all of them
+    (scikit-learn's rule).
 
     Raises
     ------
@@ -156,6 +169,8 @@ def resolve_threads(threads: int | None = None) -> int:
     else:  # macOS, Windows
         cpus = os.cpu_count() or 1
     if threads is None:
+        if (stated := _threads.get()) is not None:
+            return stated
         value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
         if not value:
             return cpus

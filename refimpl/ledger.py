@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -117,10 +118,13 @@ class Ledger:
             self.records[str(record["key"])] = dict(record)
 
     def _write(self, line: bytes) -> None:
+        end = os.fstat(self._file).st_size
         try:
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as exc:
+            with suppress(OSError):  # a full disk takes half a line
+                os.ftruncate(self._file, end)
             raise ConfigError(f"cannot write the ledger: {exc.strerror}", path=self.path) from exc
 
 

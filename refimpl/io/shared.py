@@ -37,7 +37,8 @@ __all__ = ["read_shared", "remove_leftovers", "shared_file", "write_shared"]
 _MAGIC = b"refimpl shared 1"
 _ALIGN = 64  # bytes: a line of the cache
 _SUFFIX = ".shared"
-_OURS = re.compile(r"[\w.+-]+-[0-9a-f]{16}-\d+-[0-9a-f]{8}\.shared")
+_TOKEN = r"-[0-9a-f]{16}-\d+-[0-9a-f]{8}\.shared"
+_OURS = re.compile(r"[\w.+-]+" + _TOKEN)
 _KEPT = 4  # objects that a process keeps at hand
 
 _CACHE: OrderedDict[Path, tuple[tuple[int, ...], Any]] = OrderedDict()
@@ -116,9 +117,8 @@ def shared_file(obj: Any, folder: str | os.PathLike[str], name: str) -> Iterator
         As of :func:`write_shared`.
     """
     digest = _digest(obj)
-    plain = re.sub(r"[^\w.+-]", "_", name)
     token = f"{digest[:16]}-{os.getpid()}-{secrets.token_hex(4)}"
-    path = make_folder(folder) / f"{plain}-{token}{_SUFFIX}"
+    path = make_folder(folder) / f"{_plain(name)}-{token}{_SUFFIX}"
     try:
         write_shared(obj, path)
         with open(path, "rb") as held:
@@ -129,24 +129,38 @@ def shared_file(obj: Any, folder: str | os.PathLike[str], name: str) -> Iterator
         path.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> tuple[Path, ...]:
     """Remove the files that killed runs left in a folder; return them.
 
     Only names that :func:`shared_file` gives, finished or half written, and none that a running
     process holds. On a file system without locks nobody can tell: call it where the folder is
     one's own, with its ledger held.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    name
+        Only files of this name; no other run that is alive may give it to its own.
     """
     removed = []
+    ours = _OURS if name is None else re.compile(re.escape(_plain(name)) + _TOKEN)
     for path in sorted(Path(folder).glob(f"*{_SUFFIX}")):
         half = path.name.endswith(f".part{_SUFFIX}")
-        if not (_OURS.search(path.name) if half else _OURS.fullmatch(path.name)):
+        if not (ours.match(path.name[1:]) if half else ours.fullmatch(path.name)):
             continue
-        with suppress(FileNotFoundError), open(path, "rb") as file:
-            if (half and _is_being_written(path)) or not _lock(file, wait=False):
+        with suppress(FileNotFoundError, PermissionError), open(path, "rb") as file:
+            written = half and name is None and _is_being_written(path)
+            if written or not _lock(file, wait=False):
                 continue
             path.unlink()
             removed.append(path)
     return tuple(removed)
+
+
+def _plain(name: str) -> str:
+    """Name without what a file's name cannot hold."""
+    return re.sub(r"[^\w.+-]", "_", name)
 
 
 def _is_being_written(path: Path) -> bool:

@@ -12,18 +12,21 @@ done twice. Not done here: what the blocks are.
 """
 
 from refimpl.ledger import fingerprint
-from refimpl.scaleout.attempts import checkpoint
+from refimpl.scaleout.attempts import checkpoint, sigterm_as_interrupt
 from refimpl.scaleout.blocks import Block, GaveUp, Interrupted, Outcome, Run, run_blocks
 from refimpl.scaleout.engines import ENGINES
+from refimpl.scaleout.kept import Kept
 
 __all__ = [
     "ENGINES",
     "Block",
     "GaveUp",
     "Interrupted",
+    "Kept",
     "Outcome",
     "Run",
     "checkpoint",
     "fingerprint",
     "run_blocks",
+    "sigterm_as_interrupt",
 ]

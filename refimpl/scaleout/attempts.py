@@ -21,7 +21,7 @@ from typing import Any
 from refimpl.dispatch import use_backend
 from refimpl.errors import RefimplError
 
-__all__ = ["Stop", "attempt", "checkpoint", "failure", "orderly_stop"]
+__all__ = ["Stop", "attempt", "checkpoint", "failure", "orderly_stop", "sigterm_as_interrupt"]
 
 _PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
 """Troubles of the place that is written to, which may pass: full, over quota, gone for a moment."""
@@ -117,8 +117,11 @@ def orderly_stop(stop: Stop) -> Iterator[None]:
     """
     usual: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        usual = {n: handler for n, handler in ours.items() if signal.getsignal(n) is handler}
+        ours = (
+            (signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL),
+            (signal.SIGTERM, _interrupt),
+        )  # fmt: skip
+        usual = {n: handler for n, handler in ours if signal.getsignal(n) is handler}
 
     def handle(number: int, frame: Any) -> None:
         signal.signal(number, usual[number])
@@ -131,3 +134,24 @@ def orderly_stop(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end what runs as Ctrl-C does, so that all that is to be removed is removed.
+
+    Under the conditions of :func:`orderly_stop`, which may be entered within.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    ours = main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

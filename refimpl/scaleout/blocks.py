@@ -14,6 +14,7 @@ from refimpl.ledger import Ledger
 from refimpl.scaleout import engines
 from refimpl.scaleout.attempts import Stop, orderly_stop
 from refimpl.scaleout.handing import Patience, hand_out
+from refimpl.scaleout.kept import Kept
 
 __all__ = ["Block", "GaveUp", "Interrupted", "Outcome", "Run", "run_blocks"]
 
@@ -38,6 +39,12 @@ class Block:
     argument: Any
     fingerprint: str = ""
     outputs: tuple[Path, ...] = ()
+
+    def is_done(self, records: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether a ledger of these records shows it as done, so that it need not be again."""
+        record = records.get(self.key, {})
+        same = record.get("status") == "done" and record.get("fingerprint") == self.fingerprint
+        return same and all(path.exists() for path in self.outputs)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def run_blocks(
     blocks: Sequence[Block],
     *,
     ledger: str | Path | Ledger,
-    engine: str | Path = "auto",
+    engine: str | Path | Kept = "auto",
     workers: int | None = None,
     nodes: int | None = None,
     cpus: int | None = None,
@@ -137,6 +144,8 @@ def run_blocks(
         threads. ``processes``: Parsl's worker processes on this computer, of one thread each.
         Else the path of a Python file that assigns a :class:`parsl.config.Config` to ``config``:
         Slurm, PBS and whatever else Parsl knows (:mod:`refimpl.scaleout.cluster` writes them).
+        Or a :class:`~refimpl.scaleout.Kept` of a driver that calls this more than once, whose
+        workers, nodes and cpus count.
     workers
         Blocks at a time; default as of :func:`refimpl.dispatch.resolve_threads`. A configuration
         states its own.
@@ -181,7 +190,11 @@ def run_blocks(
         Ctrl-C, SIGTERM, or a block that raised KeyboardInterrupt.
     """
     _check(blocks, retries, backoff_s, patience_s, limit_s)
-    opened = engines.opened(engine, resolve_threads(workers), nodes=nodes, cpus=cpus)
+    opened = (
+        engine.lent()
+        if isinstance(engine, Kept)
+        else engines.opened(engine, resolve_threads(workers), nodes=nodes, cpus=cpus)
+    )
     patience = Patience(retries, tuple(backoff_s), patience_s, limit_s)
     ended: dict[str, Outcome] = {}
 
@@ -193,7 +206,7 @@ def run_blocks(
     stop, words, why = Stop(), "nothing: all was done before", ""
     with nullcontext(ledger) if isinstance(ledger, Ledger) else Ledger(Path(ledger)) as book:
         known = {} if again else book.records
-        kept = {b.key: r for b in blocks if (r := known.get(b.key)) and _is_good(b, r)}
+        kept = {block.key: known[block.key] for block in blocks if block.is_done(known)}
         for record in kept.values():
             settle(_outcome(record, kept=True))
         to_do = [block for block in blocks if block.key not in kept]
@@ -233,12 +246,6 @@ def _check(
     for name, value in (("patience_s", patience_s), ("limit_s", limit_s)):
         if value is not None and not value > 0.0:
             raise ConfigError(f"{name} {value:g}: expected > 0", key=name, got=value)
-
-
-def _is_good(block: Block, record: Mapping[str, Any]) -> bool:
-    """Whether a block need not be done again."""
-    same = record.get("status") == "done" and record.get("fingerprint") == block.fingerprint
-    return same and all(path.exists() for path in block.outputs)
 
 
 def _outcome(record: Mapping[str, Any], *, kept: bool = False) -> Outcome:

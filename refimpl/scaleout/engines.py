@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from refimpl.errors import ConfigError, MissingExtra
 
-__all__ = ["ENGINES", "Crew", "load_config", "opened"]
+__all__ = ["ENGINES", "Crew", "Engine", "is_near", "load_config", "opened"]
 
 ENGINES = ("auto", "serial", "threads", "parsl", "processes")
 """Engines by name; any other is the path of a Parsl configuration."""
@@ -67,6 +67,11 @@ class Crew:
 
 
 Engine = AbstractContextManager[Crew]
+
+
+def is_near(name: str | Path) -> bool:
+    """Whether the workers of an engine are threads of this process, not other processes."""
+    return str(name) in ENGINES and str(name) != "processes"
 
 
 def opened(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from refimpl import dispatch
-from refimpl.dispatch import REGISTRY, resolve_threads, twin, use_backend
+from refimpl.dispatch import REGISTRY, resolve_threads, twin, use_backend, use_threads
 from refimpl.errors import BackendUnavailable, ConfigError
 
 F64 = np.ndarray[Any, np.dtype[np.float64]]
@@ -297,3 +297,17 @@ def test_fallback_warning_points_at_the_user() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["('python',)", "python", "python"]
     assert done.stderr.count("RuntimeWarning") == 1
+
+
+def test_use_threads_where_no_number_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    with use_threads(2):
+        assert resolve_threads() == 2
+        assert resolve_threads(3) == 3
+        with use_threads(1), ThreadPoolExecutor(1) as pool:
+            assert resolve_threads() == 1
+            assert pool.submit(resolve_threads).result() == 5  # another thread has its own
+        assert resolve_threads() == 2
+    assert resolve_threads() == 5
+    with pytest.raises(ConfigError, match="threads=0"), use_threads(0):
+        pass

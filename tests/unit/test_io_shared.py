@@ -181,6 +181,22 @@ def test_leftovers_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) 
     assert remove_leftovers(tmp_path / "none") == ()
 
 
+def test_leftovers_of_a_name(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a", "a-b", "b", "a b"):
+        with shared_file([1], tmp_path, name) as path:
+            paths.append(path)
+    ours, longer, other, spaced = paths
+    # of this very number, as a run in a container may have it that goes on after a kill
+    half = ours.with_name(f".{ours.name}.{os.getpid()}-0123abcd.part.shared")
+    theirs = longer.with_name(f".{longer.name}.1-0123abcd.part.shared")
+    for path in (*paths, half, theirs):
+        path.write_bytes(b"left")
+    assert set(remove_leftovers(tmp_path, "a")) == {half, ours}
+    assert remove_leftovers(tmp_path, "a b") == (spaced,)
+    assert {path.name for path in tmp_path.iterdir()} == {longer.name, other.name, theirs.name}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import scaleout_blocks
 from scaleout_blocks import blocks, lines, square, written
 
 from refimpl.errors import ConfigError, FormatError
@@ -96,6 +99,37 @@ def test_a_line_that_is_written_in_parts_is_whole(ledger, monkeypatch) -> None:
     monkeypatch.setattr("refimpl.ledger.os.write", lambda file, data: write(file, data[:7]))
     run_blocks(square, blocks(2), ledger=ledger, engine="serial")
     assert written(ledger) == [("b0", "done"), ("b1", "done")]
+
+
+FULL = """
+import resource, sys
+from scaleout_blocks import blocks, square
+from refimpl.scaleout import run_blocks
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    run_blocks(square, blocks(30), ledger=sys.argv[1], engine="serial")
+except Exception as exc:
+    sys.exit(f"{type(exc).__name__}: {exc}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
+@pytest.mark.parametrize("size", [20, 900, 1000, 1100, 1200])
+def test_a_full_disk_leaves_whole_lines(size: int, ledger: Path) -> None:
+    """The system takes as much of a line as there is room for, then refuses."""
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, str(ledger), str(size)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(scaleout_blocks.__file__).parent)},
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "ConfigError" in run.stderr
+    assert "ledger.jsonl: cannot write the ledger: File too large" in run.stderr
+    content = ledger.read_bytes()
+    assert content.endswith(b"\n") or not content
+    assert len(content) <= size
+    n = sum(entry.get("status") == "done" for entry in lines(ledger))
+    outcomes = run_blocks(square, blocks(30), ledger=ledger, engine="serial").outcomes
+    assert [o.kept for o in outcomes] == [True] * n + [False] * (30 - n)
 
 
 def test_a_fingerprint_follows_settings_and_files(tmp_path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import scaleout_work
+from processes_of import MARK, others, wait_for_none
 from scaleout_blocks import lines
 
 from refimpl.scaleout import Block, GaveUp, run_blocks
 
 HELPERS = Path(scaleout_work.__file__).parent
-MARK = "REFIMPL_TEST_RUN"
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="only Linux tells of everybody's environment"
@@ -38,22 +38,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     yield mark
-    assert others(mark) == []
+    assert others(mark) == {}
     assert not list(tmp_path.glob("refimpl-parsl-*"))
-
-
-def others(mark: str) -> list[str]:
-    """Command lines of the living processes that a test has started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # gone meanwhile, or not ours
-            continue
-        if mark.encode() in environment and int(folder.name) != os.getpid() and command:
-            found.append(command)
-    return found
 
 
 def test_two_workers(ledger: Path) -> None:
@@ -166,10 +152,7 @@ def test_kill_9_of_the_run_ends_its_workers_too(ledger: Path, place: str, tmp_pa
     with driver(ledger) as run:
         assert len(others(place)) >= 4  # the run, the interchange, the manager, two workers
         run.kill()
-    until = time.monotonic() + 60.0
-    while others(place) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert others(place) == []
+    wait_for_none(place)
     for left in tmp_path.glob("refimpl-parsl-*"):  # a killed run cannot remove its folder
         subprocess.run(["rm", "-r", str(left)], check=True)
     assert [e["key"] for e in lines(ledger) if e.get("status") == "done"] == ["0", "1"]

@@ -87,6 +87,16 @@ class Pyramid:
     lit: LitPixels
     settings: BlindSettings
 
+    @classmethod
+    def made(
+        cls, setup: Setup, lit: LitPixels, settings: BlindSettings, seeds: F64,
+        levels: tuple[Level, ...],
+    ) -> Pyramid:  # fmt: skip
+        """Pyramid whose cover and levels another one has made."""
+        out = cls(setup, lit, settings)
+        out.__dict__.update(seeds=seeds, levels=levels)  # where cached_property keeps them
+        return out
+
     @cached_property
     def seeds(self) -> F64:
         """(o, 3, 3) cover of the fundamental zone."""

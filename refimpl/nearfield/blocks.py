@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,40 +21,39 @@ from numpy.typing import NDArray
 
 from refimpl import __version__
 from refimpl.detector.lit_pixels import LitPixels
-from refimpl.errors import ConvergenceError, FormatError
+from refimpl.dispatch import use_threads
+from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64
-from refimpl.io.atomic import atomic_path, make_folder
+from refimpl.io.atomic import atomic_path
+from refimpl.io.shared import read_shared
 from refimpl.nearfield.blind import Pyramid, blind_search
 from refimpl.nearfield.fit_settings import SearchSettings
 from refimpl.nearfield.levels import Level
 from refimpl.nearfield.neighbourhood import disputed, from_neighbours, from_starts, neighbour_table
 from refimpl.nearfield.search import levels_of, search
 from refimpl.nearfield.solutions import Solutions, joined
-from refimpl.scaleout import Block, Outcome, checkpoint, fingerprint, run_blocks
+from refimpl.nearfield.workplace import BLOCKS, Workplace
+from refimpl.scaleout import Block, Outcome, checkpoint, fingerprint
 
-__all__ = ["LEDGER", "BlockRun", "Problem"]
-
-LEDGER = "ledger.jsonl"
-"""Ledger of a reconstruction, beside the folder ``blocks`` of what its blocks found."""
+__all__ = ["BlockRun", "Problem"]
 
 _AT_ONCE = 64  # voxels between two looks at whether to stop
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What every block needs; the voxels are those of the block."""
+    """What every block needs; the voxels are those of the block.
+
+    Coarse levels for seeds are made once, by who hands it out.
+    """
 
     setup: Setup
     lit: LitPixels
     settings: SearchSettings
     seeds: F64 | None
     pyramid: Pyramid | None
-
-    @cached_property
-    def levels(self) -> tuple[Level, ...]:
-        """Coarse levels for seeds, made once."""
-        return levels_of(self.setup, self.lit, self.settings)
+    levels: tuple[Level, ...] | None = None
 
     def solve(self, vertices: F64) -> Solutions:
         """Search, with seeds or without."""
@@ -75,12 +75,62 @@ class Problem:
         own = [__version__, self.setup.space_group, list(self.setup.cell)]
         return fingerprint(_digest(*arrays), own, how)
 
+    def made(self, place: Workplace) -> Problem:
+        """Itself with its levels, or those of its pyramid, made: once for all of a run."""
+        fit = self.settings.fit
+        if self.pyramid is not None:
+            mine = self.pyramid
+            pyramid = place.once((self.setup, self.lit), mine.settings, lambda: mine)
+            _ = pyramid.levels, pyramid.seeds
+            return replace(self, pyramid=pyramid)
+        if self.seeds is None or fit.method == "published" or not fit.reach_starts:
+            return self  # nobody asks for levels
+        return replace(self, levels=levels_of(self.setup, self.lit, self.settings))
+
+
+@dataclass(frozen=True)
+class _Handed:
+    """A problem in files that other processes map: images, coarse images, what this one asks."""
+
+    images: Path
+    coarse: Path
+    own: Path
+
+    @classmethod
+    def of(cls, problem: Problem, place: Workplace, stack: ExitStack) -> _Handed:
+        """Files of a problem; those of its images last as long as the place."""
+        images, p = (problem.setup, problem.lit), problem.pyramid
+        if p is None:
+            coarse = place.once((problem.levels,), "file", lambda: place.handed(problem.levels))
+        else:
+            coarse = place.once((p,), "file", lambda: place.handed((p.seeds, p.levels)))
+        own = (problem.settings, problem.seeds, None if p is None else p.settings)
+        return cls(
+            place.once(images, "file", lambda: place.handed(images)), coarse,
+            place.handed(own, stack),
+        )  # fmt: skip
+
+    def problem(self) -> Problem:
+        """What was handed; arrays are read-only views of the files."""
+        try:
+            setup, lit = read_shared(self.images)
+            coarse, (settings, seeds, blind) = read_shared(self.coarse), read_shared(self.own)
+        except FormatError as exc:
+            if not isinstance(exc.__cause__, FileNotFoundError):
+                raise
+            raise ConfigError(
+                "a worker does not see this file: shared_folder must be one that all nodes see",
+                path=self.images, key="shared_folder",
+            ) from exc  # fmt: skip
+        if blind is None:
+            return Problem(setup, lit, settings, seeds, None, coarse)
+        return Problem(setup, lit, settings, None, Pyramid.made(setup, lit, blind, *coarse))
+
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Some voxels of a problem, and where their answers go."""
+    """Some voxels, and where their answers go."""
 
-    problem: Problem
     vertices: F64
     path: Path
     before: Solutions | None = None
@@ -97,44 +147,42 @@ def _digest(*arrays: Any) -> str:
     return out.hexdigest()
 
 
-class BlockRun:
-    """Blocks of a reconstruction, and where they leave what they find."""
+class BlockRun(AbstractContextManager["BlockRun"]):
+    """Blocks of one problem, at a place where they leave what they find; a context."""
 
     def __init__(
-        self,
-        folder: Path,
-        engine: str | Path,
-        threads: int,
-        again: bool,
-        progress: Callable[[int, int], None] | None,
+        self, place: Workplace, problem: Problem, progress: Callable[[int, int], None] | None
     ) -> None:
-        self.folder, self.engine, self.threads = folder, engine, threads
-        self.again, self.progress = again, progress
-        make_folder(folder / "blocks")
+        self.place, self.problem, self.progress = place, problem, progress
+        self._ready: Problem | _Handed | None = None
+        self._stack = ExitStack()
 
-    def all(
-        self, problem: Problem, vertices: F64, size: int, starts: F64 | None = None
-    ) -> Solutions:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def all(self, vertices: F64, size: int, starts: F64 | None = None) -> Solutions:
         """Every voxel, block by block; from starts of its own where they are given."""
-        if problem.pyramid is not None:
-            _ = problem.pyramid.levels, problem.pyramid.seeds  # once, not in every thread
-        elif starts is None:
-            _ = problem.levels
-        stamp = problem.stamp
+        stamp = self.problem.stamp
         tasks, marks = [], []
         for first in range(0, max(len(vertices), 1), size):
             here = vertices[first : first + size]
             own = None if starts is None else starts[first : first + size]
             mark = fingerprint(stamp, _digest(here, *([] if own is None else [own])))
             path = self._path("voxels" if own is None else "starts", first, len(here), mark)
-            tasks.append(_Task(problem, here, path, None, own))
+            tasks.append(_Task(here, path, None, own))
             marks.append(mark)
         return self._done(tasks, marks)
 
     def second(
-        self, problem: Problem, voxels: Voxels, vertices: F64, found: Solutions, size: int
+        self, voxels: Voxels, vertices: F64, found: Solutions, size: int
     ) -> tuple[Solutions, NDArray[np.bool_]]:
         """Voxels that their neighbours dispute, fitted again from these (NearestMisorientation)."""
+        problem = self.problem
         angle = problem.settings.disputed_angle_rad
         assert angle is not None
         nearest, first = neighbour_table(voxels), found.euler_rad[:, 0]
@@ -150,19 +198,25 @@ class BlockRun:
             values = [getattr(task[1], f.name) for f in fields(Solutions)]
             mark = fingerprint(stamp, "again", _digest(task[0], task[2], *values))
             path = self._path("disputed", start, len(part), mark)
-            tasks.append(_Task(problem, task[0], path, task[1], task[2]))
+            tasks.append(_Task(task[0], path, task[1], task[2]))
             marks.append(mark)
         return found.changed(rows, self._done(tasks, marks)), flagged
 
     def _path(self, kind: str, first: int, n: int, mark: str) -> Path:
         # named after what is in it: a file of other settings is never taken for it
-        return self.folder / "blocks" / f"{kind}-{first:07d}-{n:04d}-{mark[:16]}.npz"
+        return self.place.home / BLOCKS / f"{kind}-{first:07d}-{n:04d}-{mark[:16]}.npz"
 
     def _done(self, tasks: list[_Task], marks: list[str]) -> Solutions:
         blocks = [
-            Block(task.path.stem, task, mark, (task.path,))
+            Block(task.path.stem, None, mark, (task.path,))
             for task, mark in zip(tasks, marks, strict=True)
         ]
+        if self.place.waits(blocks):
+            ready = self._given()
+            blocks = [
+                replace(block, argument=(ready, task))
+                for block, task in zip(blocks, tasks, strict=True)
+            ]
         sizes, done = {t.path.stem: len(t.vertices) for t in tasks}, 0
 
         def tell(outcome: Outcome, _: int, __: int) -> None:
@@ -171,10 +225,7 @@ class BlockRun:
             if self.progress is not None:
                 self.progress(done, sum(sizes.values()))
 
-        run = run_blocks(
-            _work, blocks, ledger=self.folder / LEDGER, engine=self.engine, workers=self.threads,
-            again=self.again, progress=tell,
-        )  # fmt: skip
+        run = self.place.run(_work, blocks, tell)
         bad = [o for o in run.outcomes if o.status != "done"]
         if bad:
             raise ConvergenceError(
@@ -183,30 +234,39 @@ class BlockRun:
             )
         return joined([_read(task.path) for task in tasks])
 
+    def _given(self) -> Problem | _Handed:
+        """The problem as blocks get it, made when the first of them needs it."""
+        if self._ready is None:
+            problem = self.problem.made(self.place)
+            apart = self.place.apart
+            self._ready = _Handed.of(problem, self.place, self._stack) if apart else problem
+        return self._ready
 
-def _work(task: _Task) -> str:
+
+def _work(given: tuple[Problem | _Handed, _Task]) -> str:
     """Solve the voxels of a block, a few at a time, and write what was found."""
+    p, task = given[0] if isinstance(given[0], Problem) else given[0].problem(), given[1]
     parts = []
-    for i in range(0, max(len(task.vertices), 1), _AT_ONCE):
-        checkpoint()
-        rows = slice(i, i + _AT_ONCE)
-        p = task.problem
-        if task.around is None:
-            parts.append(p.solve(task.vertices[rows]))
-            continue
-        if task.before is None:
-            own = (task.vertices[rows], task.around[rows])
-            parts.append(from_starts(*own, p.setup, p.lit, p.settings))
-            continue
-        before = task.before.rows(np.arange(len(task.vertices))[rows])
-        here = (task.vertices[rows], before, task.around[rows])
-        parts.append(from_neighbours(*here, p.setup, p.lit, p.settings))
+    with use_threads(1):  # there are as many blocks at a time as threads
+        for i in range(0, max(len(task.vertices), 1), _AT_ONCE):
+            checkpoint()
+            parts.append(_solved(p, task, slice(i, i + _AT_ONCE)))
     found = joined(parts)
     with atomic_path(task.path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file, allow_pickle=False, **{f.name: getattr(found, f.name) for f in fields(found)}
         )
     return task.path.name
+
+
+def _solved(p: Problem, task: _Task, rows: slice) -> Solutions:
+    if task.around is None:
+        return p.solve(task.vertices[rows])
+    here, around = task.vertices[rows], task.around[rows]
+    if task.before is None:
+        return from_starts(here, around, p.setup, p.lit, p.settings)
+    before = task.before.rows(np.arange(len(task.vertices))[rows])
+    return from_neighbours(here, before, around, p.setup, p.lit, p.settings)
 
 
 def _read(path: Path) -> Solutions:

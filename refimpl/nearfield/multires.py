@@ -15,10 +15,9 @@ Blocks of all passes share one ledger: a run that was killed goes on. Not here: 
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64, I64
-from refimpl.io.atomic import make_folder
 from refimpl.ledger import Ledger
 from refimpl.nearfield.blind import BlindSettings
 from refimpl.nearfield.fit_settings import FitSettings, SearchSettings
@@ -38,6 +36,7 @@ from refimpl.nearfield.loops import Loop, Multires, MultiresSettings, Stage, gra
 from refimpl.nearfield.maps import NearfieldMap, provenance_of
 from refimpl.nearfield.needs import needs_of
 from refimpl.nearfield.reconstruct import reconstruct
+from refimpl.nearfield.workplace import Workplace
 
 __all__ = ["RUN_LEDGER", "Loop", "Multires", "MultiresSettings", "Stage", "multires"]
 
@@ -57,17 +56,25 @@ def multires(
     *,
     every_seed: F64 | None = None,
     blind: BlindSettings | None = None,
-    folder: str | Path | None = None,
+    folder: str | Path | Workplace | None = None,
     engine: str | Path = "auto",
     threads: int | None = None,
+    nodes: int | None = None,
+    cpus: int | None = None,
     block_voxels: int | None = None,
     again: bool = False,
+    retries: int = 2,
+    backoff_s: Sequence[float] = (10.0, 20.0),
+    patience_s: float | None = None,
+    limit_s: float | None = None,
+    shared_folder: str | Path | None = None,
     phase: int = 1,
     position_um: float = 0.0,
     inputs: Mapping[str, Any] | None = None,
     command: str = "",
     progress: Progress | None = None,
     on_loop: Callable[[Loop], None] | None = None,
+    label: str = "",
 ) -> Multires:
     """Reconstruct a map from a coarse grid to a fine one.
 
@@ -87,52 +94,61 @@ def multires(
         (o, 4) orientations for bad points (SeedOrientationsAll); None: those of loop 0.
     blind
         How the whole zone is searched.
-    folder, engine, threads, block_voxels, again, phase, position_um, inputs, command
-        As of :func:`refimpl.nearfield.reconstruct.reconstruct`.
+    folder
+        As of :func:`refimpl.nearfield.reconstruct.reconstruct`. The open place of a driver of many
+        layers starts workers once for all of them; whoever made it tells how blocks are done.
+    engine, threads, nodes, cpus, block_voxels, again, phase, position_um, inputs, command
+        As there; workers are started once and serve all passes.
+    retries, backoff_s, patience_s, limit_s, shared_folder
+        As there; `limit_s` is for all passes together.
     progress
         Called with the name of the step, the points done of it and all of them.
     on_loop
         Called with each loop when it is done.
+    label
+        Of the layer, where several are done in one folder: time is counted for each by itself.
 
     Raises
     ------
     ConfigError
         A grid has no points; what ``reconstruct`` refuses; another run works in the folder.
     ConvergenceError
-        A block failed; what is done is kept.
+        A block failed; what is done is kept. A :class:`~refimpl.scaleout.GaveUp`: the engine is
+        dead, or patience or time ran out.
     refimpl.scaleout.Interrupted
         Ctrl-C; what is done is kept in the folder.
     """
-    where: AbstractContextManager[str | Path] = (
-        tempfile.TemporaryDirectory(prefix="refimpl-nearfield-")
-        if folder is None
-        else nullcontext(folder)
-    )
     if every_seed is None:
         every_seed = seeds
-    with where as path:
-        home = make_folder(path)
-        with Ledger(home / RUN_LEDGER) as book:
-            how: dict[str, Any] = {
-                "folder": home, "engine": engine, "threads": threads, "again": again,
-                "block_voxels": block_voxels, "phase": phase, "position_um": position_um,
-                "inputs": inputs or {}, "command": command,
-            }  # fmt: skip
-            search = replace(search or SearchSettings(), worth=settings.bad_below)
-            run = _Run(setup, lit, search, blind, how, book, progress)
-            loops: list[Loop] = []
-            for number, size in enumerate(settings.sizes_mm):
-                run.set_fit(last=number == settings.loops or settings.settled_share is not None)
-                voxels = _points(grid, size, number)
-                if not loops:
-                    loop = run.first_loop(voxels, size, seeds)
-                else:
-                    loop = run.next_loop(loops[-1], voxels, size, every_seed, settings)
-                loops.append(loop)
-                if on_loop is not None:
-                    on_loop(loop)
-                if _is_settled(loop, settings):
-                    return Multires(tuple(loops), settings, number < settings.loops)
+    opened = (
+        nullcontext(folder)
+        if isinstance(folder, Workplace)
+        else Workplace(
+            folder, engine=engine, threads=threads, nodes=nodes, cpus=cpus, again=again,
+            retries=retries, backoff_s=backoff_s, patience_s=patience_s, limit_s=limit_s,
+            shared_folder=shared_folder,
+        )
+    )  # fmt: skip
+    with opened as place, place.layer(), Ledger(place.home / RUN_LEDGER) as book:
+        how: dict[str, Any] = {
+            "folder": place, "threads": threads, "block_voxels": block_voxels, "phase": phase,
+            "position_um": position_um, "inputs": inputs or {}, "command": command,
+        }  # fmt: skip
+        search = replace(search or SearchSettings(), worth=settings.bad_below)
+        run = _Run(setup, lit, search, blind, how, book, progress, label)
+        loops: list[Loop] = []
+        for number, size in enumerate(settings.sizes_mm):
+            run.set_fit(last=number == settings.loops or settings.settled_share is not None)
+            voxels = _points(grid, size, number)
+            if not loops:
+                loop = run.first_loop(voxels, size, seeds)
+            else:
+                loop = run.next_loop(loops[-1], voxels, size, every_seed, settings)
+            loops.append(loop)
+            if on_loop is not None:
+                on_loop(loop)
+            if _is_settled(loop, settings):
+                return Multires(tuple(loops), settings, number < settings.loops)
     return Multires(tuple(loops), settings)
 
 
@@ -163,7 +179,9 @@ class _Run:
         how: dict[str, Any],
         book: Ledger,
         progress: Progress | None,
+        label: str = "",
     ) -> None:
+        self.label = f"{label}, " if label else ""
         self.setup, self.lit, self.search, self.blind = setup, lit, search, blind
         self.how, self.book, self.progress = how, book, progress
         self.fit = self.careful = search.fit
@@ -292,20 +310,26 @@ class _Run:
     @contextmanager
     def stage(self, name: str, voxels: int) -> Iterator[Callable[[int], None]]:
         """Time a step, however it ends, and add what earlier runs worked on it."""
-        earlier = float(self.book.records.get(name, {}).get("seconds", 0.0))
+        key = self.label + name
+        earlier = float(self.book.records.get(key, {}).get("seconds", 0.0))
         began, counted = time.perf_counter(), -1
 
         def count(evaluations: int) -> None:
             nonlocal counted
             counted = evaluations
 
+        def note(status: str) -> float:
+            spent = earlier + time.perf_counter() - began
+            self.book.append({"key": key, "status": status, "seconds": round(spent, 3)})
+            return spent
+
         try:
             yield count
-        finally:
-            spent = earlier + time.perf_counter() - began
-            status = "done" if counted >= 0 else "interrupted"
-            self.book.append({"key": name, "status": status, "seconds": round(spent, 3)})
-        self.stages.append(Stage(name, voxels, counted, spent))
+        except BaseException:
+            with suppress(ConfigError):  # a full disk: why we end is the better reason
+                note("interrupted")
+            raise
+        self.stages.append(Stage(name, voxels, counted, note("done")))
 
 
 def _better(

@@ -10,9 +10,8 @@ Vectors are in the MIDAS near-field frame. Not here: reading files, and the file
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,15 @@ import numpy as np
 
 from refimpl.crystal.symmetry_operators import operators
 from refimpl.detector.lit_pixels import LitPixels
-from refimpl.dispatch import resolve_threads
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64
-from refimpl.io.atomic import make_folder
 from refimpl.nearfield.blind import BlindSettings, Pyramid
-from refimpl.nearfield.blocks import LEDGER, BlockRun, Problem
+from refimpl.nearfield.blocks import BlockRun, Problem
 from refimpl.nearfield.fit_settings import SearchSettings
 from refimpl.nearfield.grid import check_view
 from refimpl.nearfield.maps import NearfieldMap, provenance_of
+from refimpl.nearfield.workplace import LEDGER, Workplace
 from refimpl.rotations import matrix_of_quaternion
 
 __all__ = ["LEDGER", "reconstruct"]
@@ -44,11 +42,18 @@ def reconstruct(
     *,
     blind: BlindSettings | None = None,
     starts: F64 | None = None,
-    folder: str | Path | None = None,
+    folder: str | Path | Workplace | None = None,
     engine: str | Path = "auto",
     threads: int | None = None,
+    nodes: int | None = None,
+    cpus: int | None = None,
     block_voxels: int | None = None,
     again: bool = False,
+    retries: int = 2,
+    backoff_s: Sequence[float] = (10.0, 20.0),
+    patience_s: float | None = None,
+    limit_s: float | None = None,
+    shared_folder: str | Path | None = None,
     phase: int = 1,
     position_um: float = 0.0,
     inputs: Mapping[str, Any] | None = None,
@@ -76,13 +81,21 @@ def reconstruct(
         search.
     folder
         Where blocks that are done are kept; a run with the same input goes on from them. None: a
-        run that is stopped begins anew.
-    engine, threads
+        run that is stopped begins anew. Or the open place of a driver that calls this more than
+        once; how blocks are done is then the place's.
+    engine, threads, nodes, cpus
         As of :func:`refimpl.scaleout.run_blocks`; blocks at a time.
     block_voxels
         Voxels of a block; default 64, without seeds 32.
     again
         Do all blocks, whatever the folder holds.
+    retries, backoff_s, patience_s, limit_s
+        As of :func:`refimpl.scaleout.run_blocks`: attempts at lost blocks, pauses before them [s],
+        and when to give up [s].
+    shared_folder
+        Where other processes find images and seeds, in files that those of a node map; default: the
+        folder. One in memory, such as ``/dev/shm``, serves a single node. They are removed at the
+        end, what a killed run left by the next one with these two folders.
     phase, position_um, inputs, command
         For the map: see :class:`~refimpl.nearfield.maps.NearfieldMap`.
     progress
@@ -101,7 +114,8 @@ def reconstruct(
     FormatError
         A file of a block is damaged.
     ConvergenceError
-        A block failed; what it raised is named.
+        A block failed; what it raised is named. A :class:`~refimpl.scaleout.GaveUp`: the engine is
+        dead, or patience or time ran out; what was done by then is kept.
     refimpl.scaleout.Interrupted
         Ctrl-C; what was done by then is kept in the folder.
     """
@@ -116,17 +130,20 @@ def reconstruct(
     if size < 1:
         raise ConfigError(f"block_voxels {size}: expected 1 or more", key="block_voxels", got=size)
     vertices = voxels.vertices()
-    where: AbstractContextManager[str | Path] = (
-        tempfile.TemporaryDirectory(prefix="refimpl-nearfield-")
-        if folder is None
-        else nullcontext(folder)
-    )
-    with where as path:
-        run = BlockRun(make_folder(path), engine, resolve_threads(threads), again, progress)
-        found = run.all(problem, vertices, size, starts)
+    place = (
+        nullcontext(folder)
+        if isinstance(folder, Workplace)
+        else Workplace(
+            folder, engine=engine, threads=threads, nodes=nodes, cpus=cpus, again=again,
+            retries=retries, backoff_s=backoff_s, patience_s=patience_s, limit_s=limit_s,
+            shared_folder=shared_folder,
+        )
+    )  # fmt: skip
+    with place as here, BlockRun(here, problem, progress) as run:
+        found = run.all(vertices, size, starts)
         flagged = np.zeros(len(voxels), dtype=bool)
         if settings.disputed_angle_rad is not None:
-            found, flagged = run.second(problem, voxels, vertices, found, size)
+            found, flagged = run.second(voxels, vertices, found, size)
     return NearfieldMap(
         voxels=voxels, euler_rad=found.euler_rad[:, 0], confidence=found.confidence[:, 0],
         by_distance=found.by_distance, space_group=setup.space_group, seed=found.seed,

@@ -77,7 +77,6 @@ def search(
     if settings.fit.method == "published":
         tried, spent = _published(vertices, seeds, screened, setup, lit, settings)
     else:
-        levels = levels_of(setup, lit, settings) if levels is None else levels
         tried, spent = _restarted(vertices, seeds, screened, setup, lit, settings, levels)
     return settled(
         vertices, tried, n_kept, spent + len(seeds), setup, lit, n_saved=settings.n_saved,
@@ -92,7 +91,7 @@ def _restarted(
     setup: Setup,
     lit: LitPixels,
     s: SearchSettings,
-    levels: Sequence[Level],
+    levels: Sequence[Level] | None,
 ) -> tuple[Tried, I64]:
     """Fit by climbing; the candidates by falling rank, then what the coarse levels found."""
     voxel = np.repeat(np.arange(len(vertices)), np.diff(kept.start))
@@ -121,7 +120,9 @@ def _restarted(
     open_ = tried.confidence < s.fit.enough
     open_ &= (best[voxel] < s.fit.enough) | (not alone)
     climb(np.flatnonzero(open_ & (tried.confidence >= level)), s.fit.edges_rad, s.fit.size_rad)
-    tried = tried + _followed(vertices, seeds, best, spent, setup, lit, s, levels)
+    if s.fit.reach_starts:
+        levels = levels_of(setup, lit, s) if levels is None else levels
+        tried = tried + _followed(vertices, seeds, best, spent, setup, lit, s, levels)
     return topped(vertices, tried, spent, setup, lit, s.fit), spent
 
 
@@ -137,9 +138,9 @@ def _followed(
 ) -> Tried:
     """Follow seeds down the levels, for voxels whose confidence stayed low."""
     fit, top = s.fit, levels[0]
-    low = np.flatnonzero(best < fit.scatter_below) if fit.reach_starts else np.zeros(0, np.int64)
+    low = np.flatnonzero(best < fit.scatter_below)
     kept = screen(
-        vertices[low], seeds, top.setup, top.lit, least=fit.reach_least, keep=fit.reach_starts or 1,
+        vertices[low], seeds, top.setup, top.lit, least=fit.reach_least, keep=fit.reach_starts,
         threads=1,
     )  # fmt: skip
     spent[low] += len(seeds)

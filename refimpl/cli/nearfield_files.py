@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Again", "AsJson", "Job", "Ncpus", "Paramfile", "SetValues", "check_ncpus", "check_seeds",
-    "lit_pixels", "load", "map_of", "notes", "saved_lit", "voxels_of",
+    "job_of", "lit_pixels", "load", "map_of", "notes", "placed", "saved_lit", "voxels_of",
 ]  # fmt: skip
 
 Paramfile = Annotated[Path, typer.Argument(
@@ -39,11 +39,12 @@ Again = Annotated[bool, typer.Option("--again", help="Do also what is done alrea
 
 @dataclass(frozen=True)
 class Job:
-    """A parameter file, as read and as the physics takes it."""
+    """A parameter file, as read and as the physics takes it; ``given`` are settings over it."""
 
     params: NearfieldParams
     config: NearfieldConfig
     setup: Setup
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def operators(self) -> F64:
@@ -67,22 +68,27 @@ def load(paramfile: Path, settings: Sequence[str] | None = None) -> Job:
         The file, with line and key; a setting that there is not.
     """
     from refimpl.io.nearfield_params import read_nearfield_params
+
+    return job_of(read_nearfield_params(paramfile), parse.settings(settings or ()))
+
+
+def job_of(params: NearfieldParams, given: Mapping[str, Any]) -> Job:
+    """Parameters as the physics takes them; see :func:`load`."""
     from refimpl.nearfield.config import config_of_params, setup_of
 
-    params, given = read_nearfield_params(paramfile), parse.settings(settings or ())
     try:
         config = config_of_params(params, given)
         setup = setup_of(config)
     except GeometryError as error:
-        raise ConfigError(str(error), path=paramfile) from error
+        raise ConfigError(str(error), path=params.path) from error
     except ConfigError as error:
         if error.path is not None or error.key is None or error.key in given:
             raise
-        raise _placed(params, error) from error
-    return Job(params, config, setup)
+        raise placed(params, error) from error
+    return Job(params, config, setup, given)
 
 
-def _placed(params: NearfieldParams, error: ConfigError) -> ConfigError:
+def placed(params: NearfieldParams, error: ConfigError) -> ConfigError:
     """Error about a key or setting with its file, and its line where it has one."""
     from refimpl.nearfield.config import published_key
 
@@ -130,7 +136,7 @@ def voxels_of(job: Job) -> Voxels:
     except ConfigError as error:
         if error.path is not None or error.key is None:
             raise
-        raise _placed(job.params, error) from error
+        raise placed(job.params, error) from error
     return grid
 
 

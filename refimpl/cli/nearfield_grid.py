@@ -140,26 +140,10 @@ def _seeds(job: files.Job, kind: str, spacing_deg: float) -> tuple[Any, Any]:
 
 def _write_spots(job: files.Job, seeds: Any, folder: Path, ncpus: int | None) -> list[Path]:
     """The published files of theory spots, and the reflections that they are of."""
-    import numpy as np
+    from refimpl.nearfield.spot_files import write_hkls, write_spots
 
-    from refimpl.crystal.hkls_csv import format_hkls, nearfield_hkls
-    from refimpl.forward.nearfield_spots import spots_of_setup
-    from refimpl.io.atomic import write_text
-    from refimpl.io.nearfield_files import SeedSpots, write_seed_spots
-    from refimpl.rotations import matrix_of_quaternion
-
-    matrices = np.ascontiguousarray(matrix_of_quaternion(seeds))
-    made = spots_of_setup(job.setup, matrices, threads=ncpus)
-    crystal, detector = job.config.crystal, job.config.detector
-    hkls = nearfield_hkls(
-        crystal.cell, crystal.space_group, job.config.beam.wavelength_angstrom,
-        detector.lsd_mm[-1], crystal.max_ring_radius_mm,
-    )  # fmt: skip
     with parse.output_folder(folder):
-        write_seed_spots(
-            folder,
-            SeedSpots(made.yl_mm, made.zl_mm, made.omega_rad, made.key.astype(np.int32), matrices),
-        )
-        write_text(folder / "hkls.csv", format_hkls(hkls, digits=17))
+        write_spots(folder, job.setup, seeds, threads=ncpus)
+        write_hkls(folder / "hkls.csv", job.config)
     names = ("DiffractionSpots.bin", "Key.bin", "OrientMat.bin", "hkls.csv")
     return [folder / name for name in names]

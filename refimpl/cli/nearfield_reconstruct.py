@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refimpl.cli import nearfield_files as files
-from refimpl.cli import parse
-from refimpl.errors import ConfigError, ConvergenceError, FormatError
+from refimpl.cli import nearfield_multires as many
+from refimpl.cli import nearfield_run as own
+from refimpl.cli import nearfield_summary as words
+from refimpl.errors import ConfigError, ConvergenceError
 
 if TYPE_CHECKING:
-    from refimpl.detector.lit_pixels import LitPixels
-    from refimpl.frames import F64
-    from refimpl.nearfield.fit_settings import SearchSettings
     from refimpl.nearfield.maps import NearfieldMap
+    from refimpl.nearfield.workplace import Workplace
 
-__all__ = ["EXAMPLES", "reconstruct", "save_map", "summary"]
+__all__ = ["EXAMPLES", "reconstruct"]
 
 EXAMPLES = """\b
 Examples:
   refimpl nearfield reconstruct ps.txt
   refimpl nearfield reconstruct ps.txt -nCPUs 8 -ffSeedOrientations 1 -o layer1
   refimpl nearfield reconstruct ps.txt --blind --report -o blind
+  refimpl nearfield reconstruct ps.txt --estimate
+  refimpl nearfield reconstruct ps.txt -startLayerNr 1 -endLayerNr 5 \\
+      -resultFolder volume -machineName site.py -nNodes 4
 
 Files: MicFileText and MicFileBinary with .AllMatches, .map, .map.kam, .map.grainId, .map.grod, .h5
-(orix, ParaView by .xdmf), result.json; in DIR with -o, else where the file says.
+(orix, ParaView by .xdmf), result.json; in DIR with -o, else where the file says. With GridRefactor
+in the file: coarse to fine, and all files of the published output map.
 
 A run that was stopped goes on where it was. Exit: 0 done; 2 bad input, one line says what and
 where; 4 no voxel has an orientation."""
 
-_ZONE = "the fundamental zone"
 HOW, WHAT = "Where it starts from", "How it is done"
+LOOPS, LAYERS = "Coarse to fine (GridRefactor in the file)", "Layers of a volume"
 
 
 def reconstruct(
@@ -58,192 +63,151 @@ def reconstruct(
     published_fit: Annotated[bool, typer.Option(
         "--published-fit", rich_help_panel=WHAT, help="The published simplex, which stops on "
         "plateaus; default: restarted, to the middle of the highest plateau.")] = False,
+    quick: Annotated[bool, typer.Option(
+        "--quick", rich_help_panel=WHAT, help="Half the time, less exact; for good seeds.",
+    )] = False,
     published_rows: Annotated[bool, typer.Option(
         "--published-rows", rich_help_panel=WHAT, help="Leave voxels without an orientation out "
-        "of the text map, as published.")] = False,
+        "of the text maps, as published.")] = False,
     set_: files.SetValues = None,
     machine_name: Annotated[str, typer.Option(
         "-machineName", "--engine", metavar="NAME", rich_help_panel=WHAT,
-        help="local (threads), serial, or a file with a Parsl configuration.")] = "local",
+        help="local (threads), serial, threads, processes, or a file with a Parsl configuration "
+             "(refimpl cluster).")] = "local",
+    nnodes: Annotated[int | None, typer.Option(
+        "-nNodes", "--nodes", metavar="N", rich_help_panel=WHAT,
+        help="Nodes, for NODES of a Parsl configuration; others have one.")] = None,
     ncpus: files.Ncpus = None,
+    patience: Annotated[float | None, typer.Option(
+        metavar="SECONDS", min=0.001, rich_help_panel=WHAT,
+        help="End if nothing is done for so long; what is done is kept.")] = None,
     block_voxels: Annotated[int | None, typer.Option(
         metavar="N", min=1, rich_help_panel=WHAT, help="Voxels of a block; the map does not "
         "depend on it.")] = None,
+    estimate: Annotated[bool, typer.Option(
+        "--estimate", rich_help_panel=WHAT, help="Say from a sample what it would cost, and end.",
+    )] = False,
+    resume: Annotated[bool, typer.Option(
+        "--resume", rich_help_panel=WHAT, help="Go on with what an earlier run did (as always), "
+        "and end with 2 if there is none.")] = False,
+    min_confidence: Annotated[float | None, typer.Option(
+        "-minConfidence", "--min-confidence", metavar="C", min=0.0, max=1.0, rich_help_panel=LOOPS,
+        help="Points below it are of no grain that seeds a loop; default 0.6, as published.",
+    )] = None,
+    everywhere: Annotated[bool, typer.Option(
+        "--everywhere", rich_help_panel=LOOPS, help="The published loops: all points are compared "
+        "with all grains, bad ones with all seeds; default: where the coarser map asks for it.",
+    )] = False,
+    until_settled: Annotated[float | None, typer.Option(
+        "--until-settled", metavar="SHARE", min=0.0, max=0.999, rich_help_panel=LOOPS,
+        help="End after a loop that changes at most this share of its points.")] = None,
+    start_layer: Annotated[int | None, typer.Option(
+        "-startLayerNr", "--start-layer", metavar="N", min=1, rich_help_panel=LAYERS,
+        help="First layer; default 1.")] = None,
+    end_layer: Annotated[int | None, typer.Option(
+        "-endLayerNr", "--end-layer", metavar="N", min=1, rich_help_panel=LAYERS,
+        help="Last layer; default: the first.")] = None,
+    result_folder: Annotated[Path | None, typer.Option(
+        "-resultFolder", "--result-folder", metavar="DIR", rich_help_panel=LAYERS,
+        help="Folder of the folders LayerNr_n; default: OutputDirectory or DataDirectory.",
+    )] = None,
     report: Annotated[bool, typer.Option(help="Write figures and the HTML report.")] = True,
     again: files.Again = False,
     as_json: files.AsJson = False,
 ) -> int:  # fmt: skip
     """Find the orientation of every voxel, from images or lit pixels."""
     files.check_ncpus(ncpus)
+    own.check_engine(machine_name, nnodes)
     job = files.load(paramfile, set_)
     files.notes(job.params)
-    settings = _settings(job, published_fit)
-    _names(job, out is not None)  # refused before the work
-    voxels = files.voxels_of(job)
-    seeds, named = (None, _ZONE) if blind else _seeds(job, ff_seed_orientations)
-    folder = out or job.params.folder
-    from refimpl.nearfield.config import layer_position_um
-    from refimpl.nearfield.reconstruct import reconstruct as run
-
-    with parse.output_folder(folder), parse.progress() as tell:
-        lit = _lit(job, do_image_processing, layer, ncpus, tell)
-        result = run(
-            job.setup, lit, voxels, seeds, settings, folder=folder / "reconstruction",
-            engine=_engine(machine_name), threads=ncpus, block_voxels=block_voxels, again=again,
-            phase=job.config.crystal.phase, position_um=layer_position_um(job.params, layer),
-            inputs={
-                "parameters": paramfile, "seeds": named, "lit pixels": job.params.folder,
-            },
-            command=parse.command_line(), progress=lambda n, of: tell("voxels", n / max(of, 1)),
-        )  # fmt: skip
-        tell("files", 1.0)
-        written = save_map(job, result, folder, out is not None, published_rows, report)
-    from refimpl.io.atomic import json_text
-    from refimpl.nearfield.outputs import result_dict
-
-    if as_json:
-        typer.echo(json_text(result_dict(result)))
+    choices = own.Choices(
+        paramfile, blind, ff_seed_orientations, do_image_processing, published_fit, quick,
+        published_rows, machine_name, nnodes, ncpus, block_voxels, report, again, resume,
+        everywhere, until_settled, min_confidence, patience,
+    )  # fmt: skip
+    many.check_options(job, choices)
+    volume = any(option is not None for option in (start_layer, end_layer, result_folder))
+    if volume and (out is not None or layer != 1):
+        raise ConfigError(
+            "layers of a volume go to -resultFolder: -o and --layer are for one layer",
+            key="resultFolder",
+        )
+    if not volume:
+        jobs = [(job, own.Place(out or job.params.folder, out is not None, layer, layer))]
     else:
-        typer.echo("\n".join([*summary(result), f"wrote {written}"]))
-    if not result.solved.any():
+        from refimpl.nearfield.volume import layer_numbers
+
+        layers = layer_numbers(start_layer, end_layer)
+        root = result_folder or job.params.folder
+        jobs = many.places_of(job, choices, layers, root)
+    if estimate:
+        return _estimate(jobs, choices, as_json)
+    return _all(jobs, choices, as_json, volume)
+
+
+def _estimate(jobs: list[tuple[files.Job, own.Place]], choices: own.Choices, as_json: bool) -> int:
+    """Cost of the first layer, and how many there are."""
+    found, n = many.estimate(jobs[0][0], choices, jobs[0][1]), len(jobs)
+    if as_json:
+        from refimpl.io.atomic import json_text
+
+        typer.echo(json_text(found.as_dict() | {"layers": n}))
+        return 0
+    lines = [*found.sentences(), *([f"that is one of {n} layers"] if n > 1 else [])]
+    typer.echo("\n".join(lines))
+    return 0
+
+
+def _all(
+    jobs: list[tuple[files.Job, own.Place]], choices: own.Choices, as_json: bool, volume: bool
+) -> int:
+    """Do every layer, say what came of it; an empty one is an error in the end."""
+    from refimpl.io.atomic import json_text
+    from refimpl.nearfield.workplace import Workplace
+
+    own.check_going_on(jobs[0][1], choices)
+    first = _plan(*jobs[0], choices)  # what is wrong is said before anything is made
+    told: list[dict[str, Any]] = []
+    empty: list[Path] = []
+    shared = Workplace(jobs[0][1].blocks, **choices.engine) if volume else nullcontext()
+    with shared as work:
+        for number, (job, place) in enumerate(jobs):
+            plan = first if number == 0 else _plan(job, place, choices)
+            result, numbers, lines, written = _one(plan, job, place, choices, work)
+            if not result.solved.any():
+                empty.append(place.folder)
+            told.append(numbers | ({"layer": place.layer} if volume else {}))
+            if not as_json:
+                head = [f"layer {place.layer}:"] if volume else []
+                typer.echo("\n".join([*head, *lines, f"wrote {written}"]))
+    if as_json:
+        typer.echo(json_text({"layers": told} if volume else told[0]))
+    if empty:
         raise ConvergenceError(
-            f"no voxel has an orientation of confidence {settings.least:g} (MinFracAccept) or more;"
-            f" what there is stands in {folder}"
+            f"no voxel has an orientation of confidence {first.search.least:g} (MinFracAccept) or "
+            f"more; what there is stands in {', '.join(map(str, empty))}"
         )
     return 0
 
 
-def _settings(job: files.Job, published_fit: bool) -> SearchSettings:
-    from refimpl.nearfield.fit_settings import FitSettings, settings_of
-
-    try:
-        return settings_of(job.config.search, FitSettings.published() if published_fit else None)
-    except ConfigError as error:
-        if error.key not in job.params.table:
-            raise
-        raise job.params.refuse(str(error.key), str(error)) from error
+def _plan(job: files.Job, place: own.Place, choices: own.Choices) -> own.OneGrid | many.Loops:
+    kind = many.Loops if many.is_coarse_to_fine(job) else own.OneGrid
+    return kind.of(job, choices, place)
 
 
-def _seeds(job: files.Job, far_field: int | None) -> tuple[F64 | None, str]:
-    """Seeds of the run, None where there are none, and where they are from."""
-    from refimpl.nearfield.seeds import seeds_of
+def _one(
+    plan: own.OneGrid | many.Loops,
+    job: files.Job,
+    place: own.Place,
+    choices: own.Choices,
+    work: Workplace | None,
+) -> tuple[NearfieldMap, dict[str, Any], list[str], Path]:
+    """Map of a layer: itself, its numbers, what to say, and what to look at first."""
+    from refimpl.nearfield.outputs import result_dict
 
-    search, params = job.config.search, job.params
-    if far_field == 1 and search.grains is None:
-        raise ConfigError("-ffSeedOrientations 1 needs GrainsFile", path=params.path,
-                          key="GrainsFile")  # fmt: skip
-    if far_field == 0 and search.seeds is None:
-        raise ConfigError("-ffSeedOrientations 0 needs SeedOrientations", path=params.path,
-                          key="SeedOrientations")  # fmt: skip
-    if search.seeds is None and search.grains is None:
-        return None, _ZONE
-    hidden: dict[str, None] = (
-        {} if far_field is None else {"seeds" if far_field else "grains": None}
-    )
-    chosen = search.model_copy(update=hidden)
-    seeds = seeds_of(chosen, job.operators)
-    if chosen.seeds is not None:
-        return files.check_seeds(job, seeds), chosen.seeds
-    return seeds, str(chosen.grains)
-
-
-def _engine(name: str) -> str:
-    """Engine of a machine's name.
-
-    Raises
-    ------
-    ConfigError
-        It is neither a name that we know nor a file.
-    """
-    if name == "local":
-        return "auto"
-    if name in ("serial", "threads") or Path(name).is_file():
-        return name
-    raise ConfigError(
-        f"-machineName {name!r}: expected local, serial, threads, or the file of a Parsl "
-        "configuration (the machines of the published driver are no part of refimpl)",
-        key="machineName",
-    )
-
-
-def _lit(job: files.Job, wanted: int | None, layer: int, ncpus: int | None, tell: Any) -> LitPixels:
-    """Lit pixels: made of raw images, or those that are there."""
-    from refimpl.nearfield.image_files import plan_of
-    from refimpl.nearfield.images import process_images
-
-    process = wanted == 1
-    if wanted is None:
-        try:
-            process = plan_of(job.params, layer).files(0)[0].exists()
-        except (ConfigError, FormatError):
-            process = False
-        process = process or bool(job.params["Ice9Input"])
-    if not process:
-        return files.lit_pixels(job, job.params.folder, layer)
-
-    def step(what: str, distance: int, done: int, of: int) -> None:
-        tell(f"{what} {distance}", done / max(of, 1))
-
-    return process_images(job.params, layer, spots_info=False, threads=ncpus, progress=step).lit
-
-
-def _names(job: files.Job, flat: bool) -> tuple[str, str]:
-    """Names of the text and the binary map, without their folders if `flat`.
-
-    Raises
-    ------
-    ConfigError
-        They are one and the same.
-    """
-    text = str(job.params["MicFileText"] or "map.mic")
-    binary = str(job.params["MicFileBinary"] or "map.mic.bin")
-    if flat:
-        text, binary = Path(text).name, Path(binary).name
-    if Path(text) == Path(binary):
-        raise job.params.refuse("MicFileBinary", f"MicFileBinary and MicFileText are both {text}")
-    return text, binary
-
-
-def save_map(
-    job: files.Job, result: NearfieldMap, folder: Path, flat: bool, rows: bool, report: bool
-) -> Path:
-    """Write the files of a map under the names of the parameter file; return the main one.
-
-    ``flat`` leaves folders in these names out.
-    """
-    from refimpl import hooks
-    from refimpl.nearfield.outputs import save
-    from refimpl.units import DEG
-
-    text, binary = _names(job, flat)
-    angle = job.config.output.grain_boundary_deg * DEG
-    written = save(
-        result, folder, text=text, binary=binary, n_phases=job.config.crystal.n_phases,
-        published_rows=rows, grain_angle_rad=angle,
-        grain_space_group=int(job.params.number("SGNr")),
-    )  # fmt: skip
-    if report:
-        page: Path = hooks.call(
-            "nearfield.report", result, folder, title=Path(text).name,
-            min_confidence=job.min_confidence, grain_angle_rad=angle,
-        )  # fmt: skip
-        return page
-    return written.text
-
-
-def summary(result: NearfieldMap) -> list[str]:
-    """What came of it, for people."""
-    s = result.summary()
-    lines = [f"{s['voxels']} voxels, {s['solved']} with an orientation"]
-    if s["solved"]:
-        each = ", ".join(f"{c:.4f}" for c in s["by_distance"] if c is not None)
-        lines[0] += f", mean confidence {s['mean_confidence']:.4f}" + (
-            f" (by distance {each})" if each else ""
-        )
-    lines.append(
-        f"{s['seeds_kept']} candidates fitted, {s['evaluations']} evaluations, "
-        f"{s['evaluations'] / max(s['voxels'], 1):.0f} a voxel"
-    )
-    if s["disputed"]:
-        lines.append(f"{s['disputed']} disagreed with all neighbours, fitted again from these")
-    return lines
+    if isinstance(plan, own.OneGrid):
+        result, written = plan.run(job, choices, place, work)
+        return result, result_dict(result), words.summary(result), written
+    loops, written = plan.run(job, choices, place, work)
+    lines = [*words.loops_summary(loops), *words.summary(loops.final)]
+    return loops.final, result_dict(loops.final) | words.loops_dict(loops), lines, written

@@ -128,16 +128,14 @@ _OUTPUT = [
     Key("LayerThickness", "float", 0.0, _UM, "Step from layer to layer"),
     Key("GBAngle", "float", 5.0, _DEG, "Misorientation of a grain boundary", positive=True),
 ]  # fmt: skip
-_ONE = "it is for coarse-to-fine runs; this one has a single resolution, that of GridSize"
 _RESOLUTIONS = [
     Key("GridRefactor", "float", None, "", "StartingGridSize ScalingFactor NumLoops: coarse to "
-        "fine", count=3, not_negative=True, unused=_ONE),
-    Key("SeedOrientationsAll", "str", None, "", "File of all candidates, for bad points",
-        unused=_ONE),
+        "fine", count=3, not_negative=True),
+    Key("SeedOrientationsAll", "str", None, "", "File of all candidates, for the bad points of a "
+        "coarse-to-fine run"),
     Key("MinConfidence", "float", 0.5, "", "Confidence below which a point is bad",
         not_negative=True),
-    Key("MaxAngle", "float", 1.0, _DEG, "Points nearer than this are one grain", positive=True,
-        unused=_ONE),
+    Key("MaxAngle", "float", 1.0, _DEG, "Points nearer than this are one grain", positive=True),
 ]  # fmt: skip
 _CALIBRATION = [
     Key("LsdTol", "float", None, _UM, "Search range of the first distance", positive=True),

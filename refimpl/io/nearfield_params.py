@@ -19,6 +19,9 @@ from refimpl.io.nearfield_keys import NEARFIELD_KEYS
 __all__ = ["NearfieldParams", "check_nearfield_params", "read_nearfield_params"]
 __all__ += ["write_nearfield_params"]
 
+_COARSE_TO_FINE = ("SeedOrientationsAll", "MaxAngle")
+_ONE = "it is for coarse-to-fine runs (GridRefactor); this one has a single resolution"
+
 
 @dataclass(frozen=True)
 class NearfieldParams(KeyValues):
@@ -63,7 +66,13 @@ class NearfieldParams(KeyValues):
 
     def unused(self) -> dict[str, str]:
         """Keys given that nothing acts on, and why."""
-        return {name: why for name in self if (why := self.table[name].unused)}
+        idle = {name: why for name in self if (why := self.table[name].unused)}
+        refactor = self.rows("GridRefactor")
+        if not refactor:
+            return idle | {name: _ONE for name in self if name in _COARSE_TO_FINE}
+        if "GridSize" in self and self["GridSize"] != refactor[0]:
+            idle["GridSize"] = f"GridRefactor states the sizes, from {refactor[0]:g} um"
+        return idle
 
 
 def read_nearfield_params(path: str | Path) -> NearfieldParams:
@@ -168,7 +177,21 @@ def _check_search(params: NearfieldParams) -> None:
             "SeedOrientationsAll",
             f"SeedOrientationsAll and SeedOrientations are both {seeds!r}: they must differ",
         )
+    some, all_ = params.file("SeedOrientations"), params.file("SeedOrientationsAll")
+    if some is not None and all_ is not None and _are_one(some, all_):
+        raise params.refuse(
+            "SeedOrientationsAll",
+            f"SeedOrientationsAll {every!r} and SeedOrientations {seeds!r} are one file: they must "
+            "differ",
+        )
     if not params.number("PhaseNr") <= params.number("NumPhases"):
         raise params.refuse(
             "PhaseNr", f"PhaseNr {params['PhaseNr']} of NumPhases {params['NumPhases']}"
         )
+
+
+def _are_one(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, by a link or another spelling."""
+    if one.resolve() == other.resolve():
+        return True
+    return one.exists() and other.exists() and one.samefile(other)

@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl.clustering.grains import grain_table, segment
 from refimpl.clustering.neighbours import neighbour_pairs
-from refimpl.clustering.published_grains import greedy_grains, published_radius
+from refimpl.clustering.published_grains import GreedyGrains, greedy_grains, published_radius
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.io.grains_csv import GrainTable
@@ -18,7 +18,7 @@ from refimpl.nearfield.maps import NearfieldMap
 from refimpl.rotations import matrix_of_quaternion
 from refimpl.units import DEG
 
-__all__ = ["PUBLISHED_LEAST", "PUBLISHED_REACH", "grain_list"]
+__all__ = ["PUBLISHED_LEAST", "PUBLISHED_REACH", "grain_list", "greedy_table"]
 
 PUBLISHED_LEAST = 0.04
 """Confidence from which Mic2GrainsList takes voxels where nothing else is stated."""
@@ -77,10 +77,6 @@ def grain_list(
     """
     if neighbours and spatial:
         raise ConfigError("neighbours and spatial: grains of the one kind or of the other")
-    if result.cell is None:
-        raise ConfigError(
-            "the map has no cell: a list of grains states a, b, c, alpha, beta, gamma"
-        )
     good = result.solved & (result.confidence >= least_confidence)
     if not good.any():
         best = result.confidence[result.solved].max(initial=0.0)
@@ -99,16 +95,34 @@ def grain_list(
             least_confidence=least_confidence, pairs=_pairs(result) if neighbours else None,
             threads=threads,
         )  # fmt: skip
-        label = found.label
-        orientations = result.matrices[found.centre]
-        xy = result.voxels.xy_mm[found.centre]
+        return greedy_table(result, found)
+    return _table(result, label, orientations, xy)
+
+
+def greedy_table(result: NearfieldMap, found: GreedyGrains) -> GrainTable:
+    """Table of the grains of a map; see :func:`grain_list`. There may be none.
+
+    Raises
+    ------
+    ConfigError
+        The map has no cell.
+    """
+    own = found.centre
+    return _table(result, found.label, result.matrices[own], result.voxels.xy_mm[own])
+
+
+def _table(result: NearfieldMap, label: I64, orientations: F64, xy: F64) -> GrainTable:
     n = len(xy)
+    if result.cell is None:
+        raise ConfigError(
+            "the map has no cell: a list of grains states a, b, c, alpha, beta, gamma"
+        )
     return GrainTable(
         ids=np.arange(1, n + 1),
         orientations=orientations,
         position_mm=np.column_stack([xy, np.zeros(n)]),
         cells=np.tile(np.asarray(result.cell, dtype=np.float64), (n, 1)),
-        radius_mm=_radius_mm(result, label),
+        radius_mm=_radius_mm(result, label) if n else np.zeros(0),
         confidence=np.ones(n),
     )
 

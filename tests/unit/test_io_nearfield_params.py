@@ -51,8 +51,26 @@ def test_spellings_are_unique() -> None:
 def test_only_these_keys_do_nothing() -> None:
     """NearestMisorientation and Ice9Input act here, whatever the published programs do."""
     idle = {name for name, key in NEARFIELD_KEYS.items() if key.unused}
-    coarse_to_fine = {"GridRefactor", "SeedOrientationsAll", "MaxAngle"}
-    assert idle == {"WriteLegacyBin", "SimulationBatches"} | coarse_to_fine
+    assert idle == {"WriteLegacyBin", "SimulationBatches"}
+
+
+def test_keys_of_loops_act_with_gridrefactor_alone() -> None:
+    given = {"SeedOrientationsAll": "all.txt", "MaxAngle": 2.0, "GridSize": 5.0}
+    idle = NearfieldParams(given).unused()
+    assert set(idle) == {"SeedOrientationsAll", "MaxAngle"}
+    assert all("GridRefactor" in why for why in idle.values())
+    assert NearfieldParams(given | {"GridRefactor": (5.0, 2.0, 2.0)}).unused() == {}
+    idle = NearfieldParams(given | {"GridRefactor": (10.0, 2.0, 2.0)}).unused()
+    assert idle == {"GridSize": "GridRefactor states the sizes, from 10 um"}
+
+
+@pytest.mark.parametrize("spelling", ["./a", "b/../a", "link"])
+def test_one_list_of_seeds_by_two_names(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "a").write_text("1,0,0,0\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"ps\.txt:2: SeedOrientationsAll .* are one file"):
+        _read(tmp_path, f"SeedOrientations a\nSeedOrientationsAll {spelling}\n")
 
 
 def test_reading(tmp_path: Path) -> None:

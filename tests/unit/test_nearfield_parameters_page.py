@@ -25,6 +25,7 @@ PEAKS = "tests/unit/test_peak_images.py::"
 CONFIG = "tests/unit/test_nearfield_config.py::"
 GRID = "tests/unit/test_nearfield_grid.py::"
 PARAMS = "tests/unit/test_io_nearfield_params.py::"
+LOOPS = "tests/cli/test_nearfield_multires.py::"
 
 CHANGES: dict[str, Any] = {
     "Lsd": (3100.0, 4500.0), "BC": ((250.0, 10.4), (256.1, 12.7)), "px": 2.1,
@@ -71,6 +72,10 @@ ELSEWHERE = {
     "SeedOrientations": f"{CLI}test_published_switches",
     "GrainsFile": f"{CLI}test_published_switches",
     "NrOrientations": f"{CLI}test_published_switches",
+    "GridRefactor": f"{LOOPS}test_every_file_of_the_output_map",
+    "SeedOrientationsAll": f"{LOOPS}test_bad_points_are_searched_with_all_seeds",
+    "MaxAngle": "tests/cli/test_nearfield_multires_options.py::"
+    "test_max_angle_says_what_one_grain_is",
     "MicFileBinary": f"{CLI}test_the_map_has_all_its_files",
     "MicFileText": f"{CLI}test_the_map_has_all_its_files",
     "GlobalPosition": f"{CONFIG}test_layers_are_counted_from_the_first",
@@ -88,8 +93,14 @@ NOTES = {
     "MinConfidence": "`simulate` leaves weaker voxels out, `view` does not show them; a "
     "coarse-to-fine run fits them again",
     "extOrig": "also h5, hdf5, zarr and zip: one file for the frames of all distances",
-    "GridFileName": "where the file states it, read if it exists; `refimpl nearfield grid` writes "
-    "it",
+    "GridFileName": "where the file states it, read if it exists; `refimpl nearfield grid` and "
+    "coarse-to-fine runs write it, and do not read it",
+    "GridRefactor": "coarse to fine: StartingGridSize ScalingFactor NumLoops; GridSize does not "
+    "count then, EdgeLength stays as it is",
+    "SeedOrientationsAll": "all candidates, for the bad points of a coarse-to-fine run; another "
+    "file than SeedOrientations",
+    "MaxAngle": "points nearer than this are one grain, of coarse-to-fine runs and "
+    "`refimpl nearfield grains`",
     "SGNr": "symmetry of the maps of grains; without it SpaceGroup, not 225",
 }
 

@@ -1,0 +1,323 @@
+"""Options of coarse-to-fine runs of ``refimpl nearfield reconstruct``, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from refimpl.cli.main import main
+from refimpl.io.mic import read_mic
+from refimpl.nearfield.example import SMALL, write_example
+
+LOOPS = {
+    "GridRefactor": (24.0, 2.0, 1), "GridMask": (-35.0, 35.0, -35.0, 35.0),
+    "SeedOrientations": "seeds.txt", "SeedOrientationsAll": "seeds_all.txt", "OnlySpotsInfo": 1,
+}  # fmt: skip
+RUN = ("reconstruct", "ps.txt", "-o", "out")
+
+
+def nearfield(*arguments: object) -> int:
+    return main(["nearfield", *(str(a) for a in arguments)])
+
+
+def loops(*arguments: object) -> int:
+    return nearfield(*RUN, "--no-report", "-nCPUs", 1, *arguments)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lit pixels of three grains, and their seeds."""
+    folder = tmp_path_factory.mktemp("made")
+    write_example(folder, n_grains=3, seed=3, **(SMALL | LOOPS))
+    assert nearfield("simulate", folder / "ps.txt", folder / "truth.mic") == 0
+    for name in ("seeds.txt", "seeds_all.txt"):
+        assert nearfield("seeds", folder / "ps.txt", "--from", "grains", "-o", folder / name) == 0
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for path in made.iterdir():
+        shutil.copy(path, tmp_path / path.name)
+    return tmp_path
+
+
+@pytest.fixture
+def numbers(capsys: pytest.CaptureFixture[str]):
+    """Numbers of a run that ends well."""
+
+    def run(*arguments: object) -> dict:
+        capsys.readouterr()
+        assert loops("--json", *arguments) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+# ------------------------------------------------------------------------------ options
+
+
+def test_max_angle_says_what_one_grain_is(here, edit, numbers) -> None:
+    assert numbers()["grains"] == 3
+    edit("GridMask", "MaxAngle 100\nGridMask")
+    assert numbers()["grains"] == 1
+
+
+def test_points_below_min_confidence_seed_nothing(here, numbers) -> None:
+    rows = numbers("-minConfidence", 1.0)["loops"]
+    fewer = numbers("-minConfidence", 0.6)["loops"]
+    assert rows[1]["seeds"] <= fewer[1]["seeds"] == 3
+    assert Path("out/midas_log/mic2grains_1_out.csv").read_text().endswith(
+        "of confidence 0.6 or more\n"
+    )  # fmt: skip
+
+
+def test_everywhere_compares_every_point_with_every_grain(here, numbers) -> None:
+    names = [line.split()[1] for line in _workflow(numbers, "--everywhere")]
+    assert "loop" in names
+    text = Path("out/midas_log/midas_nf_workflow_multires.log").read_text()
+    assert "loop 1, seeded: 74 points" in text
+    assert "neighbours" not in text
+
+
+def _workflow(numbers, *arguments: object) -> list[str]:
+    numbers(*arguments)
+    return Path("out/midas_log/midas_nf_workflow_multires.log").read_text().splitlines()
+
+
+def test_a_settled_run_ends(here, edit, numbers) -> None:
+    edit("GridRefactor 24.0 2.0 1", "GridRefactor 24.0 2.0 3")
+    found = numbers("--until-settled", 0.9)
+    assert found["settled"] is True
+    assert [row["loop"] for row in found["loops"]] == [0, 1]
+    assert Path("out/map.mic_merged.1.h5").is_file()
+    assert not Path("out/map.mic.2").exists()
+
+
+def test_a_quick_fit_tries_less(here, numbers) -> None:
+    whole, quick = numbers(), numbers("--quick", "--again")
+    assert quick["loops"][1]["evaluations"] < whole["loops"][1]["evaluations"]
+
+
+def test_the_published_fit(here, numbers) -> None:
+    found = numbers("--published-fit", "--everywhere")
+    assert found["solved"] > 60
+
+
+def test_published_rows(here) -> None:
+    for name in ("seeds.txt", "seeds_all.txt"):  # nobody knows the third grain
+        lines = Path(name).read_text().splitlines(keepends=True)
+        Path(name).write_text("".join(lines[:2]))
+    assert loops("--everywhere") == 0
+    whole = read_mic("out/map.mic_merged.1")
+    assert loops("--everywhere", "--published-rows") == 0
+    solved = int((whole.confidence > 0).sum())
+    assert 0 < len(read_mic("out/map.mic_merged.1")) == solved < len(whole) == 74
+
+
+def test_without_seeds_the_zone_is_searched(here, edit, numbers) -> None:
+    edit("GridRefactor 24.0 2.0 1", "GridRefactor 48.0 2.0 1")
+    found = numbers("--blind", "-nCPUs", 2)
+    assert found["loops"][0]["seeds"] is None
+    assert found["provenance"]["inputs"]["seeds"] == "the fundamental zone"
+
+
+def test_all_seeds_begin_where_no_others_are_named(here, edit, numbers) -> None:
+    edit("SeedOrientations seeds.txt\n", "")
+    edit("GrainsFile Grains.csv\n", "")
+    found = numbers()
+    assert found["loops"][0]["seeds"] == 3
+    assert found["provenance"]["inputs"]["seeds"].endswith("seeds_all.txt")
+    assert Path("out/SeedOrientations.1").is_file()
+
+
+def test_grains_of_the_far_field(here, numbers) -> None:
+    found = numbers("-ffSeedOrientations", 1)
+    assert found["provenance"]["inputs"]["seeds"].endswith("Grains.csv")
+
+
+def test_one_grid_is_a_run_too(here, edit, numbers) -> None:
+    edit("GridRefactor 24.0 2.0 1", "GridRefactor 24.0 2.0 0")
+    assert len(numbers()["loops"]) == 1
+    assert Path("out/map.mic.0.map").is_file()
+    assert np.loadtxt("out/Key.txt", skiprows=1).shape == (3, 2)
+
+
+def test_no_grain_is_no_end(here, edit) -> None:
+    edit("OmegaStart -90.0", "OmegaStart -80.0")  # nothing fits
+    edit("MinFracAccept 0.2", "MinFracAccept 0.9")
+    assert loops() == 4
+    assert len(read_mic("out/map.mic_merged.1")) == 74
+    assert Path("out/Grains.csv.1").read_text().startswith("%NumGrains 0\n")
+    assert Path("out/GrainsLayer1.csv").read_text().startswith("%NumGrains 0\n")
+    assert Path("out/Key.txt").read_text() == "0\n"
+
+
+def test_resume_goes_on_with_what_is_there(here, refused, capsys) -> None:
+    said = refused(*RUN, "--resume")
+    assert said.startswith("out/reconstruction/ledger.jsonl: nothing to resume")
+    assert loops() == 0
+    blocks = {p: p.stat().st_mtime_ns for p in Path("out/reconstruction/blocks").iterdir()}
+    assert loops("--resume") == 0
+    assert {p: p.stat().st_mtime_ns for p in Path("out/reconstruction/blocks").iterdir()} == blocks
+    capsys.readouterr()
+    assert "--resume and --again: one of them" in refused(*RUN, "--resume", "--again")
+
+
+def test_worker_processes_make_the_same_map(here) -> None:
+    pytest.importorskip("parsl")
+    assert loops() == 0
+    one = Path("out/map.mic_merged.1").read_bytes()
+    shutil.rmtree("out")
+    assert loops("-machineName", "processes", "-nNodes", 1) == 0
+    assert Path("out/map.mic_merged.1").read_bytes() == one
+
+
+def test_nodes_and_cpus_reach_a_configuration(here, monkeypatch, numbers) -> None:
+    from refimpl.nearfield import multires as module
+
+    asked = {}
+    run = module.multires
+
+    def spy(*arguments: object, **options: object) -> object:
+        asked.update(options)
+        return run(*arguments, **(options | {"engine": "serial", "nodes": None, "cpus": None}))
+
+    monkeypatch.setattr(module, "multires", spy)
+    Path("site.py").write_text("config = None\n")
+    numbers("-machineName", "site.py", "-nNodes", 3, "-nCPUs", 2, "--patience", 60)
+    wanted = {"engine": "site.py", "nodes": 3, "cpus": 2, "threads": 2, "patience_s": 60.0}
+    assert {name: asked[name] for name in wanted} == wanted
+
+
+def test_an_estimate_makes_nothing(here, monkeypatch, capsys) -> None:
+    asked: list[tuple] = []
+
+    class Estimate:
+        def sentences(self) -> list[str]:
+            return ["it takes long"]
+
+        def as_dict(self) -> dict[str, int]:
+            return {"points": 74}
+
+    def estimate(*arguments: object, **options: object) -> Estimate:
+        asked.append((arguments, options))
+        return Estimate()
+
+    module = ModuleType("refimpl.nearfield.estimate")
+    module.estimate = estimate
+    monkeypatch.setitem(sys.modules, "refimpl.nearfield.estimate", module)
+    before = set(Path().rglob("*"))
+    capsys.readouterr()
+    assert loops("--estimate") == 0
+    assert capsys.readouterr().out == "it takes long\n"
+    assert loops("--estimate", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"points": 74, "layers": 1}
+    assert set(Path().rglob("*")) == before
+    arguments, options = asked[0]
+    assert [len(arguments[2](size)) for size in arguments[4].sizes_mm] == [19, 74]
+    assert len(arguments[3]) == len(options["every_seed"]) == 3
+
+
+def test_an_estimate_of_what_comes(here, edit, capsys) -> None:
+    for line in ("GridRefactor 24.0 2.0 1\n", ""):
+        edit("GridRefactor 24.0 2.0 1\n", line)
+        capsys.readouterr()
+        assert loops("--estimate") == 0
+        assert "evaluations" in capsys.readouterr().out
+    assert not Path("out").exists()
+
+
+# ------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"),
+    [
+        ("-35.0 35.0 -35.0 35.0", "35.1 36 35.1 36", "GridRefactor",
+         "GridRefactor: the grid of loop 0 with an edge of 24 um has no point within GridMask"),
+        ("24.0 2.0 1", "24.0 1.0 1", "GridRefactor", "a factor above 1"),
+        ("24.0 2.0 1", "24.0 2.0 1.5", "GridRefactor", "a whole number"),
+        ("24.0 2.0 1", "24.0 2.0", "GridRefactor", "GridRefactor needs 3 values"),
+        ("24.0 2.0 1", "0.01 100.0 1", "GridRefactor", "grid points; 1e+08 are the most"),
+        ("seeds_all.txt", "seeds.txt", "SeedOrientationsAll", "both 'seeds.txt': they must differ"),
+        ("seeds_all.txt", "./seeds.txt", "SeedOrientationsAll", "are one file: they must differ"),
+        ("seeds_all.txt", "link.txt", "SeedOrientationsAll", "are one file: they must differ"),
+        ("seeds_all.txt", "none.txt", "SeedOrientationsAll", "no such file: none.txt"),
+        ("MinConfidence 0.5", "MinConfidence 50", "MinConfidence", "a confidence is 0 to 1"),
+        ("MinConfidence 0.5", "MinConfidence -1", "MinConfidence", "must not be negative"),
+        ("MinConfidence 0.5", "MaxAngle 0", "MaxAngle", "must be above zero"),
+    ],
+)  # fmt: skip
+def test_bad_keys_have_file_line_and_key(
+    here, edit, line_of, refused, old: str, new: str, key: str, said: str
+) -> None:
+    Path("link.txt").symlink_to("seeds.txt")
+    edit(old, new)
+    told = refused(*RUN)
+    assert told.startswith(f"ps.txt:{line_of(key)}: ")
+    assert key in told
+    assert said in told
+
+
+def test_a_grid_out_of_view(here, edit, line_of, refused) -> None:
+    edit("GridMask -35.0 35.0 -35.0 35.0\n", "")
+    edit("Rsample 40.0", "Rsample 900.0")
+    said = refused(*RUN)
+    assert said.startswith(f"ps.txt:{line_of('GridRefactor')}: GridRefactor: the grid of loop 0 ")
+    assert "to its farther edge" in said
+
+
+def test_seeds_of_another_format(here, refused) -> None:
+    Path("seeds_all.txt").write_text("1,0,0,0\n0.5,0.5,0.5\n")
+    assert refused(*RUN).startswith("seeds_all.txt:2: ")
+
+
+def test_a_grid_size_that_does_not_count_is_said(here, edit, capsys) -> None:
+    capsys.readouterr()
+    assert loops() == 0
+    said = capsys.readouterr().err
+    assert "note: GridSize has no effect: GridRefactor states the sizes, from 24 um" in said
+    edit("GridSize 12.0", "GridSize 24.0")
+    assert loops() == 0
+    assert "GridSize" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-machineName", "purdue"), "'refimpl cluster slurm -o site.py' writes such a file"),
+        (("-nNodes", 2), "-nNodes 2: -machineName local is this computer alone"),
+        (("-nNodes", 2, "-machineName", "processes"), "-nNodes 2: -machineName processes is this"),
+        (("-nNodes", 0), "-nNodes 0: expected 1 or more"),
+        (("--quick", "--published-fit"), "--quick and --published-fit: one of them"),
+        (("-startLayerNr", 1), "layers of a volume go to -resultFolder"),
+    ],
+)
+def test_options_that_cannot_be(here, refused, options: tuple, said: str) -> None:
+    assert said in refused(*RUN, *options)
+
+
+def test_options_of_loops_need_loops(here, edit, refused) -> None:
+    edit("GridRefactor 24.0 2.0 1\n", "")
+    for options in (("--everywhere",), ("--until-settled", 0.1), ("-minConfidence", 0.6)):
+        said = refused(*RUN, *options)
+        assert said == (
+            f"ps.txt: {options[0]} is for coarse-to-fine runs: the file has no GridRefactor"
+        )
+
+
+def test_a_file_that_cannot_be_written_is_named(here) -> None:
+    Path("out/map.mic_merged.1").mkdir(parents=True)
+    assert loops() == 2
+    # what was done by then is whole, and is kept
+    assert len(read_mic("out/map.mic.1")) == 74
+    Path("out/map.mic_merged.1").rmdir()
+    assert loops("--resume") == 0

@@ -6,8 +6,9 @@ and driver differ, or leave a choice:
 
 - Text maps have a row for every voxel; ``published_rows`` leaves those without a solution out.
 - ``MyMic_all_solutions.k`` exists also where no point was bad: then it has no row.
-- ``MyMic_merged.k`` has what is better of both passes, row by row, in the order of the grid (the
-  manual sorts by y and x; the driver takes the second pass whatever it found).
+- ``MyMic_merged.k`` has what is better of both passes and of the closer look at boundaries, row by
+  row, in the order of the grid (the manual sorts by y and x; the driver takes the second pass
+  whatever it found).
 - ``grid.txt`` at the end of a loop is its whole grid, row for row that of its maps; the points of
   the second pass are those of ``MyMic_all_solutions.k``.
 - Spots, keys and matrices are those of the seeds of the last loop.

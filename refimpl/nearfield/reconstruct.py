@@ -139,7 +139,7 @@ def reconstruct(
             shared_folder=shared_folder,
         )
     )  # fmt: skip
-    with place as here, BlockRun(here, problem, progress) as run:
+    with place as here, here.layer(), BlockRun(here, problem, progress) as run:
         found = run.all(vertices, size, starts)
         flagged = np.zeros(len(voxels), dtype=bool)
         if settings.disputed_angle_rad is not None:

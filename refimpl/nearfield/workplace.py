@@ -81,7 +81,7 @@ class Workplace(AbstractContextManager["Workplace"]):
         }  # fmt: skip
         self._limit_s, self._began, self._shared = limit_s, time.monotonic(), shared_folder
         self._made: dict[Hashable, tuple[Any, tuple[object, ...]]] = {}
-        self._files, self._stack = ExitStack(), ExitStack()
+        self._files, self._stack, self._within = ExitStack(), ExitStack(), 0
 
     def __enter__(self) -> Workplace:
         with ExitStack() as stack:
@@ -93,7 +93,7 @@ class Workplace(AbstractContextManager["Workplace"]):
             for torn in make_folder(self.home / BLOCKS).glob(".*.part.npz"):
                 torn.unlink(missing_ok=True)  # a run was killed while it was written
             remove_leftovers(self._share_folder, self._share_name)
-            stack.enter_context(self.layer())
+            stack.callback(self._forget)
             stack.enter_context(self._crew)
             self._stack = stack.pop_all()
         return self
@@ -133,12 +133,18 @@ class Workplace(AbstractContextManager["Workplace"]):
 
     @contextmanager
     def layer(self) -> Iterator[None]:
-        """Let go of what is made and handed out within, at the end of it."""
+        """Let go of what is made and handed out within, at the end of the outermost."""
+        self._within += 1
         try:
             yield
         finally:
-            self._made.clear()
-            self._files.close()
+            self._within -= 1
+            if not self._within:
+                self._forget()
+
+    def _forget(self) -> None:
+        self._made.clear()
+        self._files.close()
 
     def handed(self, obj: Any, stack: ExitStack | None = None) -> Path:
         """File by which other processes read an object, until a stack or the layer is closed."""

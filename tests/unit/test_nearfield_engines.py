@@ -116,8 +116,19 @@ def test_images_are_handed_once_and_seeds_for_each_pass(case: Case, tmp_path: Pa
             assert not paths[-1].own.exists()
         assert (paths[0].images, paths[0].coarse) == (paths[1].images, paths[1].coarse)
         with place.layer():
-            pass
+            small_run(case, place)  # type: ignore[arg-type]
+            assert paths[0].images.exists()
         assert not paths[0].images.exists()
+
+
+def test_a_reconstruction_lets_go_of_its_images(case: Case, tmp_path: Path) -> None:
+    with Workplace(tmp_path, engine="serial") as place:
+        for _ in range(2):
+            reconstruct(
+                case.setup, case.lit, case.voxels[:2], None, QUICK, blind=BLIND, folder=place
+            )
+            assert not place._made
+            assert len(list(tmp_path.glob("blocks/*"))) == 1
 
 
 def test_workers_that_do_not_see_the_folder_say_so(case: Case, tmp_path: Path) -> None:

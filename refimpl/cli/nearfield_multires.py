@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,26 +100,30 @@ class Loops:
         from refimpl.nearfield.config import layer_position_um
         from refimpl.nearfield.multires import multires
         from refimpl.nearfield.multires_files import Publisher
+        from refimpl.nearfield.workplace import Workplace
 
         with parse.output_folder(place.folder), parse.progress() as tell:
-            own.write_own_params(job, choices, place)
             lit, images = own.lit_of(job, choices, place.images, tell)
-            publisher = Publisher(
-                job.params, job.config, job.setup, self.settings, self.grids, self.names,
-                layer=place.layer, published_rows=choices.published_rows, threads=choices.threads,
-            )  # fmt: skip
-            publisher.start(lit, images)
-            result = multires(
-                job.setup, lit, self.grids, self.seeds, self.settings, self.search,
-                every_seed=self.every, folder=work or place.blocks,
-                block_voxels=choices.block_voxels, phase=job.config.crystal.phase,
-                position_um=layer_position_um(job.params, place.images),
-                inputs=own.inputs_of(job, choices, self.named), command=parse.command_line(),
-                progress=lambda step, n, of: tell(step, n / max(of, 1)),
-                on_loop=publisher.on_loop, label=place.label, **choices.engine,
-            )  # fmt: skip
-            tell("files", 1.0)
-            written = publisher.finish(result)
+            # held before a file is written: another run in this folder is not disturbed
+            with nullcontext(work) if work else Workplace(place.blocks, **choices.engine) as here:
+                own.write_own_params(job, choices, place)
+                publisher = Publisher(
+                    job.params, job.config, job.setup, self.settings, self.grids, self.names,
+                    layer=place.layer, published_rows=choices.published_rows,
+                    threads=choices.threads,
+                )  # fmt: skip
+                publisher.start(lit, images)
+                result = multires(
+                    job.setup, lit, self.grids, self.seeds, self.settings, self.search,
+                    every_seed=self.every, folder=here, threads=choices.threads,
+                    block_voxels=choices.block_voxels, phase=job.config.crystal.phase,
+                    position_um=layer_position_um(job.params, place.images),
+                    inputs=own.inputs_of(job, choices, self.named), command=parse.command_line(),
+                    progress=lambda step, n, of: tell(step, n / max(of, 1)),
+                    on_loop=publisher.on_loop, label=place.label,
+                )  # fmt: skip
+                tell("files", 1.0)
+                written = publisher.finish(result)
             if not choices.report:
                 return result, written.text
             page: Path = hooks.call(

@@ -178,20 +178,36 @@ def test_worker_processes_make_the_same_map(here) -> None:
 
 
 def test_nodes_and_cpus_reach_a_configuration(here, monkeypatch, numbers) -> None:
-    from refimpl.nearfield import multires as module
+    from refimpl.nearfield import workplace
 
     asked = {}
-    run = module.multires
 
-    def spy(*arguments: object, **options: object) -> object:
-        asked.update(options)
-        return run(*arguments, **(options | {"engine": "serial", "nodes": None, "cpus": None}))
+    class Spied(workplace.Workplace):
+        def __init__(self, folder: Path, **options: object) -> None:
+            asked.update(options)
+            super().__init__(folder, engine="serial")
 
-    monkeypatch.setattr(module, "multires", spy)
+    monkeypatch.setattr(workplace, "Workplace", Spied)
     Path("site.py").write_text("config = None\n")
     numbers("-machineName", "site.py", "-nNodes", 3, "-nCPUs", 2, "--patience", 60)
     wanted = {"engine": "site.py", "nodes": 3, "cpus": 2, "threads": 2, "patience_s": 60.0}
     assert {name: asked[name] for name in wanted} == wanted
+
+
+def test_a_second_run_in_the_folder_touches_nothing(here, refused) -> None:
+    from refimpl.ledger import Ledger
+
+    Path("out/reconstruction").mkdir(parents=True)
+    with Ledger(Path("out/reconstruction/ledger.jsonl")):
+        said = refused(*RUN)
+    assert "another run is working with this ledger" in said
+
+
+def test_the_report_is_written_and_named(here, capsys) -> None:
+    capsys.readouterr()
+    assert nearfield(*RUN, "-nCPUs", 1) == 0
+    assert capsys.readouterr().out.endswith("wrote out/report.html\n")
+    assert "loop 1" in Path("out/report.html").read_text()
 
 
 def test_an_estimate_makes_nothing(here, monkeypatch, capsys) -> None:

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, str] = {
     "powder.report": "refimpl.report.powder:write_report",
     "metrology.report": "refimpl.report.metrology:write_report",
     "nearfield.report": "refimpl.report.nearfield:write_report",
+    "nearfield.multires_report": "refimpl.report.nearfield_multires:write_report",
     "powder.pattern": "refimpl.report.pattern:pattern_figure",
 }
 """Hooks that refimpl itself provides; read only, :func:`register` overrides them."""

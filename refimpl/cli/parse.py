@@ -16,6 +16,7 @@ from refimpl.errors import ConfigError
 from refimpl.units import UM, kev_to_angstrom
 
 __all__ = [
+    "TimeLeft",
     "command_line",
     "frames",
     "names",
@@ -139,16 +140,49 @@ def output_file(path: Path | None) -> None:
         check_target(path)
 
 
+class TimeLeft:
+    """How long a step still takes, from how far it came since it began.
+
+    A step that goes on from an earlier run begins with what was done then: that counts for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._stage, self._part, self._began, self._last = "", 0.0, 0.0, 0.0
+
+    def text(self, stage: str, part: float, now: float) -> str:
+        """Words for a step of which a part, 0 to 1, is done at a time [s]; none before 2 s."""
+        if stage != self._stage or part < self._last:
+            self._stage, self._part, self._began = stage, part, now
+        self._last = part
+        worked, done = now - self._began, part - self._part
+        if worked < 2.0 or done <= 0.0 or part >= 1.0:
+            return ""
+        left = (1.0 - part) * worked / done
+        if left < 100.0:
+            return f"{left:.0f} s left"
+        return f"{left / 60.0:.0f} min left" if left < 6000.0 else f"{left / 3600.0:.1f} h left"
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
-    """Progress line on a terminal (stderr), nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    """Progress line on a terminal (stderr), nothing elsewhere; the time left is the step's."""
+    from time import monotonic
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console, left = Console(stderr=True), TimeLeft()
+    columns = (
+        TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(),
+        TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+    )  # fmt: skip
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("reading", total=1.0)
-        yield lambda stage, part: bar.update(task, description=stage, completed=part)
+        task = bar.add_task("reading", total=1.0, left="")
+
+        def tell(stage: str, part: float) -> None:
+            words = left.text(stage, part, monotonic())
+            bar.update(task, description=stage, completed=part, left=words)
+
+        yield tell

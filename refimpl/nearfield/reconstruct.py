@@ -80,9 +80,9 @@ def reconstruct(
         (v, m, 3) Euler angles that each voxel is fitted from, NaN beyond its last, instead of any
         search.
     folder
-        Where blocks that are done are kept; a run with the same input goes on from them. None: a
-        run that is stopped begins anew. Or the open place of a driver that calls this more than
-        once; how blocks are done is then the place's.
+        Where blocks that are done are kept; a run with the same input goes on from them. All nodes
+        must see it. None: for this computer; a run that is stopped begins anew. Or the open place
+        of a driver that calls this more than once; how blocks are done is then the place's.
     engine, threads, nodes, cpus
         As of :func:`refimpl.scaleout.run_blocks`; blocks at a time.
     block_voxels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +211,7 @@ def test_a_limit_is_for_all_passes_and_what_is_done_is_kept(
     assert len(list((tmp_path / "blocks").iterdir())) > kept
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP here")
 def test_a_second_run_in_the_folder_is_refused_at_once(case: Case, tmp_path: Path) -> None:
     code = "import sys, nearfield_multires_run as r; r.main(*sys.argv[1:2], 'serial', 1)"
     code = code.replace("*sys.argv[1:2]", "r.Path(sys.argv[1])")
@@ -221,7 +223,7 @@ def test_a_second_run_in_the_folder_is_refused_at_once(case: Case, tmp_path: Pat
         assert run.stdout is not None
         while not run.stdout.readline().startswith("loop 1"):
             assert run.poll() is None
-        run.send_signal(19)  # SIGSTOP: it holds the folder, between any two things
+        run.send_signal(signal.SIGSTOP)  # it holds the folder, between any two things
         try:
             for refused in (
                 lambda: small_run(case, tmp_path / "run", engine="serial"),
@@ -232,7 +234,7 @@ def test_a_second_run_in_the_folder_is_refused_at_once(case: Case, tmp_path: Pat
                 with pytest.raises(ConfigError, match=r"l: another run is working with this ledg"):
                     refused()
         finally:
-            run.send_signal(18)
+            run.send_signal(signal.SIGCONT)
         run.communicate(timeout=60.0)
     assert run.returncode == 0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from refimpl.nearfield.refine import points_in_ball, turned
 from refimpl.objective.overlap import coarser_setup, confidence
 
 __all__ = ["Level", "follow", "level_of", "levels_down"]
+
+_MADE: WeakKeyDictionary[LitPixels, list[tuple[Setup, tuple[float, float], tuple[Level, ...]]]] = (
+    WeakKeyDictionary()
+)  # a coarse-to-fine run needs the same ones for every pass
 
 SHRINK = 0.35
 """Reach of a level in that of the one before: about 128 points fill a ball that densely."""
@@ -80,10 +85,20 @@ def levels_down(
     sharp_rad
         Reach at which the sharp stack takes over.
     """
+    made = _MADE.setdefault(lit, [])
+    for of, reaches, levels in made:
+        if of is setup and reaches == (reach_rad, sharp_rad):
+            return levels
+    new = tuple(_levels_down(setup, lit, reach_rad, sharp_rad))
+    made.append((setup, (reach_rad, sharp_rad), new))
+    return new
+
+
+def _levels_down(setup: Setup, lit: LitPixels, reach_rad: float, sharp_rad: float) -> list[Level]:
     levels = [level_of(setup, lit, reach_rad)]
     while (reach := levels[-1].reach_rad * SHRINK) > sharp_rad:
         levels.append(level_of(setup, lit, reach))
-    return tuple(levels)
+    return levels
 
 
 def follow(

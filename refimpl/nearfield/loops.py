@@ -18,6 +18,10 @@ from refimpl.units import DEG
 __all__ = ["Loop", "Multires", "MultiresSettings", "Stage", "grains_of"]
 
 
+MIXED = 0.5
+"""Confidence below which even a point of several grains is bad (published MinConfidence)."""
+
+
 @dataclass(frozen=True)
 class MultiresSettings:
     """Grids of a run and what is good enough.
@@ -28,7 +32,8 @@ class MultiresSettings:
         GridRefactor: edge of the coarsest grid, what the edge is divided by from loop to loop, and
         how many loops follow the first.
     bad_below
-        MinConfidence: points below it are searched again.
+        MinConfidence: points below it are searched again; in loops before the last those below
+        :attr:`mixed_below`, because a large point may hold several grains.
     grain_angle_rad
         MaxAngle: points nearer to the best one belong to its grain.
     grain_least
@@ -66,6 +71,11 @@ class MultiresSettings:
                 raise ConfigError(
                     f"MultiresSettings: {name} {got}: expected {wanted}", key=name, got=got
                 )
+
+    @property
+    def mixed_below(self) -> float:
+        """Confidence from which an orientation of a coarse point is worth beginning from."""
+        return min(self.bad_below, MIXED)
 
     @property
     def sizes_mm(self) -> tuple[float, ...]:

@@ -43,6 +43,8 @@ __all__ = ["RUN_LEDGER", "Loop", "Multires", "MultiresSettings", "Stage", "multi
 RUN_LEDGER = "run.jsonl"
 """Ledger of the passes, held as long as a run lasts; that of the blocks lies beside it."""
 
+_BEHIND = 0.05  # confidence behind the typical one from which all grains are tried
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -134,11 +136,11 @@ def multires(
             "folder": place, "threads": threads, "block_voxels": block_voxels, "phase": phase,
             "position_um": position_um, "inputs": inputs or {}, "command": command,
         }  # fmt: skip
-        search = replace(search or SearchSettings(), worth=settings.bad_below)
-        run = _Run(setup, lit, search, blind, how, book, progress, label)
+        run = _Run(setup, lit, search or SearchSettings(), blind, how, book, progress, label)
+        run.all_tried = every_seed is seeds
         loops: list[Loop] = []
         for number, size in enumerate(settings.sizes_mm):
-            run.set_fit(last=number == settings.loops or settings.settled_share is not None)
+            run.set_loop(number, settings)
             voxels = _points(grid, size, number)
             if not loops:
                 loop = run.first_loop(voxels, size, seeds)
@@ -185,10 +187,14 @@ class _Run:
         self.setup, self.lit, self.search, self.blind = setup, lit, search, blind
         self.how, self.book, self.progress = how, book, progress
         self.fit = self.careful = search.fit
+        self.below, self.all_tried = 0.0, True
         self.stages: list[Stage] = []
 
-    def set_fit(self, *, last: bool) -> None:
-        """Orientations of a coarse loop are only where the next begins."""
+    def set_loop(self, number: int, s: MultiresSettings) -> None:
+        """Fits and limits of a loop: a coarse one is only where the next begins."""
+        last = number == s.loops or s.settled_share is not None
+        self.below = s.bad_below if last or s.everywhere else s.mixed_below
+        self.search = replace(self.search, worth=self.below)
         coarse = self.search.fit.method == "restarted" and not last
         quick = replace(FitSettings.quick(), tolerance_rad=self.search.fit.tolerance_rad)
         self.fit = quick if coarse else self.search.fit
@@ -232,9 +238,9 @@ class _Run:
         name = f"loop {number}, seeded"
         if s.everywhere:
             first = self.solve(name, voxels, seeds) if len(seeds) else self.nothing(voxels)
-            return first, np.flatnonzero(first.confidence < s.bad_below)
+            return first, np.flatnonzero(first.confidence < self.below)
         needs = needs_of(
-            coarse, voxels, bad_below=s.bad_below, grain_angle_rad=s.grain_angle_rad,
+            coarse, voxels, bad_below=s.mixed_below, grain_angle_rad=s.grain_angle_rad,
             factor=s.factor,
         )  # fmt: skip
         # no seed is far off: one loop has fitted them; boundaries have a step of their own
@@ -247,10 +253,15 @@ class _Run:
                 starts=needs.starts_euler_rad[rows], fit=close,
             )  # fmt: skip
             first = first.with_rows(rows, near)
-        low = np.flatnonzero(~needs.empty & (first.confidence < needs.level))
+        good = first.confidence[first.confidence >= s.mixed_below]
+        typical = float(np.median(good)) - _BEHIND if len(good) else s.mixed_below
+        level = np.maximum(needs.level, typical)
+        low = np.flatnonzero(~needs.empty & (first.confidence < level))
         if len(low) and len(seeds):
             first = _better(first, low, self.solve(name, voxels[low], seeds, fit=close))
-        return first, np.flatnonzero(~needs.empty & (first.confidence < s.bad_below))
+        # loop 0 may not have had all seeds; from loop 1 on every bad point has been tried with them
+        done = needs.empty & (number > 1 or self.all_tried)
+        return first, np.flatnonzero(~done & (first.confidence < self.below))
 
     def boundaries(self, number: int, found: NearfieldMap, s: MultiresSettings) -> NearfieldMap:
         """Points between grains, each from the orientations of all grains about it.
@@ -258,7 +269,7 @@ class _Run:
         Of two that explain a point equally well the more specific one counts.
         """
         about = needs_of(
-            found, found.voxels, bad_below=s.bad_below, grain_angle_rad=s.grain_angle_rad
+            found, found.voxels, bad_below=s.mixed_below, grain_angle_rad=s.grain_angle_rad
         ).starts_euler_rad
         rows = np.flatnonzero(np.isfinite(about[:, 1:2, 0]).any(axis=1))
         if not len(rows):

@@ -1,4 +1,4 @@
-"""Options of coarse-to-fine runs of ``refimpl nearfield reconstruct``, and what is refused."""
+"""Options of coarse-to-fine runs of ``refimpl nearfield reconstruct``."""
 
 from __future__ import annotations
 
@@ -10,35 +10,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from nearfield_loops import RUN, loops, nearfield, write_loops
 
-from refimpl.cli.main import main
 from refimpl.io.mic import read_mic
-from refimpl.nearfield.example import SMALL, write_example
-
-LOOPS = {
-    "GridRefactor": (24.0, 2.0, 1), "GridMask": (-35.0, 35.0, -35.0, 35.0),
-    "SeedOrientations": "seeds.txt", "SeedOrientationsAll": "seeds_all.txt", "OnlySpotsInfo": 1,
-}  # fmt: skip
-RUN = ("reconstruct", "ps.txt", "-o", "out")
-
-
-def nearfield(*arguments: object) -> int:
-    return main(["nearfield", *(str(a) for a in arguments)])
-
-
-def loops(*arguments: object) -> int:
-    return nearfield(*RUN, "--no-report", "-nCPUs", 1, *arguments)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lit pixels of three grains, and their seeds."""
-    folder = tmp_path_factory.mktemp("made")
-    write_example(folder, n_grains=3, seed=3, **(SMALL | LOOPS))
-    assert nearfield("simulate", folder / "ps.txt", folder / "truth.mic") == 0
-    for name in ("seeds.txt", "seeds_all.txt"):
-        assert nearfield("seeds", folder / "ps.txt", "--from", "grains", "-o", folder / name) == 0
-    return folder
+    return write_loops(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
@@ -59,9 +39,6 @@ def numbers(capsys: pytest.CaptureFixture[str]):
         return json.loads(capsys.readouterr().out)
 
     return run
-
-
-# ------------------------------------------------------------------------------ options
 
 
 def test_max_angle_says_what_one_grain_is(here, edit, numbers) -> None:
@@ -246,91 +223,3 @@ def test_an_estimate_of_what_comes(here, edit, capsys) -> None:
         assert loops("--estimate") == 0
         assert "evaluations" in capsys.readouterr().out
     assert not Path("out").exists()
-
-
-# ------------------------------------------------------------------------------ refusals
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "key", "said"),
-    [
-        ("-35.0 35.0 -35.0 35.0", "35.1 36 35.1 36", "GridRefactor",
-         "GridRefactor: the grid of loop 0 with an edge of 24 um has no point within GridMask"),
-        ("24.0 2.0 1", "24.0 1.0 1", "GridRefactor", "a factor above 1"),
-        ("24.0 2.0 1", "24.0 2.0 1.5", "GridRefactor", "a whole number"),
-        ("24.0 2.0 1", "24.0 2.0", "GridRefactor", "GridRefactor needs 3 values"),
-        ("24.0 2.0 1", "0.01 100.0 1", "GridRefactor", "grid points; 1e+08 are the most"),
-        ("seeds_all.txt", "seeds.txt", "SeedOrientationsAll", "both 'seeds.txt': they must differ"),
-        ("seeds_all.txt", "./seeds.txt", "SeedOrientationsAll", "are one file: they must differ"),
-        ("seeds_all.txt", "link.txt", "SeedOrientationsAll", "are one file: they must differ"),
-        ("seeds_all.txt", "none.txt", "SeedOrientationsAll", "no such file: none.txt"),
-        ("MinConfidence 0.5", "MinConfidence 50", "MinConfidence", "a confidence is 0 to 1"),
-        ("MinConfidence 0.5", "MinConfidence -1", "MinConfidence", "must not be negative"),
-        ("MinConfidence 0.5", "MaxAngle 0", "MaxAngle", "must be above zero"),
-    ],
-)  # fmt: skip
-def test_bad_keys_have_file_line_and_key(
-    here, edit, line_of, refused, old: str, new: str, key: str, said: str
-) -> None:
-    Path("link.txt").symlink_to("seeds.txt")
-    edit(old, new)
-    told = refused(*RUN)
-    assert told.startswith(f"ps.txt:{line_of(key)}: ")
-    assert key in told
-    assert said in told
-
-
-def test_a_grid_out_of_view(here, edit, line_of, refused) -> None:
-    edit("GridMask -35.0 35.0 -35.0 35.0\n", "")
-    edit("Rsample 40.0", "Rsample 900.0")
-    said = refused(*RUN)
-    assert said.startswith(f"ps.txt:{line_of('GridRefactor')}: GridRefactor: the grid of loop 0 ")
-    assert "to its farther edge" in said
-
-
-def test_seeds_of_another_format(here, refused) -> None:
-    Path("seeds_all.txt").write_text("1,0,0,0\n0.5,0.5,0.5\n")
-    assert refused(*RUN).startswith("seeds_all.txt:2: ")
-
-
-def test_a_grid_size_that_does_not_count_is_said(here, edit, capsys) -> None:
-    capsys.readouterr()
-    assert loops() == 0
-    said = capsys.readouterr().err
-    assert "note: GridSize has no effect: GridRefactor states the sizes, from 24 um" in said
-    edit("GridSize 12.0", "GridSize 24.0")
-    assert loops() == 0
-    assert "GridSize" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("-machineName", "purdue"), "'refimpl cluster slurm -o site.py' writes such a file"),
-        (("-nNodes", 2), "-nNodes 2: -machineName local is this computer alone"),
-        (("-nNodes", 2, "-machineName", "processes"), "-nNodes 2: -machineName processes is this"),
-        (("-nNodes", 0), "-nNodes 0: expected 1 or more"),
-        (("--quick", "--published-fit"), "--quick and --published-fit: one of them"),
-        (("-startLayerNr", 1), "layers of a volume go to -resultFolder"),
-    ],
-)
-def test_options_that_cannot_be(here, refused, options: tuple, said: str) -> None:
-    assert said in refused(*RUN, *options)
-
-
-def test_options_of_loops_need_loops(here, edit, refused) -> None:
-    edit("GridRefactor 24.0 2.0 1\n", "")
-    for options in (("--everywhere",), ("--until-settled", 0.1), ("-minConfidence", 0.6)):
-        said = refused(*RUN, *options)
-        assert said == (
-            f"ps.txt: {options[0]} is for coarse-to-fine runs: the file has no GridRefactor"
-        )
-
-
-def test_a_file_that_cannot_be_written_is_named(here) -> None:
-    Path("out/map.mic_merged.1").mkdir(parents=True)
-    assert loops() == 2
-    # what was done by then is whole, and is kept
-    assert len(read_mic("out/map.mic.1")) == 74
-    Path("out/map.mic_merged.1").rmdir()
-    assert loops("--resume") == 0

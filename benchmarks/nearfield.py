@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("misorientation", "forward", "overlap", "images", "reconstruct")
+PARTS = ("misorientation", "forward", "overlap", "images", "reconstruct", "multires", "grains")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Some places of a map, and all the steps of a run worked there: what an estimate rests on.
 
-The very loops of :mod:`refimpl.nearfield.multires` run on the points of all places
+The very passes of :mod:`refimpl.nearfield.passes` run on the points of all places
 (:mod:`refimpl.nearfield.estimate_places`); only what they spend at the middle of a place is
 counted. Nothing is written to disk. Not here: what is made of it
 (:mod:`refimpl.nearfield.estimate`).
@@ -28,8 +28,8 @@ from refimpl.nearfield.fit_settings import FitSettings, SearchSettings
 from refimpl.nearfield.levels import Level
 from refimpl.nearfield.loops import Loop, MultiresSettings
 from refimpl.nearfield.maps import NearfieldMap
-from refimpl.nearfield.multires import _Run
 from refimpl.nearfield.neighbourhood import from_starts
+from refimpl.nearfield.passes import Passes
 from refimpl.nearfield.search import levels_of, search
 from refimpl.nearfield.solutions import Solutions, joined
 from refimpl.rotations import matrix_of_quaternion
@@ -97,7 +97,7 @@ class Tools:
         return sum(level.lit.nbytes for level in made)
 
 
-class Sampler(_Run):
+class Sampler(Passes):
     """The passes of a run on the points of some places.
 
     Attributes

@@ -126,9 +126,10 @@ def test_everywhere_takes_the_published_passes_and_finds_the_same(
     assert not [n for n in names if "neighbours" in n or "boundaries" in n]
     seeded = [s for s in found.loops[-1].stages if s.name == "loop 2, seeded"]
     assert [s.voxels for s in seeded] == [len(sample.voxels)]
-    away = np.abs(sample.voxels.xy_mm[:, 0]) > 0.02
+    # of the small grain the published passes keep the points that its surroundings explain to 0.8
+    away = (np.abs(sample.voxels.xy_mm[:, 0]) > 0.02) & (sample.label != 2)
     angle = misorientation(found.final.quaternions, done.final.quaternions, GROUP)
-    assert (angle[away] < 0.1 * DEG).mean() > 0.99
+    assert (angle[away] < 0.1 * DEG).all()
 
 
 @pytest.mark.parametrize("threads", [2, 5])

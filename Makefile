@@ -102,7 +102,7 @@ bench: private REAL = $(if $(REFIMPL_DATA),spots indexing nearfield)
 bench: $(VENV)/.twins
 	@failed=; for script in peaks powder integrate; do \
 	  $(PY) benchmarks/$$script.py $(FLAGS) $(PEER) || failed="$$failed $$script"; done; \
-	for script in metrology $(REAL); do \
+	for script in metrology scaleout $(REAL); do \
 	  $(PY) benchmarks/$$script.py $(FLAGS) || failed="$$failed $$script"; done; \
 	$(PY) benchmarks/recovery.py --scenes 10 --quiet || failed="$$failed recovery"; \
 	test -z "$$failed" || { echo "make: benchmarks failed:$$failed" >&2; exit 1; }

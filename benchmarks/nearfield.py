@@ -13,7 +13,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("misorientation", "forward", "overlap", "images", "reconstruct", "multires", "grains")
+PARTS = (
+    "misorientation",
+    "forward",
+    "overlap",
+    "images",
+    "reconstruct",
+    "multires",
+    "engines",
+    "grains",
+)
 
 
 def main() -> int:

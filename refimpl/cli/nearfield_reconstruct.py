@@ -62,7 +62,8 @@ def reconstruct(
         metavar="N", min=1, rich_help_panel=HOW, help="Layer of the sample, from 1.")] = 1,
     published_fit: Annotated[bool, typer.Option(
         "--published-fit", rich_help_panel=WHAT, help="The published simplex, which stops on "
-        "plateaus; default: restarted, to the middle of the highest plateau.")] = False,
+        "plateaus; default: restarted, to the middle of the highest plateau. Loops are then those "
+        "of --everywhere.")] = False,
     quick: Annotated[bool, typer.Option(
         "--quick", rich_help_panel=WHAT, help="Half the time, less exact; for good seeds.",
     )] = False,

@@ -197,6 +197,7 @@ def estimate(
         raise ConfigError(f"estimate: sample {sample}: expected 2 or more", key="sample")
     search = search or SearchSettings()
     if settings is not None and grid is not None:
+        settings = settings.for_fit(search.fit.method)
         grids = [grid(size) for size in settings.sizes_mm]
     elif settings is None and voxels is not None:
         grids = [voxels]

@@ -149,6 +149,7 @@ class Sampler(Passes):
         seeds: F64 | None,
         starts: F64 | None = None,
         fit: FitSettings | None = None,
+        whole: bool = False,
     ) -> NearfieldMap:
         """One pass over some points, in this process."""
         settings = replace(self.search, fit=fit or self.fit)

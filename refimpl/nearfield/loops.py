@@ -5,7 +5,7 @@ Not here: how they are run (:mod:`refimpl.nearfield.multires`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class MultiresSettings:
     def mixed_below(self) -> float:
         """Confidence from which an orientation of a coarse point is worth beginning from."""
         return min(self.bad_below, MIXED)
+
+    def for_fit(self, method: str) -> MultiresSettings:
+        """These, as a fit takes them: the steps from neighbours have no published fit."""
+        return replace(self, everywhere=True) if method == "published" else self
 
     @property
     def sizes_mm(self) -> tuple[float, ...]:

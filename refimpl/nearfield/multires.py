@@ -80,7 +80,8 @@ def multires(
     settings
         Grids, and what is good.
     search
-        How points are searched and fitted.
+        How points are searched and fitted. The published fit takes the published passes:
+        ``everywhere``.
     every_seed
         (o, 4) orientations for bad points (SeedOrientationsAll); None: those of loop 0.
     blind
@@ -109,6 +110,8 @@ def multires(
     refimpl.scaleout.Interrupted
         Ctrl-C; what is done is kept in the folder.
     """
+    search = search or SearchSettings()
+    settings = settings.for_fit(search.fit.method)
     if every_seed is None:
         every_seed = seeds
     opened = (
@@ -125,8 +128,7 @@ def multires(
             "folder": place, "threads": threads, "block_voxels": block_voxels, "phase": phase,
             "position_um": position_um, "inputs": inputs or {}, "command": command,
         }  # fmt: skip
-        run = Passes(setup, lit, search or SearchSettings(), blind, how, book, progress, label)
-        run.all_tried = every_seed is seeds
+        run = Passes(setup, lit, search, blind, how, book, progress, label)
         loops: list[Loop] = []
         for number, size in enumerate(settings.sizes_mm):
             run.set_loop(number, settings)

@@ -24,6 +24,7 @@ from refimpl.nearfield.fit_settings import FitSettings, SearchSettings
 from refimpl.nearfield.loops import Loop, MultiresSettings, Stage, grains_of
 from refimpl.nearfield.maps import NearfieldMap, provenance_of
 from refimpl.nearfield.needs import needs_of
+from refimpl.nearfield.neighbourhood import disputed, neighbour_table
 from refimpl.nearfield.reconstruct import reconstruct
 
 __all__ = ["Passes", "Progress"]
@@ -52,7 +53,8 @@ class Passes:
         self.setup, self.lit, self.search, self.blind = setup, lit, search, blind
         self.how, self.book, self.progress = how, book, progress
         self.fit = self.careful = search.fit
-        self.below, self.all_tried = 0.0, True
+        self.below = 0.0
+        self.began_with: F64 | None = None
         self.stages: list[Stage] = []
 
     def set_loop(self, number: int, s: MultiresSettings) -> None:
@@ -70,8 +72,8 @@ class Passes:
 
     def first_loop(self, voxels: Voxels, size: float, seeds: F64 | None) -> Loop:
         """Every orientation, on the coarsest grid."""
-        self.stages = []
-        found = self.solve("loop 0", voxels, seeds)
+        self.stages, self.began_with = [], seeds
+        found = self.solve("loop 0", voxels, seeds, whole=True)
         none = np.zeros(0, dtype=np.int64)
         return Loop(0, size, None, seeds, found, none, None, found, tuple(self.stages))
 
@@ -84,7 +86,9 @@ class Passes:
             grains = grains_of(before.merged, s)
             count(0)
         seeds = before.merged.quaternions[grains.centre]
-        first, bad = self.seeded(number, before.merged, voxels, seeds, s)
+        # loop 0 may not have had all seeds; from loop 1 on every bad point has been tried with them
+        all_tried = number > 1 or every is self.began_with
+        first, bad = self.seeded(number, before.merged, voxels, seeds, s, all_tried)
         second, merged = None, first
         if len(bad):
             second = self.solve(f"loop {number}, unseeded", voxels[bad], every)
@@ -97,12 +101,22 @@ class Passes:
         )  # fmt: skip
 
     def seeded(
-        self, number: int, coarse: NearfieldMap, voxels: Voxels, seeds: F64, s: MultiresSettings
+        self,
+        number: int,
+        coarse: NearfieldMap,
+        voxels: Voxels,
+        seeds: F64,
+        s: MultiresSettings,
+        all_tried: bool,
     ) -> tuple[NearfieldMap, I64]:
-        """First pass, and the rows that it leaves bad."""
+        """First pass, and the rows that it leaves bad.
+
+        `all_tried`: bad points of the coarse map have been searched with all seeds.
+        """
         name = f"loop {number}, seeded"
         if s.everywhere:
-            first = self.solve(name, voxels, seeds) if len(seeds) else self.nothing(voxels)
+            some = len(seeds) > 0
+            first = self.solve(name, voxels, seeds, whole=True) if some else self.nothing(voxels)
             return first, np.flatnonzero(first.confidence < self.below)
         needs = needs_of(
             coarse, voxels, bad_below=s.mixed_below, grain_angle_rad=s.grain_angle_rad,
@@ -124,26 +138,32 @@ class Passes:
         low = np.flatnonzero(~needs.empty & (first.confidence < level))
         if len(low) and len(seeds):
             first = _better(first, low, self.solve(name, voxels[low], seeds, fit=close))
-        # loop 0 may not have had all seeds; from loop 1 on every bad point has been tried with them
-        done = needs.empty & (number > 1 or self.all_tried)
-        return first, np.flatnonzero(~done & (first.confidence < self.below))
+        return first, np.flatnonzero(~(needs.empty & all_tried) & (first.confidence < self.below))
 
     def boundaries(self, number: int, found: NearfieldMap, s: MultiresSettings) -> NearfieldMap:
         """Points between grains, each from the orientations of all grains about it.
 
-        Of two that explain a point equally well the more specific one counts.
+        Of two that explain a point equally well the more specific one counts. Points that all
+        their neighbours dispute (NearestMisorientation) are among them, and flagged.
         """
+        angle = self.search.disputed_angle_rad
+        flagged = np.zeros(len(found), dtype=bool)
+        if angle is not None:
+            nearest, setup = neighbour_table(found.voxels), self.setup
+            flagged = disputed(found.euler_rad, nearest, angle, setup.space_group, setup.cell)
+            found = found.changed(disputed=flagged)
         about = needs_of(
             found, found.voxels, bad_below=s.mixed_below, grain_angle_rad=s.grain_angle_rad
         ).starts_euler_rad
-        rows = np.flatnonzero(np.isfinite(about[:, 1:2, 0]).any(axis=1))
+        some, several = np.isfinite(about[:, :2, 0]).T
+        rows = np.flatnonzero(several | (flagged & some))
         if not len(rows):
             return found
         again = self.solve(
             f"loop {number}, boundaries", found.voxels[rows], None, starts=about[rows],
             fit=self.careful,
         )  # fmt: skip
-        return _better(found, rows, again, equal=True)
+        return _better(found, rows, again, equal=True).changed(disputed=flagged)
 
     def solve(
         self,
@@ -152,14 +172,17 @@ class Passes:
         seeds: F64 | None,
         starts: F64 | None = None,
         fit: FitSettings | None = None,
+        whole: bool = False,
     ) -> NearfieldMap:
-        """One pass over some points."""
+        """One pass over some points; only a whole grid knows which neighbours dispute a point."""
 
         def tell(done: int, of: int) -> None:
             if self.progress is not None:
                 self.progress(name, done, of)
 
         search = replace(self.search, fit=fit or self.fit)
+        if not whole:
+            search = replace(search, disputed_angle_rad=None)
         blind = self.blind if seeds is None and starts is None else None
         with self.stage(name, len(voxels)) as count:
             found = reconstruct(

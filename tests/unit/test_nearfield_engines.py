@@ -202,8 +202,8 @@ def test_a_limit_is_for_all_passes_and_what_is_done_is_kept(
     def tell(step: str, done: int, of: int) -> None:
         now[0] += 1.0 if step == "loop 0" else 7.0 / of
 
-    with pytest.raises(GaveUp, match=r"^not done within 20 s; what is done is kept, and the same"):
-        small_run(case, tmp_path, search=SEARCH, engine="serial", limit_s=20.0, progress=tell)
+    with pytest.raises(GaveUp, match=r"^not done within 14 s; what is done is kept, and the same"):
+        small_run(case, tmp_path, search=SEARCH, engine="serial", limit_s=14.0, progress=tell)
     kept = len(list((tmp_path / "blocks").iterdir()))
     assert kept > 10
     found = small_run(case, tmp_path, search=SEARCH, engine="serial")

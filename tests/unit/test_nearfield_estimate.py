@@ -74,10 +74,18 @@ def test_a_run_costs_what_was_said(case: Case, points: Any) -> None:
     assert said.sample_evaluations < run.evaluations
 
 
-def test_all_points_as_places_are_the_run_itself(case: Case) -> None:
+@pytest.mark.parametrize("other", [False, True])
+def test_all_points_as_places_are_the_run_itself(case: Case, other: bool) -> None:
     two = replace(LOOPS, loops=1)
-    said = of(case, two, grid=wide, sample=10**6)
-    run = multires(case.setup, case.lit, wide, some(case), two, QUICK, engine="serial", threads=1)
+    # what one of four seeds leaves empty is searched again only with seeds that it did not have
+    seeds, every = case.seeds[:1], some(case) if other else None
+    said = estimate(
+        case.setup, case.lit, wide, seeds, two, QUICK, every, threads=1, sample=10**6
+    )  # fmt: skip
+    run = multires(
+        case.setup, case.lit, wide, seeds, two, QUICK, every_seed=every, engine="serial",
+        threads=1,
+    )  # fmt: skip
     by_name = {s.name: s for s in run.loops[-1].stages if not s.name.endswith("grains")}
     last = {s.name: s for s in said.stages if s.name.startswith("loop 1")}
     assert set(last) == set(by_name) >= {"loop 1, seeded", "loop 1, unseeded"}
@@ -88,6 +96,7 @@ def test_all_points_as_places_are_the_run_itself(case: Case) -> None:
     assert said.evaluations == pytest.approx(run.evaluations, rel=0.03)
     empty = float((run.final.evaluations == 0).mean())
     assert said.shares[-1][2] == pytest.approx(empty)
+    assert (empty == 0.0) == other
 
 
 def test_one_grid_without_loops(case: Case) -> None:

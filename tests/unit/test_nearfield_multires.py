@@ -53,8 +53,8 @@ class Sample:
 
     def run(self, settings: MultiresSettings = SETTINGS, **options: Any) -> Multires:
         options = {"engine": "serial", "every_seed": self.grains} | options
-        seeds = options.pop("seeds", self.grains[:2])
-        return multires(self.setup, self.lit, grid, seeds, settings, SEARCH, **options)
+        seeds, search = options.pop("seeds", self.grains[:2]), options.pop("search", SEARCH)
+        return multires(self.setup, self.lit, grid, seeds, settings, search, **options)
 
     def wrong(self, quaternion: F64, limit_deg: float = 0.5) -> int:
         truth = self.grains[self.label]
@@ -130,6 +130,31 @@ def test_everywhere_takes_the_published_passes_and_finds_the_same(
     away = (np.abs(sample.voxels.xy_mm[:, 0]) > 0.02) & (sample.label != 2)
     angle = misorientation(found.final.quaternions, done.final.quaternions, GROUP)
     assert (angle[away] < 0.1 * DEG).all()
+
+
+def test_the_published_fit_takes_the_published_passes(sample: Sample) -> None:
+    # the steps from neighbours would fit otherwise
+    search = SearchSettings(least=0.1, fit=FitSettings.published())
+    found = sample.run(MultiresSettings(0.08, 2.0, 1, bad_below=0.8), search=search)
+    assert found.settings.everywhere
+    names = [stage.name for stage in found.loops[-1].stages]
+    assert names == ["loop 1, grains", "loop 1, seeded", "loop 1, unseeded"]
+
+
+def test_points_that_all_neighbours_dispute_are_flagged_in_the_merged_map(
+    sample: Sample, done: Multires
+) -> None:
+    search = SearchSettings(least=0.1, fit=FitSettings.quick(), disputed_angle_rad=2.0 * DEG)
+    found = sample.run(search=search)
+    assert not done.final.disputed.any()
+    assert found.final.disputed.any()
+    # at boundaries, and nowhere within a grain
+    x, label = sample.voxels.xy_mm[:, 0], sample.label
+    small = sample.voxels.xy_mm[label == 2]
+    away = np.abs(x) > 0.03
+    away &= (np.hypot(*(sample.voxels.xy_mm[:, None] - small).T) > 0.04).all(axis=0)
+    assert not found.final.disputed[away].any()
+    assert (found.final.confidence >= done.final.confidence).all()
 
 
 @pytest.mark.parametrize("threads", [2, 5])

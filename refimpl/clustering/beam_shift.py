@@ -1,0 +1,260 @@
+"""Beam shifts to groups: the holes, and the shots inside of them, that share a beam shift.
+
+One stage position serves several holes, each reached by its own beam shift, so the beam shifts of
+a session fall into groups. Four ways: `auto` needs no number (:func:`levels`), `kmeans` is that of
+the published script, `hac` and `dbscan` are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refimpl.clustering.hole_grid import (
+    Spacings,
+    grid_indices,
+    k_of,
+    lattice_edges,
+    number_on_grid,
+    spacings,
+)
+from refimpl.clustering.spanning_tree import Tree, check_points, groups_below, spanning_tree
+from refimpl.errors import ConfigError, ConvergenceError
+from refimpl.frames import F64, I64
+
+__all__ = [
+    "METHODS",
+    "Clusters",
+    "Level",
+    "Spacings",
+    "cluster",
+    "grid_indices",
+    "k_of",
+    "lattice_edges",
+    "levels",
+    "number_on_grid",
+    "spacings",
+]
+
+METHODS = ("auto", "kmeans", "hac", "dbscan")
+"""Ways to group."""
+
+RATIO = 1.8
+"""Least ratio of two neighbouring edges of the sorted tree that parts two levels."""
+
+SAME = 1e-9
+"""Edges shorter than this fraction of the whole extent are rounding, not spread."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Points in groups that are farther apart than their members are.
+
+    Attributes
+    ----------
+    n
+        Number of groups.
+    labels
+        (points,) from 0, in the order of first appearance.
+    height
+        Longest edge of the tree inside of the groups, in the unit of the points.
+    gap
+        Shortest edge between groups over `height`; infinite when all members coincide.
+    """
+
+    n: int
+    labels: I64
+    height: float
+    gap: float
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Groups of points.
+
+    Attributes
+    ----------
+    labels
+        (n,) from 1, row `labels - 1` of `centres`; -1 belongs to none (DBSCAN). Numbers are those
+        of :func:`number_on_grid`, unless the published order was asked for.
+    centres
+        (c, 2) means of the members.
+    method
+        One of :data:`METHODS`.
+    inertia
+        Sum of squared distances to the centres, of `kmeans` only.
+    """
+
+    labels: I64
+    centres: F64
+    method: str
+    inertia: float | None = None
+
+    def __len__(self) -> int:
+        """Number of groups."""
+        return len(self.centres)
+
+
+def levels(points: F64) -> tuple[Level, ...]:
+    """Levels of grouping that the points show by themselves, finest first.
+
+    Parameters
+    ----------
+    points
+        (n, 2) beam shifts.
+
+    Raises
+    ------
+    ConfigError
+        Points of another shape, or not finite.
+    """
+    values = check_points(points)
+    return _levels(spanning_tree(values), float(np.ptp(values, axis=0).max(initial=0.0)))
+
+
+def cluster(
+    points: F64,
+    method: str = "auto",
+    n_clusters: int | None = None,
+    *,
+    linkage: str = "complete",
+    eps: float | None = None,
+    min_samples: int = 3,
+    max_iter: int = 300,
+    n_init: int = 10,
+    seed: int = 0,
+    order: str = "grid",
+) -> Clusters:
+    """Group beam shifts.
+
+    Parameters
+    ----------
+    points
+        (n, 2) beam shifts.
+    method
+        `auto`: the coarsest of :func:`levels`, the holes. `kmeans`: scikit-learn's with k-means++,
+        as find_dupl calls it. `hac`: agglomerative, with `linkage`. `dbscan`: with `eps` and
+        `min_samples`, for targets on no grid.
+    n_clusters
+        For `kmeans` and `hac`; they take the number that `auto` finds when it is None.
+    linkage
+        `complete`, `single`, `average` or `ward`.
+    eps
+        Reach of `dbscan`, in the unit of the points.
+    min_samples
+        Of `dbscan`: members, itself included, that make a point the core of a group.
+    max_iter, n_init, seed
+        Of `kmeans`.
+    order
+        `grid`: numbers of :func:`number_on_grid`; `published`: scikit-learn's labels, plus 1.
+
+    Raises
+    ------
+    ConfigError
+        An unknown method or order, a number of clusters that is missing, not positive or more
+        than there are points, or `eps` missing.
+    ConvergenceError
+        `auto` finds no level.
+    """
+    values = check_points(points)
+    if method not in METHODS:
+        raise ConfigError(f"method of clustering {method!r}: expected one of {', '.join(METHODS)}")
+    if order not in ("grid", "published"):
+        raise ConfigError(f"order of clusters {order!r}: expected 'grid' or 'published'")
+    if not len(values):
+        raise ConfigError("no points to group")
+    if method == "dbscan":
+        return _numbered(values, _dbscan(values, eps, min_samples), method, order)
+    if method == "auto" or n_clusters is None:
+        found = _coarsest(values)
+        if method == "auto":
+            return _numbered(values, found.labels, method, order)
+        n_clusters = found.n
+    if n_clusters < 1:
+        raise ConfigError(f"{n_clusters} clusters: expected a positive number")
+    if n_clusters > len(values):
+        raise ConfigError(
+            f"{n_clusters} clusters of {len(values)} points: ask for {len(values)} or fewer"
+        )
+    if method == "hac":
+        return _numbered(values, _hac(values, n_clusters, linkage), method, order)
+    labels, inertia = _kmeans(values, n_clusters, max_iter, n_init, seed)
+    return _numbered(values, labels, method, order, inertia)
+
+
+def _levels(tree: Tree, extent: float) -> tuple[Level, ...]:
+    """Levels of a tree: cuts at gaps in its sorted edges."""
+    n = tree.n
+    if n < 2 or extent == 0.0:
+        return (Level(n, np.zeros(n, dtype=np.int64), 0.0, np.inf),) if n else ()
+    edge = np.where(tree.length < SAME * extent, 0.0, tree.length)
+    below, above = edge[:-1], edge[1:]
+    found = []
+    for i in np.flatnonzero(above > RATIO * below):
+        groups = n - 1 - int(i)
+        if 2 * groups > n:
+            continue
+        gap = float(above[i] / below[i]) if below[i] > 0.0 else np.inf
+        labels = groups_below(tree, float(tree.length[i]))
+        found.append(Level(groups, labels, float(below[i]), gap))
+    return tuple(found)
+
+
+def _coarsest(values: F64) -> Level:
+    found = levels(values)
+    if not found:
+        raise ConvergenceError(
+            f"{len(values)} beam shifts show no level of grouping: state the number of clusters,"
+            " or use dbscan"
+        )
+    return found[-1]
+
+
+def _dbscan(values: F64, eps: float | None, min_samples: int) -> I64:
+    from sklearn.cluster import DBSCAN
+
+    if eps is None or not (np.isfinite(eps) and eps > 0.0):
+        raise ConfigError(f"dbscan needs a positive reach eps, got {eps!r}")
+    if min_samples < 1:
+        raise ConfigError(f"min_samples {min_samples}: expected a positive number")
+    return np.asarray(DBSCAN(eps=eps, min_samples=min_samples).fit_predict(values), dtype=np.int64)
+
+
+def _hac(values: F64, n_clusters: int, linkage: str) -> I64:
+    from sklearn.cluster import AgglomerativeClustering
+
+    known = ("complete", "single", "average", "ward")
+    if linkage not in known:
+        raise ConfigError(f"linkage {linkage!r}: expected one of {', '.join(known)}")
+    if len(values) == 1:
+        return np.zeros(1, dtype=np.int64)
+    model = AgglomerativeClustering(n_clusters=n_clusters, linkage=linkage)
+    return np.asarray(model.fit_predict(values), dtype=np.int64)
+
+
+def _kmeans(
+    values: F64, n_clusters: int, max_iter: int, n_init: int, seed: int
+) -> tuple[I64, float]:
+    from sklearn.cluster import KMeans
+
+    model = KMeans(
+        n_clusters, init="k-means++", max_iter=max_iter, n_init=n_init, random_state=seed
+    )
+    return np.asarray(model.fit_predict(values), dtype=np.int64), float(model.inertia_)
+
+
+def _numbered(
+    values: F64, labels: I64, method: str, order: str, inertia: float | None = None
+) -> Clusters:
+    """Means of the groups, and their numbers."""
+    n = int(labels.max(initial=-1)) + 1
+    inside = labels >= 0
+    count = np.bincount(labels[inside], minlength=n)
+    sums = [np.bincount(labels[inside], weights=x, minlength=n) for x in values[inside].T]
+    centres = np.column_stack(sums) / count[:, None]
+    number = number_on_grid(centres) if order == "grid" else np.arange(1, n + 1)
+    sorted_centres = np.empty_like(centres)
+    sorted_centres[number - 1] = centres
+    new = np.where(inside, number[labels] if n else labels, -1)
+    return Clusters(new.astype(np.int64), sorted_centres, method, inertia)

@@ -80,7 +80,10 @@ class StarTable:
         k = self._index(name)
         if not self.is_loop:
             return [self._list_values()[k]]
-        return [star_cells(row)[k] for row in self.rows]
+        special = _SPECIAL.search
+        return [
+            star_cells(row)[k] if special(row) else row.split(None, k + 1)[k] for row in self.rows
+        ]
 
     def integers(self, name: str) -> I64:
         """(n,) values of a column of whole numbers.

@@ -14,11 +14,12 @@ import numpy as np
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
+from refimpl.io.epu_names import seconds_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "REQUIRED", "empty_errors", "errors_of", "seconds_of", "table_of"]
+__all__ = ["COLUMNS", "REQUIRED", "empty_errors", "errors_of", "table_of"]
 
 COLUMNS: Final[Mapping[str, str]] = {
     "name": "text",
@@ -115,21 +116,6 @@ def table_of(**columns: Any) -> pd.DataFrame:
     table = pd.DataFrame(made)
     order = ["time_s", "name", "path"]
     return table.sort_values(order, kind="stable", na_position="last", ignore_index=True)
-
-
-def seconds_of(time: str) -> float:
-    """Seconds since 1970 UTC of an ISO date and time, NaN where it is none.
-
-    Digits beyond the microsecond are dropped. Without a zone it is taken for UTC: the zone of the
-    machine that happens to read the file says nothing about the microscope.
-    """
-    try:
-        moment = datetime.fromisoformat(time.strip())
-    except ValueError:
-        return float("nan")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp()
 
 
 def empty_errors() -> pd.DataFrame:

@@ -8,12 +8,21 @@ in one way. The clock of a name is the microscope's own, without a zone.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import NamedTuple
 
-__all__ = ["ExposureName", "FoilHoleName", "exposure_name", "foil_hole_name", "square_of", "stamp"]
+__all__ = [
+    "ExposureName",
+    "FoilHoleName",
+    "exposure_name",
+    "foil_hole_name",
+    "seconds_of",
+    "square_of",
+    "stamp",
+]
 
 _STAMP = r"([0-9]{8})_([0-9]{6})"
 _EXPOSURE = re.compile(
@@ -49,7 +58,23 @@ def stamp(date: str, time: str) -> float:
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
     except ValueError:
-        return float("nan")
+        return math.nan
+
+
+def seconds_of(time: str) -> float:
+    """Seconds since 1970 UTC of an ISO date and time, NaN where it is none.
+
+    Digits beyond the microsecond are dropped. Without a zone it is taken for UTC: the zone of the
+    machine that happens to read the file says nothing about the microscope. Years before 1970 are
+    those of clocks that were never set.
+    """
+    try:
+        moment = datetime.fromisoformat(time.strip())
+    except ValueError:
+        return math.nan
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp() if moment.year >= 1970 else math.nan
 
 
 def exposure_name(stem: str) -> ExposureName | None:

@@ -210,20 +210,27 @@ def _fit(visits: Visits, basis: F64, lattice: F64, matrix: F64 | None = None) ->
         if np.array_equal(now, site):
             break
         site = now
-        a = np.hstack([-shift, centred(site, square)])
+        # the scatter of the holes is in the beam shift, which brings the beam to them; the stage
+        # is read to a nanometre. So the beam shift is what is explained: the other way round its
+        # scatter would make the matrix too small
+        a = np.hstack([-stage, centred(site, square)])
         if np.linalg.matrix_rank(a) < 4:
             return None
-        answer = np.linalg.lstsq(a, stage, rcond=None)[0]
-        m, u = np.asarray(answer[:2]), np.asarray(answer[2:])
-        if abs(np.linalg.det(u)) < 1e-12 or abs(np.linalg.det(m)) < 1e-12:
+        answer = np.linalg.lstsq(a, shift, rcond=None)[0]
+        if abs(np.linalg.det(answer[:2])) < 1e-9 or abs(np.linalg.det(answer[2:])) < 1e-12:
             return None
-    away = stage - a @ answer
-    free = 2 * len(stage) - 8 - 2 * (int(square.max()) + 1)
+        m = np.linalg.inv(answer[:2])
+        u = answer[2:] @ m
+    away = (shift - a @ answer) @ m
+    free = len(stage) - 4 - (int(square.max()) + 1)
     if free <= 0:
         return None
-    spread = float((away**2).sum()) / free
-    sigma = np.sqrt(spread * np.diag(np.linalg.inv(a.T @ a))[:2, None] * np.ones(2))
-    return _Fit(m, u, site.astype(np.int64), np.asarray(away), np.asarray(sigma))
+    # error of M = inv(W): - M dW M, where the columns of dW err like those of the beam shift
+    normal = m @ np.linalg.inv(a.T @ a)[:2, :2] @ m.T
+    sigma = np.sqrt(np.outer(np.diag(normal), np.diag(away.T @ away) / free))
+    return _Fit(
+        np.asarray(m), np.asarray(u), site.astype(np.int64), np.asarray(away), np.asarray(sigma)
+    )
 
 
 def _possible(fit: _Fit, k_range: tuple[float, float], stretch: float) -> bool:

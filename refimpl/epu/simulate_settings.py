@@ -6,17 +6,58 @@ Falcon 3, EPU 2.6), *spec* are round figures chosen near them, *free* are plain 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from refimpl.epu.simulate_shapes import pattern_of
 from refimpl.errors import ConfigError
-from refimpl.frames import F64, I64
 
-__all__ = ["SimulationSettings", "lattice_of", "matrix_of", "pattern_of", "shots_of"]
+__all__ = ["Instrument", "SimulationSettings"]
 
-_LARGEST_PATTERN = 21
+
+@dataclass(frozen=True)
+class Instrument:
+    """What stands in every file of a session; defaults are those of the real one, rounded.
+
+    Attributes
+    ----------
+    pixel_size_angstrom, camera_px
+        Pixel on the specimen, and side of the square camera.
+    image_deg
+        Turn of the image on the stage; its y axis is mirrored. Real: 184.5 degrees.
+    stage_z_um, alpha_deg, beta_deg, beam_tilt_x, beam_tilt_y
+        Stage and beam tilt; EPU does not record what it does to the beam tilt.
+    voltage_kv, magnification, camera, exposure_s, epu_version, name
+        Microscope, camera and program.
+    dose_per_angstrom2, defocus_um
+        Dose, and the defocus values that are gone through.
+    """
+
+    pixel_size_angstrom: float = 0.87
+    camera_px: int = 4096
+    image_deg: float = 184.5
+    stage_z_um: float = -22.2
+    alpha_deg: float = 0.01
+    beta_deg: float = 1.01
+    beam_tilt_x: float = 0.0056
+    beam_tilt_y: float = 0.0263
+    voltage_kv: float = 300.0
+    magnification: float = 96_000.0
+    camera: str = "BM-Falcon"
+    exposure_s: float = 5.0
+    epu_version: str = "2.6.0.59"
+    name: str = "SIMULATED"
+    dose_per_angstrom2: float = 30.4
+    defocus_um: tuple[float, ...] = (-0.5, -0.8, -1.1, -1.4, -1.7, -2.0)
+
+    def __post_init__(self) -> None:
+        for name in ("pixel_size_angstrom", "camera_px", "voltage_kv", "magnification",
+                     "exposure_s", "dose_per_angstrom2"):  # fmt: skip
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is not positive", key=name, got=getattr(self, name))
+        if not self.defocus_um:
+            raise ConfigError("defocus_um is empty", key="defocus_um")
 
 
 @dataclass(frozen=True)
@@ -38,6 +79,8 @@ class SimulationSettings:
     shots, ring_um, ring_deg
         Shots in a hole, on a ring about its centre (a single one is at the centre), and direction
         of the first. Real: 3 on 0.374 um.
+    hole_um
+        Diameter of the holes. Free: R1.2/1.3 foil.
     discs, squares, groups
         Grids, squares on a grid, stage positions in a square (fewer where the square is full).
         Free; real: 1, 1, 18.
@@ -57,14 +100,19 @@ class SimulationSettings:
     landing_um
         Root mean square distance (both axes together) of where the stage stops from where it was
         sent; the beam shift takes it up. Spec 0.15; real 0.093.
-    centring_um
-        Root mean square distance of the found hole centre from the lattice. Spec 0.045; real
-        0.047.
+    centring_um, centring_shared
+        Root mean square distance of the found hole centre from the lattice, and the part of its
+        variance that all holes of a stage position share (one hole is centred on, the others
+        follow). Spec 0.045; real 0.047, of which 0.027 inside of a stage position: 0.7.
     readback_um
         Standard deviation of the stage read-back, each axis. Real 0.0013.
     beam_shift_noise
         Standard deviation of the recorded beam shift, each axis. Spec 2e-4 (5 nm); real: below
         1e-6 between the shots of a hole.
+    dm_offset_um, dm_noise_um, spacing_error
+        Hole positions that EPU planned, in the .dm files: root mean square offset of a square and
+        distance of a hole from the truth; relative standard deviation of the stated spacing. Not
+        measured: free.
     revisits, overlaps, missed
         Groups that are exposed again later; that are put one column short, onto holes of a
         neighbour; that are taken without the stage moving. Free.
@@ -85,6 +133,8 @@ class SimulationSettings:
         Exposures with the time of the one before (a clock that was read once). Free.
     beam_diameter_um, other_diameter_um, other_diameters
         Beam, a second value, and how many exposures state it. Real: 0.95, one value.
+    instrument
+        What else stands in every file.
     first_hole
         Number of the first hole; 9999000 makes 7 and 8 digits in one session. Free.
     """
@@ -102,6 +152,7 @@ class SimulationSettings:
     shots: int = 3
     ring_um: float = 0.374
     ring_deg: float = 20.0
+    hole_um: float = 1.2
     discs: int = 1
     squares: int = 3
     groups: int = 14
@@ -112,8 +163,12 @@ class SimulationSettings:
     lacey: bool = False
     landing_um: float = 0.15
     centring_um: float = 0.045
+    centring_shared: float = 0.7
     readback_um: float = 0.0013
     beam_shift_noise: float = 2e-4
+    dm_offset_um: float = 0.3
+    dm_noise_um: float = 0.05
+    spacing_error: float = 0.01
     revisits: int = 2
     overlaps: int = 3
     missed: int = 1
@@ -132,6 +187,7 @@ class SimulationSettings:
     beam_diameter_um: float = 0.95
     other_diameter_um: float = 0.855
     other_diameters: int = 4
+    instrument: Instrument = field(default_factory=Instrument)
     first_hole: int = 9_999_000
 
     def __post_init__(self) -> None:
@@ -172,7 +228,9 @@ _SPANS = (
     ("ring_um", 0.0, 5.0), ("ring_deg", -360.0, 360.0), ("discs", 1, 20), ("squares", 1, 10_000),
     ("groups", 1, 10_000), ("square_radius_um", 1.0, 1000.0), ("square_turn_deg", 0.0, 5.0),
     ("hole_fraction", 0.05, 1.0), ("landing_um", 0.0, 1.0), ("centring_um", 0.0, 0.5),
-    ("readback_um", 0.0, 0.05), ("beam_shift_noise", 0.0, 0.01), ("revisits", 0, 10_000),
+    ("centring_shared", 0.0, 1.0), ("hole_um", 0.1, 20.0), ("dm_offset_um", 0.0, 10.0),
+    ("dm_noise_um", 0.0, 1.0), ("spacing_error", 0.0, 0.1), ("readback_um", 0.0, 0.05),
+    ("beam_shift_noise", 0.0, 0.01), ("revisits", 0, 10_000),
     ("overlaps", 0, 10_000), ("missed", 0, 10_000), ("revisit_new_ids", 0.0, 1.0),
     ("singles", 0, 100_000), ("near_misses", 0, 100_000), ("shot_s", 0.1, 600.0),
     ("move_s", 0.0, 3600.0), ("square_s", 0.0, 36_000.0), ("time_spread", 0.0, 0.5),
@@ -180,85 +238,6 @@ _SPANS = (
     ("other_diameter_um", 0.01, 20.0), ("other_diameters", 0, 100_000),
     ("first_hole", 1, 90_000_000),
 )  # fmt: skip
-
-
-def _turn(angle_rad: float) -> F64:
-    """Rotation by an angle, for row vectors."""
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array([[c, s], [-s, c]])
-
-
-def matrix_of(settings: SimulationSettings) -> F64:
-    """(2, 2) [um], true = stage + beam_shift @ matrix: mirror (y), turn, then stretch."""
-    mirror = np.diag([1.0, -1.0 if settings.mirror else 1.0])
-    root = math.sqrt(settings.anisotropy)
-    axes = _turn(math.radians(settings.anisotropy_deg))
-    stretch = axes.T @ np.diag([root, 1.0 / root]) @ axes
-    matrix = settings.k_um * mirror @ _turn(math.radians(settings.rotation_deg)) @ stretch
-    return np.asarray(matrix, dtype=np.float64)
-
-
-def lattice_of(settings: SimulationSettings) -> F64:
-    """(2, 2) [um], rows are the vectors between holes in stage coordinates."""
-    first = math.radians(settings.lattice_deg)
-    second = first + math.radians(90.0 + settings.lattice_skew_deg)
-    lengths = settings.pitch_um, settings.pitch_um * settings.lattice_stretch
-    angles = first, second
-    return np.array(
-        [[r * math.cos(t), r * math.sin(t)] for r, t in zip(lengths, angles, strict=True)]
-    )
-
-
-def shots_of(settings: SimulationSettings) -> F64:
-    """(shots, 2) [um] from the centre of the hole."""
-    if settings.shots == 1:
-        return np.zeros((1, 2))
-    angles = math.radians(settings.ring_deg) + 2.0 * math.pi * (
-        np.arange(settings.shots) / settings.shots
-    )
-    return settings.ring_um * np.column_stack([np.cos(angles), np.sin(angles)])
-
-
-def pattern_of(text: str) -> I64:
-    """(h, 2) holes of a pattern in lattice steps from its middle, nearest first.
-
-    Raises
-    ------
-    ConfigError
-        Neither a size (``3x4``, ``5x5-corners``) nor rows of ``#`` and ``.``; more than 21 rows
-        or columns; no hole.
-    """
-    mask = _drawn(text) if "#" in text else _sized(text)
-    if mask.size == 0 or not mask.any() or max(mask.shape) > _LARGEST_PATTERN:
-        raise ConfigError(
-            f"pattern {text!r}: expected a size such as 5x5 or 5x5-corners, or rows of # and ., "
-            f"up to {_LARGEST_PATTERN} holes wide", key="pattern", got=text,
-        )  # fmt: skip
-    row, column = np.nonzero(mask[::-1])
-    ij = np.column_stack([column, row]).astype(np.int64)
-    middle = ij[np.argmin(((ij - ij.mean(axis=0)) ** 2).sum(axis=1))]
-    ij = ij - middle
-    order = np.lexsort((np.arctan2(ij[:, 1], ij[:, 0]), (ij**2).sum(axis=1)))
-    return np.asarray(ij[order], dtype=np.int64)
-
-
-def _drawn(text: str) -> I64:
-    rows = [r.strip() for r in text.replace("/", "\n").splitlines() if r.strip()]
-    if set("".join(rows)) - set("#."):
-        return np.zeros((0, 0), dtype=np.int64)
-    width = max(map(len, rows))
-    return np.array([[c == "#" for c in r.ljust(width, ".")] for r in rows], dtype=np.int64)
-
-
-def _sized(text: str) -> I64:
-    size, _, cut = text.partition("-")
-    numbers = size.split("x")
-    if cut not in ("", "corners") or len(numbers) != 2 or not all(n.isdigit() for n in numbers):
-        return np.zeros((0, 0), dtype=np.int64)
-    mask = np.ones((min(int(numbers[1]), 99), min(int(numbers[0]), 99)), dtype=np.int64)
-    if cut and mask.size:
-        mask[np.ix_([0, -1], [0, -1])] = 0
-    return mask
 
 
 assert {f.name for f in fields(SimulationSettings)} >= {name for name, _, _ in _SPANS}

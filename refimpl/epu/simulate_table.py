@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.epu.simulate_plan import Square, Visit
-from refimpl.epu.simulate_settings import SimulationSettings
+from refimpl.epu.simulate_exposures import Rows
+from refimpl.epu.simulate_geometry import image_to_stage
+from refimpl.epu.simulate_layout import Square
+from refimpl.epu.simulate_plan import Visit
+from refimpl.epu.simulate_settings import Instrument, SimulationSettings
 from refimpl.frames import F64, I64
 
 __all__ = ["columns_of"]
@@ -18,15 +23,17 @@ TICKS = 10_000_000
 
 
 def columns_of(
-    visit: I64, hole: I64, shot: I64, beam_shift: F64, stage_um: F64, squares: Sequence[Square],
+    rows: Rows, beam_shift: F64, stage_um: F64, squares: Sequence[Square],
     visits: Sequence[Visit], settings: SimulationSettings, rng: np.random.Generator,
-) -> tuple[dict[str, object], I64]:  # fmt: skip
+) -> tuple[dict[str, Any], I64]:  # fmt: skip
     """Columns of the session's table, and the row that each record was given in.
 
     Parameters
     ----------
-    visit, hole, shot, beam_shift, stage_um
-        Of n exposures in the order in which they are taken.
+    rows
+        n exposures in the order in which they are taken.
+    beam_shift, stage_um
+        (n, 2) as recorded.
 
     Returns
     -------
@@ -35,6 +42,7 @@ def columns_of(
     order
         (n,) where each of them was.
     """
+    visit, hole, shot = rows.visit, rows.hole, rows.shot
     n = len(visit)
     ticks = _times(visit, visits, settings, rng)
     square = np.array([squares[v.square].number for v in visits], dtype=np.int64)[visit]
@@ -49,7 +57,7 @@ def columns_of(
     diameter = np.full(n, settings.beam_diameter_um)
     diameter[rng.permutation(n)[: settings.other_diameters]] = settings.other_diameter_um
     words = rng.integers(0, 2**32, (n, 4), dtype=np.uint64)
-    columns: dict[str, object] = {
+    columns: dict[str, Any] = {
         "name": np.array(names, dtype=object),
         "path": np.array([f"Images-Disc{d}/GridSquare_{s}/Data/{m}.xml" for d, s, m in zip(
             disc.tolist(), square.tolist(), names, strict=True)], dtype=object),
@@ -59,8 +67,29 @@ def columns_of(
         "beam_shift_x": beam_shift[:, 0], "beam_shift_y": beam_shift[:, 1],
         "stage_x_um": stage_um[:, 0], "stage_y_um": stage_um[:, 1],
         "beam_diameter_um": diameter,
+        "applied_defocus_um": np.resize(settings.instrument.defocus_um, n),
     }  # fmt: skip
-    return {name: np.asarray(values)[order] for name, values in columns.items()}, order
+    columns = {name: np.asarray(values)[order] for name, values in columns.items()}
+    return columns | _constants(settings.instrument), order
+
+
+def _constants(instrument: Instrument) -> dict[str, Any]:
+    """What is the same in all files."""
+    (m11, m12), (m21, m22) = image_to_stage(instrument).tolist()
+    return {
+        "stage_z_um": instrument.stage_z_um,
+        "alpha_rad": math.radians(instrument.alpha_deg),
+        "beta_rad": math.radians(instrument.beta_deg),
+        "beam_tilt_x": instrument.beam_tilt_x, "beam_tilt_y": instrument.beam_tilt_y,
+        "image_shift_x": 0.0, "image_shift_y": 0.0,
+        "pixel_size_angstrom": instrument.pixel_size_angstrom,
+        "image_to_stage_11": m11, "image_to_stage_12": m12,
+        "image_to_stage_21": m21, "image_to_stage_22": m22,
+        "voltage_kv": instrument.voltage_kv, "magnification": instrument.magnification,
+        "camera": instrument.camera, "exposure_s": instrument.exposure_s,
+        "epu_version": instrument.epu_version, "instrument": instrument.name,
+        "dose_per_angstrom2": instrument.dose_per_angstrom2, "phase_plate": 0,
+    }  # fmt: skip
 
 
 def _uid(words: list[int]) -> str:

@@ -64,7 +64,7 @@ class Truth:
         }  # fmt: skip
 
 
-def truth_of(matrix_um: F64, lattice_um: F64, true_um: F64, kind: I64, *, lacey: bool) -> Truth:
+def truth_of(matrix_um: F64, lattice_um: F64 | None, true_um: F64, kind: NDArray[np.str_]) -> Truth:
     """Find the true pairs and what a keeper of the first exposure drops; rows in time order."""
     from scipy.spatial import cKDTree
 
@@ -75,6 +75,5 @@ def truth_of(matrix_um: F64, lattice_um: F64, true_um: F64, kind: I64, *, lacey:
     for first, second in pairs.tolist():  # sorted by the first: what it drops is settled in order
         if not bad[first]:
             bad[second] = True
-    lattice = None if lacey else lattice_um
-    pitch = None if lattice is None else np.hypot(*lattice.T)
-    return Truth(matrix_um, lattice, pitch, true_um, np.array(KINDS)[kind], pairs, bad)
+    pitch = None if lattice_um is None else np.hypot(*lattice_um.T)
+    return Truth(matrix_um, lattice_um, pitch, true_um, kind, pairs, bad)

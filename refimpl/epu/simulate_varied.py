@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.epu.simulate_settings import SimulationSettings, pattern_of
+from refimpl.epu.simulate_settings import SimulationSettings
+from refimpl.epu.simulate_shapes import pattern_of
 
 __all__ = ["BENCHMARK", "varied"]
 
@@ -78,6 +79,7 @@ def varied(seed: int) -> SimulationSettings:
         shots=shots,
         ring_um=ring,
         ring_deg=rng.uniform(0.0, 360.0),
+        hole_um=hole_um,
         discs=discs,
         squares=squares // discs,
         square_radius_um=rng.uniform(22.0, 32.0),
@@ -86,6 +88,8 @@ def varied(seed: int) -> SimulationSettings:
         hole_fraction=rng.uniform(0.6, 1.0),
         landing_um=rng.uniform(0.07, 0.2),
         centring_um=rng.uniform(0.03, 0.055),
+        centring_shared=rng.uniform(0.3, 0.9),
+        dm_noise_um=rng.uniform(0.02, 0.1),
         readback_um=rng.uniform(0.001, 0.003),
         beam_shift_noise=float(rng.choice([1e-6, 1e-4, 2e-4])),
         revisits=int(rng.integers(1, 3)),

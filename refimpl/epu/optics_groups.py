@@ -8,19 +8,18 @@ the shot inside the hole only (three on the real session that has 21 holes): tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from refimpl.clustering.beam_shift import Clusters, cluster, levels, number_on_grid
+from refimpl.epu.optics_kinds import middle, optics_kinds
 from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.frames import F64, I64
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from refimpl.epu.session import Session
 
 __all__ = ["LEVELS", "SMALL", "OpticsGroups", "group_by_area", "group_by_beam_shift"]
@@ -30,9 +29,6 @@ LEVELS: Final = ("holes", "shots")
 
 SMALL: Final = 5
 """Groups of fewer exposures are named: they hold few particles to refine aberrations with."""
-
-_SAME_PIXEL: Final = 1e-3
-_SAME_VOLTAGE_KV: Final = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +49,8 @@ class OpticsGroups:
         (g,) of each group, NaN where unknown.
     method
         How they were made.
+    uids
+        (n,) EPU's unique ids, or none.
     notes
         What a user should know.
     """
@@ -64,6 +62,7 @@ class OpticsGroups:
     pixel_size_angstrom: F64
     voltage_kv: F64
     method: str
+    uids: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +79,17 @@ class OpticsGroups:
     def sizes(self) -> I64:
         """(g,) exposures in each group."""
         return np.bincount(self.labels - 1, minlength=len(self)).astype(np.int64)
+
+    def without(self, stems: Iterable[str]) -> OpticsGroups:
+        """Leave out exposures; the groups stay, empty ones too."""
+        bad = {stem.lower() for stem in stems}
+        rows = [i for i, stem in enumerate(self.stems) if stem.lower() not in bad]
+        return replace(
+            self,
+            stems=tuple(self.stems[i] for i in rows),
+            labels=self.labels[rows],
+            uids=tuple(self.uids[i] for i in rows) if self.uids else (),
+        )
 
     def sentences(self) -> tuple[str, ...]:
         """What there is, in words."""
@@ -217,7 +227,7 @@ def _grouped(session: Session, split: Any, method: str, prefix: str) -> OpticsGr
     table = session.table
     if not len(table):
         raise ConfigError("a session without exposures has no groups")
-    kinds, notes = _kinds(table)
+    kinds, notes = optics_kinds(table)
     n = 0
     labels = np.empty(len(table), dtype=np.int64)
     pixel: list[float] = []
@@ -234,8 +244,8 @@ def _grouped(session: Session, split: Any, method: str, prefix: str) -> OpticsGr
             more = (f"{len(rows)} exposures apart from the rest are one group: {error}",)
         labels[rows] = inside + n
         n += count
-        pixel += [_middle(table["pixel_size_angstrom"].to_numpy(np.float64)[rows])] * count
-        kv += [_middle(table["voltage_kv"].to_numpy(np.float64)[rows])] * count
+        pixel += [middle(table["pixel_size_angstrom"].to_numpy(np.float64)[rows])] * count
+        kv += [middle(table["voltage_kv"].to_numpy(np.float64)[rows])] * count
         notes += more
     members = np.bincount(labels - 1, minlength=n)
     centres = np.column_stack(
@@ -249,41 +259,6 @@ def _grouped(session: Session, split: Any, method: str, prefix: str) -> OpticsGr
         pixel_size_angstrom=np.array(pixel),
         voltage_kv=np.array(kv),
         method=method,
+        uids=tuple(str(uid) for uid in table["uid"]),
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _kinds(table: pd.DataFrame) -> tuple[I64, tuple[str, ...]]:
-    """(n,) set of each exposure by pixel size and voltage, the largest set 0; and notes."""
-    sets = [
-        _runs(np.log(table["pixel_size_angstrom"].to_numpy(np.float64)), _SAME_PIXEL),
-        _runs(table["voltage_kv"].to_numpy(np.float64), _SAME_VOLTAGE_KV),
-    ]
-    pairs, kinds = np.unique(np.column_stack(sets), axis=0, return_inverse=True)
-    sizes = np.bincount(kinds, minlength=len(pairs))
-    rank = np.empty(len(pairs), dtype=np.int64)
-    rank[np.lexsort((np.arange(len(pairs)), -sizes))] = np.arange(len(pairs))
-    notes: tuple[str, ...] = ()
-    if len(pairs) > 1:
-        counts = ", ".join(str(size) for size in sorted(sizes.tolist(), reverse=True))
-        notes = (f"{len(pairs)} pixel sizes or voltages are grouped apart: {counts} exposures",)
-    return rank[kinds], notes
-
-
-def _runs(values: F64, tolerance: float) -> I64:
-    """(n,) numbers of runs of nearly equal values; what is unknown is as most others are."""
-    known = np.isfinite(values)
-    out = np.zeros(len(values), dtype=np.int64)
-    if known.any():
-        order = np.argsort(values[known], kind="stable")
-        steps = np.diff(values[known][order], prepend=values[known][order][0]) > tolerance
-        runs = np.empty(int(known.sum()), dtype=np.int64)
-        runs[order] = np.cumsum(steps)
-        out[known] = runs
-        out[~known] = int(np.argmax(np.bincount(runs)))
-    return out
-
-
-def _middle(values: F64) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")

@@ -86,7 +86,7 @@ def find_names(
     names = tuple(os.path.normpath(paths[0]) if paths else None for paths in found)
     if not any(names):
         raise ConfigError(f"no {table} of {len(stems)} exposures, {stems[0]} for instance",
-                          path=folder, key="movies")  # fmt: skip
+                          path=os.fspath(folder), key="movies")  # fmt: skip
     if any(name and (os.path.isabs(name) or name.startswith("..")) for name in names):
         notes += ("names lie outside of this folder: RELION wants them relative to its project",)
     known = {stem.lower() for stem in stems}
@@ -114,21 +114,20 @@ def made_names(stems: Sequence[str], prefix: str, suffix: str) -> FoundNames:
     return FoundNames(tuple(f"{start}{stem}{suffix}" for stem in stems))
 
 
-def exposure_groups_csv(groups: OpticsGroups, uids: Sequence[str] | None = None) -> str:
+def exposure_groups_csv(groups: OpticsGroups) -> str:
     """CSV of exposure groups, for scripts that set ``ctf/exp_group_id`` in cryoSPARC.
 
     Columns: name of the exposure, which cryoSPARC's paths contain; group, the number of RELION's
     optics group, from 1; EPU's unique id (not cryoSPARC's) and beam shift of the group, where they
-    are known. cryoSPARC numbers groups as it likes, so that tools that count from 0 do not shift
-    these: the numbers are written out.
+    are known. Numbers are stated, never counted from rows: tools that count from 0 shift them.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     known = bool(np.isfinite(groups.centres).all())
     shift = ["group_beam_shift_x", "group_beam_shift_y"] if known else []
-    writer.writerow(["stem", "exp_group_id", *(["epu_uid"] if uids is not None else []), *shift])
+    writer.writerow(["stem", "exp_group_id", *(["epu_uid"] if groups.uids else []), *shift])
     for i, (stem, label) in enumerate(zip(groups.stems, groups.labels.tolist(), strict=True)):
-        uid = [] if uids is None else [uids[i]]
+        uid = [groups.uids[i]] if groups.uids else []
         centre = [f"{x:.9g}" for x in groups.centres[label - 1]] if known else []
         writer.writerow([stem, label, *uid, *centre])
     return text.getvalue()

@@ -9,8 +9,14 @@ from typing import Final
 import numpy as np
 
 from refimpl.epu.optics_groups import OpticsGroups
-from refimpl.epu.optics_star import DATA_TABLES, GROUP, GROUP_NAME, data_table, name_column
-from refimpl.epu.optics_star import used_groups
+from refimpl.epu.optics_star import (
+    DATA_TABLES,
+    GROUP,
+    GROUP_NAME,
+    data_table,
+    name_column,
+    used_groups,
+)
 from refimpl.epu.stems import StemIndex
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import I64

@@ -108,7 +108,7 @@ def kept_partners(n: int, pairs: I64) -> I64:
     """
     partner = np.full(n, -1, dtype=np.int64)
     earlier, first = np.unique(pairs[:, 0], return_index=True)
-    ends = np.append(first[1:], len(pairs))
+    ends = np.append(first, len(pairs))[1:]
     # each pair is looked at once, whatever the shape of the components: linear, unlike rounds over
     # all pairs, which a long chain makes quadratic
     for row, start, end in zip(earlier.tolist(), first.tolist(), ends.tolist(), strict=True):

@@ -19,7 +19,7 @@ from refimpl.io.epu_names import seconds_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "REQUIRED", "empty_errors", "errors_of", "table_of"]
+__all__ = ["COLUMNS", "DTYPES", "REQUIRED", "empty_errors", "errors_of", "table_of"]
 
 COLUMNS: Final[Mapping[str, str]] = {
     "name": "text",
@@ -68,7 +68,8 @@ where unknown. ``time`` is the ISO text as written and ``time_s`` the seconds si
 REQUIRED: Final = ("beam_shift_x", "beam_shift_y", "stage_x_um", "stage_y_um")
 """Without these, finite, an exposure is of no use."""
 
-_DTYPES: Final[Mapping[str, Any]] = {"text": object, "id": np.int64, "number": np.float64}
+DTYPES: Final[Mapping[str, Any]] = {"text": object, "id": np.int64, "number": np.float64}
+"""Of the arrays that the columns are made of."""
 _UNKNOWN: Final[Mapping[str, Any]] = {"text": "", "id": -1, "number": np.nan}
 
 
@@ -109,7 +110,7 @@ def table_of(**columns: Any) -> pd.DataFrame:
     given |= _derived(given, n)
     made = {
         name: pd.Series(
-            given.get(name, np.full(n, _UNKNOWN[kind], dtype=_DTYPES[kind])), dtype=_DTYPES[kind]
+            given.get(name, np.full(n, _UNKNOWN[kind], dtype=DTYPES[kind])), dtype=DTYPES[kind]
         )
         for name, kind in COLUMNS.items()
     }
@@ -150,7 +151,7 @@ def _length(columns: Mapping[str, Any]) -> int:
 def _column(name: str, values: Any, n: int) -> Any:
     kind = COLUMNS[name]
     try:
-        made = np.asarray(values, dtype=_DTYPES[kind])
+        made = np.asarray(values, dtype=DTYPES[kind])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"column {name}: {error}", key=name) from error
     if made.ndim > 1:

@@ -24,6 +24,11 @@ DEFAULTS: dict[str, str] = {
     "metrology.report": "refimpl.report.metrology:write_report",
     "nearfield.report": "refimpl.report.nearfield:write_report",
     "nearfield.multires_report": "refimpl.report.nearfield_multires:write_report",
+    "epu.map": "refimpl.report.epu:write_map",
+    "epu.maps": "refimpl.report.epu:write_comparison",
+    "epu.montage": "refimpl.report.epu_montage:write_montage",
+    "epu.report": "refimpl.report.epu:write_report",
+    "epu.scatter": "refimpl.report.epu:write_scatter",
     "powder.pattern": "refimpl.report.pattern:pattern_figure",
 }
 """Hooks that refimpl itself provides; read only, :func:`register` overrides them."""

@@ -98,7 +98,8 @@ class OpticsGroups:
         each = f"{low}" if low == high else f"{low} to {high}"
         first = f"{len(self.stems)} exposures in {len(self)} groups of {each} ({self.method})"
         small = int(np.count_nonzero(sizes < SMALL))
-        words = (f"{small} groups have fewer than {SMALL} exposures",) if small else ()
+        have = "group has" if small == 1 else "groups have"
+        words = (f"{small} {have} fewer than {SMALL} exposures",) if small else ()
         return (first, *words, *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -156,8 +157,9 @@ def group_by_beam_shift(
     points = session.beam_shift
 
     def split(rows: I64) -> tuple[I64, int, tuple[str, ...]]:
-        found = _clusters(points[rows], method, n_groups, level, options)
-        return _complete(points[rows], found)
+        found, notes = _clusters(points[rows], method, n_groups, level, options)
+        labels, n, more = _complete(points[rows], found)
+        return labels, n, (*notes, *more)
 
     words = f"{method}, {level}" if method == "auto" else method
     return _grouped(session, split, f"beam shift: {words}", prefix)
@@ -190,20 +192,24 @@ def group_by_area(session: Session, *, prefix: str = "opticsGroup") -> OpticsGro
 
 def _clusters(
     points: F64, method: str, n_groups: int | None, level: str, options: Mapping[str, Any]
-) -> Clusters:
-    """Clusters of one set of exposures."""
+) -> tuple[Clusters, tuple[str, ...]]:
+    """Clusters of one set of exposures, and notes."""
     if method == "auto" and n_groups is not None:
         raise ConfigError("auto finds the number of groups: state it with kmeans or hac", key="n")
     if method == "auto" and not np.ptp(points, axis=0).any():
-        return Clusters(np.ones(len(points), dtype=np.int64), points[:1].copy(), method)
+        one = Clusters(np.ones(len(points), dtype=np.int64), points[:1].copy(), method)
+        return one, ("all exposures have the same beam shift: one group",)
     found = cluster(points, method, n_groups, **options)
     if method != "auto" or level == "holes":
-        return found
-    labels = levels(points)[0].labels
+        return found, ()
+    steps = levels(points)
+    if len(steps) == 1:
+        return found, ("the beam shifts show one level: shots are not told from holes",)
+    labels = steps[0].labels
     count = np.bincount(labels)
     centres = np.column_stack([np.bincount(labels, weights=x) / count for x in points.T])
     number = np.asarray(number_on_grid(centres))
-    return Clusters(number[labels].astype(np.int64), centres[np.argsort(number)], method)
+    return Clusters(number[labels].astype(np.int64), centres[np.argsort(number)], method), ()
 
 
 def _complete(points: F64, found: Clusters) -> tuple[I64, int, tuple[str, ...]]:

@@ -14,7 +14,8 @@ rms / pitch: a denser lattice has more sites, 1 / pitch^2 of them, and so explai
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -99,9 +100,28 @@ def lattice(
     _check(spacing_um, k_range, stretch)
     visits = visits_of(session)
     pattern = pattern_of(visits)
-    if spacing_um is not None:
-        k = spacing_um / math.sqrt(abs(float(np.linalg.det(pattern.basis))))
-        k_range = (0.9 * k, 1.1 * k)
+    if spacing_um is None:
+        return _calibration(_search(visits, pattern, k_range, stretch), visits)
+    k = spacing_um / math.sqrt(abs(float(np.linalg.det(pattern.basis))))
+    told = _search(visits, pattern, (0.9 * k, 1.1 * k), stretch)
+    found = _calibration(told, visits, f"spacing told: {spacing_um:g} um")
+    with suppress(ConvergenceError):
+        free = _search(visits, pattern, k_range, stretch)[0]
+        ratio = told[0].misfit / free.misfit
+        if ratio > 1.0 and 2.0 * _stays(visits) * math.log(ratio) > _SURE:
+            pitch = math.sqrt(abs(float(np.linalg.det(free.lattice))))
+            note = (
+                f"the spacing is doubtful: holes {pitch:.3g} um apart fit {ratio:.2f} times better "
+                "(rms / pitch)"
+            )
+            return replace(found, notes=(*found.notes, note))
+    return found
+
+
+def _search(
+    visits: Visits, pattern: Pattern, k_range: tuple[float, float], stretch: float
+) -> list[_Fit]:
+    """Answers for all visits, smallest misfit first; the candidates are those of some stays."""
     few = _few(visits)
     starts = _candidates(few, pattern, k_range, stretch)
     some = _distinct([_fit(few, pattern.basis, start) for start in starts], k_range, stretch)
@@ -117,7 +137,7 @@ def lattice(
             "no lattice on the stage: the best matrix leaves the holes "
             f"{best[0].misfit if best else math.nan:.2f} of their distance from one"
         )
-    return _calibration(best, visits, spacing_um, session)
+    return best
 
 
 def _check(spacing: float | None, k_range: tuple[float, float], stretch: float) -> None:
@@ -259,7 +279,7 @@ def _again(fit: _Fit, visits: Visits) -> int:
 
 
 def _calibration(
-    fits: list[_Fit], visits: Visits, spacing: float | None, session: Session
+    fits: list[_Fit], visits: Visits, told: str = "the spacing was not told"
 ) -> Calibration:
     best, others = fits[0], fits[1:6]
     short = reduced(best.lattice)[0]
@@ -272,10 +292,7 @@ def _calibration(
     )  # fmt: skip
     margin = alternatives[0].misfit_ratio if alternatives else None
     stays = _stays(visits)
-    notes = [
-        f"from the hole lattice on the stage, {stays} stays; "
-        + ("the spacing was not told" if spacing is None else f"spacing told: {spacing:g} um")
-    ]
+    notes = [f"from the hole lattice on the stage, {stays} stays; {told}"]
     if margin is not None and 2.0 * stays * math.log(margin) < _SURE:
         notes.append(
             "not decided: the next answer fits nearly as well; state the spacing, or use the "

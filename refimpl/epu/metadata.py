@@ -45,10 +45,11 @@ def metadata(session: Session) -> Calibration:
     target = _targets(session.holes, visits, session.table["square"].to_numpy(dtype=np.int64))
     known = np.asarray(np.isfinite(target).all(axis=1))
     here = visits.some(known)
-    if len(here) < _LEAST:
+    holes, all_holes = (len(np.unique(v.hole)) for v in (here, visits))
+    if holes < _LEAST:
         raise ConvergenceError(
-            f"metadata: {len(here)} of {len(visits)} visited holes have a stage position in the "
-            f".dm files, expected {_LEAST} or more"
+            f"metadata: {holes} of {all_holes} visited holes have a stage position in the .dm "
+            f"files, expected {_LEAST} or more"
         )
     matrix, sigma, away = _fit(here, target[known] - here.stage_um)
     rms = float(np.sqrt((away**2).sum(axis=1).mean()))

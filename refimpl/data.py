@@ -171,6 +171,11 @@ SETS: Final[dict[str, DataSet]] = {
         "CC-BY-4.0",
         is_open=True,
     ),
+    "epu-afis": DataSet(
+        "EPU session of EPU_group_AFIS: XML of 189 exposures (63 holes x 3 shots), Titan, Falcon 3",
+        "MIT",
+        is_open=True,
+    ),
 }
 """Data sets by name."""
 

@@ -112,13 +112,14 @@ def _best(session: Session, spacing: float | None, options: dict[str, Any]) -> C
         return replace(found, notes=(*found.notes, *why))
     except ConvergenceError as error:
         why.append(str(error))
-    if spacing is None:
-        raise ConvergenceError(
-            f"no calibration: {'; '.join(why)}; state k, the matrix, or the spacing of the holes "
-            "for the scalar method"
-        )
-    found = judged(scalar(session, spacing, **options), session)
-    return replace(found, notes=(*found.notes, *why))
+    if spacing is not None:
+        try:
+            found = judged(scalar(session, spacing, **options), session)
+            return replace(found, notes=(*found.notes, *why))
+        except ConvergenceError as error:
+            why.append(str(error))
+    need = "k or the matrix" + ("" if spacing is not None else ", or the spacing of the holes")
+    raise ConvergenceError(f"no calibration: {'; '.join(why)}; state {need}")
 
 
 def _common(session: Session, column: str) -> float:

@@ -90,11 +90,18 @@ def test_the_best_that_the_data_support(small: Simulated, lacey: Simulated) -> N
     few = calibrate(replace(small.session, holes=noted(small, 0.1)[:2]))
     assert few.method == "lattice"
     assert "visited holes have a stage position" in few.notes[-1]
-    scalar = calibrate(lacey.session, spacing_um=2.5)
+    line = simulate(replace(SMALL, pattern="1x4", overlaps=0, missed=0), seed=2).session
+    scalar = calibrate(line, spacing_um=2.5)
     assert scalar.method == "scalar"
     assert "no lattice from the beam shifts" in scalar.notes[-1]
-    with pytest.raises(ConvergenceError, match=r"no calibration: no lattice .* state k, the matri"):
+    with pytest.raises(
+        ConvergenceError, match=r"no calibration: no lattice .* state k or the matr"
+    ):
         calibrate(lacey.session)
+    with pytest.raises(
+        ConvergenceError, match=r"show no level of grouping.* state k or the matrix"
+    ):
+        calibrate(lacey.session, spacing_um=2.5)
 
 
 def test_what_is_given_is_taken(small: Simulated) -> None:
@@ -145,4 +152,6 @@ def test_bad_options(small: Simulated, options: dict[str, Any], words: str) -> N
 
 def test_no_exposures() -> None:
     with pytest.raises(ConfigError, match="no exposures to calibrate from"):
-        calibrate(Session(table=table_of(beam_shift_x=[], beam_shift_y=[], stage_x_um=[], stage_y_um=[])))
+        calibrate(
+            Session(table=table_of(beam_shift_x=[], beam_shift_y=[], stage_x_um=[], stage_y_um=[]))
+        )

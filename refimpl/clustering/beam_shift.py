@@ -19,7 +19,8 @@ from refimpl.clustering.hole_grid import (
     number_on_grid,
     spacings,
 )
-from refimpl.clustering.spanning_tree import Tree, check_points, groups_below, spanning_tree
+from refimpl.clustering.spanning_tree import check_points
+from refimpl.clustering.tree_levels import Level, levels
 from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.frames import F64, I64
 
@@ -39,34 +40,6 @@ __all__ = [
 
 METHODS = ("auto", "kmeans", "hac", "dbscan")
 """Ways to group."""
-
-RATIO = 1.8
-"""Least ratio of two neighbouring edges of the sorted tree that parts two levels."""
-
-SAME = 1e-9
-"""Edges shorter than this fraction of the whole extent are rounding, not spread."""
-
-
-@dataclass(frozen=True, eq=False)
-class Level:
-    """Points in groups that are farther apart than their members are.
-
-    Attributes
-    ----------
-    n
-        Number of groups.
-    labels
-        (points,) from 0, in the order of first appearance.
-    height
-        Longest edge of the tree inside of the groups, in the unit of the points.
-    gap
-        Shortest edge between groups over `height`; infinite when all members coincide.
-    """
-
-    n: int
-    labels: I64
-    height: float
-    gap: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,23 +67,6 @@ class Clusters:
     def __len__(self) -> int:
         """Number of groups."""
         return len(self.centres)
-
-
-def levels(points: F64) -> tuple[Level, ...]:
-    """Levels of grouping that the points show by themselves, finest first.
-
-    Parameters
-    ----------
-    points
-        (n, 2) beam shifts.
-
-    Raises
-    ------
-    ConfigError
-        Points of another shape, or not finite.
-    """
-    values = check_points(points)
-    return _levels(spanning_tree(values), float(np.ptp(values, axis=0).max(initial=0.0)))
 
 
 def cluster(
@@ -181,24 +137,6 @@ def cluster(
         return _numbered(values, _hac(values, n_clusters, linkage), method, order)
     labels, inertia = _kmeans(values, n_clusters, max_iter, n_init, seed)
     return _numbered(values, labels, method, order, inertia)
-
-
-def _levels(tree: Tree, extent: float) -> tuple[Level, ...]:
-    """Levels of a tree: cuts at gaps in its sorted edges."""
-    n = tree.n
-    if n < 2 or extent == 0.0:
-        return (Level(n, np.zeros(n, dtype=np.int64), 0.0, np.inf),) if n else ()
-    edge = np.where(tree.length < SAME * extent, 0.0, tree.length)
-    below, above = edge[:-1], edge[1:]
-    found = []
-    for i in np.flatnonzero(above > RATIO * below):
-        groups = n - 1 - int(i)
-        if 2 * groups > n:
-            continue
-        gap = float(above[i] / below[i]) if below[i] > 0.0 else np.inf
-        labels = groups_below(tree, float(tree.length[i]))
-        found.append(Level(groups, labels, float(below[i]), gap))
-    return tuple(found)
 
 
 def _coarsest(values: F64) -> Level:

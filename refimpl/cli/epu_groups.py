@@ -26,7 +26,10 @@ Groups are one a hole of the template (--level holes), numbered from 1 on the gr
 A file given with --star keeps all that is in it but the numbers and names of its groups."""
 
 _NEW, _OLD, _HOW = "New STAR file", "STAR file that exists", "Groups"
-_FOLDER = typer.Argument(metavar="[FOLDER]", help="EPU session; left out with --from or --drop.")
+_FOLDER = typer.Argument(
+    metavar="FOLDER",
+    help="EPU session, or a CSV table of one; not with --from, nor for --drop alone.",
+)
 
 
 def groups(
@@ -57,7 +60,7 @@ def groups(
         "--from", metavar="FILE", help="Take the groups of this STAR file, not of a session.",
         rich_help_panel=_HOW)] = None,
     movies: Annotated[Path | None, typer.Option(
-        metavar="DIR", help="Where the movies lie, as RELION is to see it; default: FOLDER.",
+        metavar="DIR", help="Where the movies lie, as RELION is to see it; default: FOLDER itself.",
         rich_help_panel=_NEW)] = None,
     prefix: Annotated[str | None, typer.Option(
         metavar="DIR", help="Write names in this folder without looking for files.",
@@ -123,6 +126,9 @@ def groups(
         done.change(star, replace_groups=replace, unmatched=unmatched)
     elif out is not None:
         assert folder is not None  # _check saw to it
+        if movies is None and prefix is None and not folder.is_dir():
+            raise ConfigError("a table of exposures says nothing of movies: give --movies DIR or "
+                              "--prefix DIR", path=folder, key="movies")  # fmt: skip
         done.make(movies or folder, prefix, suffix, table, settings)
     if prune:
         done.prune()

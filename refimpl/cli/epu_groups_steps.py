@@ -45,7 +45,10 @@ def groups_of_session(folder: Path, how: How) -> OpticsGroups:
     if how.by not in ("beam-shift", "area"):
         raise ConfigError(f"--by {how.by!r}: expected beam-shift or area", key="by")
     with parse.progress() as tell:
-        session = read_session(folder, progress=lambda n, of: tell("reading", n / max(of, 1)))
+        session = read_session(
+            folder, source="csv" if folder.is_file() else "epu",
+            progress=lambda n, of: tell("reading", n / max(of, 1)),
+        )  # fmt: skip
     if how.by == "area":
         found = group_by_area(session, prefix=how.prefix)
     else:

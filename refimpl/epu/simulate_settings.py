@@ -6,14 +6,17 @@ Falcon 3, EPU 2.6), *spec* are round figures chosen near them, *free* are plain 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
 from refimpl.epu.simulate_shapes import pattern_of
 from refimpl.errors import ConfigError
 
-__all__ = ["Instrument", "SimulationSettings"]
+__all__ = ["Instrument", "SimulationSettings", "settings_from"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Instrument:
     defocus_um: tuple[float, ...] = (-0.5, -0.8, -1.1, -1.4, -1.7, -2.0)
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for name in ("pixel_size_angstrom", "camera_px", "voltage_kv", "magnification",
                      "exposure_s", "dose_per_angstrom2"):  # fmt: skip
             if not getattr(self, name) > 0:
@@ -191,17 +195,23 @@ class SimulationSettings:
     first_hole: int = 9_999_000
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for name, low, high in _SPANS:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(
                     f"{name} = {value} is outside of {low} to {high}", key=name, got=value
                 )
-        for name in ("shots", "discs", "squares", "groups", "revisits", "overlaps", "missed",
-                     "singles", "near_misses", "equal_times", "other_diameters",
-                     "first_hole"):  # fmt: skip
-            if not isinstance(getattr(self, name), int):
-                raise ConfigError(f"{name} is not a whole number", key=name)
+        if not self.hole_um < self.pitch_um:
+            raise ConfigError(
+                f"hole_um = {self.hole_um}: expected less than the pitch, {self.pitch_um}",
+                key="hole_um", got=self.hole_um,
+            )  # fmt: skip
+        if self.shots > 1 and self.ring_um > 0.5 * self.hole_um:
+            raise ConfigError(
+                f"ring_um = {self.ring_um}: the shots are outside of a hole of {self.hole_um} um",
+                key="ring_um", got=self.ring_um,
+            )  # fmt: skip
         low, high = self.near_um
         if not 0.2 < low < high <= 0.5 * self.pitch_um:
             raise ConfigError(
@@ -240,4 +250,51 @@ _SPANS = (
 )  # fmt: skip
 
 
-assert {f.name for f in fields(SimulationSettings)} >= {name for name, _, _ in _SPANS}
+def settings_from(base: SimulationSettings, changes: Mapping[str, Any]) -> SimulationSettings:
+    """Change settings by name; those of the instrument are called ``instrument.voltage_kv``.
+
+    Raises
+    ------
+    ConfigError
+        A name that there is not (the nearest one is told), a value that is out of range.
+    """
+    own: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
+    for key, value in changes.items():
+        head, dot, name = key.partition(".")
+        target, kind = (inner, Instrument) if dot and head == "instrument" else (own, type(base))
+        name = name if target is inner else key
+        known = [f.name for f in fields(kind) if f.name != "instrument"]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f", did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+            raise ConfigError(f"no setting {key!r}{hint}", key=key, got=value)
+        target[name] = tuple(value) if isinstance(value, list) else value
+    if inner:
+        own["instrument"] = replace(base.instrument, **inner)
+    return replace(base, **own)
+
+
+def _check_types(settings: Any) -> None:
+    """Refuse values of another type than the default's; a whole number is a number, too."""
+    for f in fields(settings):
+        value, default = getattr(settings, f.name), f.default
+        if f.name == "instrument":
+            fits, wanted = isinstance(value, Instrument), "an Instrument"
+        elif isinstance(default, tuple):
+            free = f.name == "defocus_um"  # as many as one likes
+            fits = isinstance(value, tuple) and (free or len(value) == len(default))
+            fits = fits and all(_is_number(v) for v in value)
+            wanted = "a list of numbers" if free else f"a list of {len(default)} numbers"
+        else:
+            fits = _is_number(value) if isinstance(default, float) else type(value) is type(default)
+            wanted = _WORDS[type(default)]
+        if not fits:
+            raise ConfigError(f"{f.name} = {value!r}: expected {wanted}", key=f.name, got=value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}

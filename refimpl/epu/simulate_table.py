@@ -16,7 +16,7 @@ from refimpl.epu.simulate_plan import Visit
 from refimpl.epu.simulate_settings import Instrument, SimulationSettings
 from refimpl.frames import F64, I64
 
-__all__ = ["columns_of"]
+__all__ = ["columns_of", "stamp_of"]
 
 TICKS = 10_000_000
 """Per second: EPU writes seven decimals."""
@@ -137,3 +137,9 @@ def _stamps(ticks: I64, settings: SimulationSettings) -> list[str]:
     """YYYYMMDDHHMMSS, local."""
     text = np.datetime_as_string(_local(ticks, settings)[0], unit="s").tolist()
     return [t.replace("-", "").replace(":", "").replace("T", "") for t in text]
+
+
+def stamp_of(time_s: float, settings: SimulationSettings) -> str:
+    """``YYYYMMDD_HHMMSS`` of a moment on the microscope's clock."""
+    text = _stamps(np.array([int(time_s * TICKS)], dtype=np.int64), settings)[0]
+    return f"{text[:8]}_{text[8:]}"

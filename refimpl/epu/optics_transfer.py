@@ -188,15 +188,16 @@ def _rows_of(table: StarTable, stems: Sequence[str], star: StarFile) -> I64:
     column = name_column(table)
     if column is None:
         raise FormatError(f"data_{table.name} names no micrographs", path=star.path)
+    names = table.column(column)
     index = StemIndex(stems)
-    return np.array([index.find(name) for name in table.column(column)], dtype=np.int64)
+    row = {name: index.find(name) for name in set(names)}  # particles repeat their micrograph
+    return np.array([row[name] for name in names], dtype=np.int64)
 
 
 def _names(table: StarTable, rows: I64) -> list[str]:
     column = name_column(table)
     assert column is not None  # _rows_of refused it
-    names = table.column(column)
-    return [names[i] for i in rows]
+    return table.take(rows).column(column)
 
 
 def _source(optics: StarTable, ids: I64, old: I64, group: int, star: StarFile) -> int:

@@ -61,7 +61,6 @@ class StemIndex:
                 raise ConfigError(reason, got=stem)
             self._row[key] = row
         self._lengths = sorted({len(key) for key in self._row}, reverse=True)
-        self._known: dict[str, int] = {}
 
     def find(self, name: str) -> int:
         """Row of the exposure whose name a file name contains, -1 where there is none.
@@ -69,14 +68,7 @@ class StemIndex:
         The longest counts where there are several. What is found ends where the name does or
         where the kind of character changes: ``mic_1`` is not in ``mic_10``.
         """
-        base = _base(name)
-        row = self._known.get(base)
-        if row is None:
-            row = self._known[base] = self._search(base)
-        return row
-
-    def _search(self, base: str) -> int:
-        key = _key(base)
+        key = _key(_base(name))
         found = _EXPOSURE.search(key)
         if found is not None and found[0] in self._row:
             return self._row[found[0]]
@@ -114,7 +106,7 @@ def read_name_list(paths: Iterable[str | Path]) -> list[str]:
 
 
 def _base(name: str) -> str:
-    return re.split(r"[/\\@]", name.strip())[-1]
+    return name.strip().replace("\\", "/").replace("@", "/").rpartition("/")[2]
 
 
 def _key(text: str) -> str:

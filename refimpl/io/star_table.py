@@ -18,7 +18,6 @@ VERSION = 30001
 """Version that new tables are marked with: the layout of RELION 3.1, which 4 and 5 read too."""
 
 _TOKEN = re.compile(r"""\s*(?:"(.*?)"(?=\s|$)|'(.*?)'(?=\s|$)|(\#.*)|([^\s"']\S*))""")
-_SPECIAL = re.compile(r"""["'#]""")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +79,8 @@ class StarTable:
         k = self._index(name)
         if not self.is_loop:
             return [self._list_values()[k]]
-        special = _SPECIAL.search
         return [
-            star_cells(row)[k] if special(row) else row.split(None, k + 1)[k] for row in self.rows
+            row.split(None, k + 1)[k] if _is_plain(row) else star_cells(row)[k] for row in self.rows
         ]
 
     def integers(self, name: str) -> I64:
@@ -160,7 +158,7 @@ def star_cells(row: str) -> list[str]:
     FormatError
         A quote is not closed.
     """
-    if not _SPECIAL.search(row):
+    if _is_plain(row):
         return row.split()
     return [text for text, _, _ in _tokens(row)]
 
@@ -186,6 +184,11 @@ def star_value(value: str | int | float) -> str:
     return f"'{value}'" if '"' in value else f'"{value}"'
 
 
+def _is_plain(row: str) -> bool:
+    """Whether words of a row are just what stands between blanks."""
+    return '"' not in row and "'" not in row and "#" not in row
+
+
 def _tokens(row: str) -> list[tuple[str, int, int]]:
     """Words of a row with where they begin and end, quotes included."""
     out, at = [], 0
@@ -204,12 +207,12 @@ def _tokens(row: str) -> list[tuple[str, int, int]]:
 
 def _swap(row: str, k: int, plain: re.Pattern[str], text: str) -> str:
     """Row with another text in a cell, in the width of the old one where it fits."""
-    if _SPECIAL.search(row):
-        _, begin, end = _tokens(row)[k]
-    else:
+    if _is_plain(row):
         found = plain.match(row)
         assert found is not None  # rows were counted when the file was read
         begin, end = found.span(1)
+    else:
+        _, begin, end = _tokens(row)[k]
     text = text.strip()
     while end - begin < len(text) and row[:begin].endswith("  "):
         begin -= 1  # into the blanks before it, so that columns stay in line
@@ -218,7 +221,7 @@ def _swap(row: str, k: int, plain: re.Pattern[str], text: str) -> str:
 
 def _append(row: str, text: str) -> str:
     """Row with one more cell, before a comment that ends it."""
-    end = _tokens(row)[-1][2] if _SPECIAL.search(row) else len(row.rstrip())
+    end = len(row.rstrip()) if _is_plain(row) else _tokens(row)[-1][2]
     return f"{row[:end]} {text} {row[end:].strip()}"
 
 

@@ -71,8 +71,9 @@ def _other_model(view: EpuView) -> tuple[str, str, str] | None:
         return None
     mine, other = view.duplicates.bad, view.scalar_duplicates.bad
     text = (
-        f"k = {view.scalar.k_um:.2f} without a matrix would have flagged {int(other.sum())}, "
-        f"{int((other & ~mine).sum())} of them wrongly, and missed {int((mine & ~other).sum())}"
+        f"k = {view.scalar.k_um:.2f} without a matrix would flag {int(other.sum())}, "
+        f"{int((other & ~mine).sum())} of them not among these, and miss "
+        f"{int((mine & ~other).sum())}"
     )
     return ("good", "One number instead", text)
 
@@ -109,10 +110,10 @@ def tiles(view: EpuView) -> str:
     found, c = view.duplicates, view.calibration
     n_levels = " and ".join(str(level.n) for level in view.levels) or NOTHING
     turn = f"turned by {c.rotation_rad / DEG:.1f}°, {'' if c.is_mirrored else 'not '}mirrored"
-    pitch = "– " if c.pitch_um is None else " × ".join(f"{p:.3f}" for p in c.pitch_um)
+    pitch = NOTHING if c.pitch_um is None else " × ".join(f"{p:.3f}" for p in c.pitch_um)
     visited = len(view.holes.visits)
     items = [
-        ("Exposures", count(len(view.session)), f"{count(len(found.squares))} grid squares"),
+        ("Exposures", count(len(view.session)), _squares(len(found.squares))),
         ("Duplicates", count(found.n_duplicates), f"{found.percent:.2f} %, radius {found.radius}"),
         ("k (µm)", f"{c.k_um:.3f}", f"{c.method}, {turn}"),
         ("Holes apart (µm)", pitch, f"{count(visited)} visits of holes"),
@@ -121,6 +122,10 @@ def tiles(view: EpuView) -> str:
         ("Beam shift groups", n_levels, "levels that the beam shifts show by themselves"),
     ]  # fmt: skip
     return page.tiles(items)
+
+
+def _squares(n: int) -> str:
+    return "1 grid square" if n == 1 else f"{count(n)} grid squares"
 
 
 def checks(view: EpuView) -> str:
@@ -150,10 +155,11 @@ def calibration_table(view: EpuView) -> str:
              NOTHING if rms is None else f"{1e3 * rms:.0f}", f"{ratio:.2f}")
         )  # fmt: skip
     table = page.table(
-        ("method", "k (µm)", "turn (°)", "mirror", "anisotropy", "matrix (µm), row; row",
-         "holes apart (µm)", "rms (nm)", "rms / pitch, relative"),
-        rows, caption="Beam shift to stage: position = stage + beam shift · matrix",
-        numeric="knn.n.nnn",
+        ("method", "k (µm)", "turn (°)", "mirror", "anisotropy", "matrix (µm)", "apart (µm)",
+         "rms (nm)", "misfit"),
+        rows, caption="Beam shift to stage: position = stage + beam shift · matrix (row; row); "
+        "holes apart; holes off the lattice; rms / pitch over that of the answer",
+        numeric="knn.nknnn",
     )  # fmt: skip
     notes = "".join(f"<li>{page.text(note)}</li>" for note in c.notes)
     return table + (f"<ul>{notes}</ul>\n" if notes else "")

@@ -14,7 +14,13 @@ from typing import Annotated
 import typer
 
 import refimpl
-from refimpl.cli import cluster, metrology_commands, nearfield_commands, powder_commands
+from refimpl.cli import (
+    cluster,
+    epu_commands,
+    metrology_commands,
+    nearfield_commands,
+    powder_commands,
+)
 from refimpl.errors import ConvergenceError, RefimplError
 
 __all__ = ["app", "main"]
@@ -34,6 +40,7 @@ app = typer.Typer(
 app.add_typer(powder_commands.app, name="powder")
 app.add_typer(metrology_commands.app, name="metrology")
 app.add_typer(nearfield_commands.app, name="nearfield")
+app.add_typer(epu_commands.app, name="epu")
 app.command(
     "cluster", epilog=cluster.EXAMPLES, short_help="Write a Parsl configuration for a scheduler."
 )(cluster.cluster)

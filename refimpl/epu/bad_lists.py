@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from refimpl.io.atomic import json_text
 from refimpl.io.together import together
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from refimpl.epu.duplicates import Duplicates
     from refimpl.epu.movies import MovieIndex
 
-__all__ = ["Outputs", "jpg_paths", "movie_paths", "outputs_of", "tiff_names", "write_outputs"]
+__all__ = ["Outputs", "jpg_paths", "movie_paths", "outputs_of", "summary_of", "tiff_names"]
+__all__ += ["write_outputs"]
 
 TIFF = "_fractions.tiff"
 """What find_dupl takes the movies to be called behind the name of the exposure."""
@@ -92,6 +93,16 @@ def movie_paths(found: Duplicates, movies: MovieIndex) -> tuple[list[str], list[
     return paths, missing
 
 
+def summary_of(found: Duplicates, movies: MovieIndex | None = None) -> dict[str, Any]:
+    """Numbers and lists for JSON, with the movies that are there if an index is given."""
+    content = found.as_dict()
+    if movies is not None:
+        paths, missing = movie_paths(found, movies)
+        content["badfiles_tiff"] = tiff_names(found, movies)
+        content |= {"badfiles_movies": paths, "without_movie": missing}
+    return content
+
+
 def write_outputs(
     found: Duplicates,
     prefix: str | os.PathLike[str],
@@ -124,15 +135,16 @@ def write_outputs(
     from refimpl.epu.duplicate_tables import pairs_of
 
     files = outputs_of(prefix)
-    summary = found.as_dict() | {"badfiles_tiff": tiff_names(found, movies)}
-    texts = {files.jpg: _lines(jpg_paths(found)), files.tiff: _lines(summary["badfiles_tiff"])}
-    if movies is not None:
-        paths, missing = movie_paths(found, movies)
-        summary |= {"badfiles_movies": paths, "without_movie": missing}
-        texts[files.movies] = _lines(paths)
+    content = summary_of(found, movies)
+    lists = {
+        files.jpg: "badfiles_jpg",
+        files.tiff: "badfiles_tiff",
+        files.movies: "badfiles_movies",
+    }
+    texts = {path: _lines(content[key]) for path, key in lists.items() if key in content}
     texts[files.csv] = pairs_of(found).to_csv(index=False, float_format="%.9g")
     texts[files.groups] = found.exposures.to_csv(index=False, float_format="%.9g")
-    texts[files.json] = json_text(summary) + "\n"
+    texts[files.json] = json_text(content) + "\n"
     drawn = [path for path, _ in pictures]
     optional = [*drawn, *((files.movies,) if movies is None else ())]
     targets = [*texts, *optional]

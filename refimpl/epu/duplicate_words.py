@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refimpl import __version__
+from refimpl.epu.copies import COPY
 from refimpl.epu.pairs import CAUSES
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def sentences(found: Duplicates) -> tuple[str, ...]:
     """Say how many exposures were searched how, what was found, why, and where."""
     session, n = found.session, len(found.kept)
     squares = found.squares
-    unused = int((~session.errors["used"].to_numpy(dtype=bool)).sum())
+    bad = session.errors[~session.errors["used"].astype(bool)]
+    copies = int(bad["reason"].str.startswith(COPY).sum())
+    unused = len(bad) - copies
     lines = [
         f"{_count(n, 'exposure')} in {_count(len(squares), 'grid square')}"
-        + (f"; {_count(unused, 'file')} could not be used." if unused else "."),
+        + (f"; {_count(unused, 'file')} could not be used" if unused else "")
+        + (f"; {copies} copies of files were left out." if copies else "."),
         *(f"{line.rstrip('.')}." for line in found.calibration.sentences()),
         found.radius.sentence(session.table),
     ]

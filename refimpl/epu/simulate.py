@@ -25,6 +25,7 @@ from refimpl.epu.simulate_settings import SimulationSettings
 from refimpl.epu.simulate_table import columns_of
 from refimpl.epu.simulate_truth import KINDS, Truth, truth_of
 from refimpl.epu.simulate_varied import varied
+from refimpl.errors import ConfigError
 from refimpl.frames import I64
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def large(n: int, seed: int = 0) -> Simulated:
     settings = SimulationSettings(
         squares=max(1, int(np.ceil(n / 750.0))), hole_fraction=1.0,
         revisits=n // 120_000, overlaps=n // 20_000, missed=n // 120_000, singles=n // 4000,
-        near_misses=n // 2000, other_diameters=0, equal_times=0, shot_s=6.0,
+        near_misses=n // 2000, lost=0.0, other_diameters=0, equal_times=0, shot_s=6.0,
     )  # fmt: skip
     return _simulate(settings, seed, n)
 
@@ -123,7 +124,11 @@ def _simulate(settings: SimulationSettings, seed: int, limit: int | None) -> Sim
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     squares, visits = plan(settings, streams[0])
     stops = stops_of(squares, visits, settings, streams[1])
-    rows = exposures_of(squares, visits, settings, streams[2]).part(slice(limit))
+    rows = exposures_of(squares, visits, settings, streams[2])
+    kept = np.nonzero(streams[5].random(len(rows.visit)) >= settings.lost)[0]
+    if not len(kept):
+        raise ConfigError("no exposure is left: all are lost", key="lost", got=settings.lost)
+    rows = rows.part(kept[:limit])
     matrix = matrix_of(settings)
     true_um, stage_um = rows.target_um, stops[rows.visit]
     shift = (true_um - stage_um) @ np.linalg.inv(matrix)

@@ -54,6 +54,12 @@ class Truth:
         """Mean scale of the beam shift."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix_um))))
 
+    def score(self, bad: NDArray[np.bool_]) -> tuple[float, float]:
+        """Precision and recall of (n,) exposures that a search calls bad; of none, precision 1."""
+        hits = int((bad & self.bad).sum())
+        flagged, true = int(bad.sum()), int(self.bad.sum())
+        return hits / flagged if flagged else 1.0, hits / true if true else 1.0
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for truth.json."""
         return {

@@ -98,7 +98,7 @@ def varied(seed: int) -> SimulationSettings:
         revisit_new_ids=rng.random(),
         singles=int(rng.integers(0, 9)),
         near_misses=int(rng.integers(4, 21)),
-        near_um=(0.25, 0.6),
+        lost=rng.uniform(0.0, 0.05),
         shot_s=rng.uniform(6.0, 40.0),
         move_s=rng.uniform(20.0, 60.0),
         equal_times=int(rng.integers(0, 4)),

@@ -15,26 +15,25 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from refimpl.clustering.lattices import (
     axis_of,
-    centred,
     means_of,
-    origins_of,
     peaks_of,
     phase_power,
     reduced,
 )
 from refimpl.epu.calibration import Alternative, Calibration
 from refimpl.epu.hole_pattern import Pattern, pattern_of
+from refimpl.epu.lattice_fit import LatticeFit, fitted
 from refimpl.epu.session import Session
 from refimpl.epu.visits import Visits, visits_of
 from refimpl.errors import ConfigError, ConvergenceError
-from refimpl.frames import F64, I64
+from refimpl.frames import F64
 
 __all__ = ["K_RANGE", "STRETCH", "lattice"]
 
@@ -47,23 +46,6 @@ _STAYS = 250  # stays that the search looks at; the fit takes all
 _PEAKS, _PAIRS, _LOOKED_AT = 600, 400, 8
 _LOOSE = 0.15  # rms / pitch from which there is no lattice (random: 0.41)
 _SURE = 4.6  # log likelihood ratio of 100 to 1, two per stay
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    matrix: F64
-    lattice: F64
-    site: I64
-    away: F64
-    sigma: F64
-
-    @property
-    def rms(self) -> float:
-        return float(np.sqrt((self.away**2).sum(axis=1).mean()))
-
-    @property
-    def misfit(self) -> float:
-        return self.rms / math.sqrt(abs(float(np.linalg.det(self.lattice))))
 
 
 def lattice(
@@ -120,17 +102,17 @@ def lattice(
 
 def _search(
     visits: Visits, pattern: Pattern, k_range: tuple[float, float], stretch: float
-) -> list[_Fit]:
+) -> list[LatticeFit]:
     """Answers for all visits, smallest misfit first; the candidates are those of some stays."""
     few = _few(visits)
     starts = _candidates(few, pattern, k_range, stretch)
-    some = _distinct([_fit(few, pattern.basis, start) for start in starts], k_range, stretch)
+    some = _distinct([fitted(few, pattern.basis, start) for start in starts], k_range, stretch)
     if not some:
         raise ConvergenceError(
             "no lattice on the stage: no matrix puts the holes of different stage positions onto "
             f"one lattice (k {k_range[0]:.3g} to {k_range[1]:.3g} um, {_stays(visits)} stays)"
         )
-    whole = [_fit(visits, pattern.basis, f.lattice, f.matrix) for f in some]
+    whole = [fitted(visits, pattern.basis, f.lattice, f.matrix) for f in some]
     best = _distinct(whole, k_range, stretch)
     if not best or best[0].misfit > _LOOSE:
         raise ConvergenceError(
@@ -217,50 +199,16 @@ def _pairs(one: tuple[F64, F64], two: tuple[F64, F64], inverse: F64, stretch: fl
     return [np.linalg.inv(np.stack([q1[a], q2[b]], axis=1)) for a, b in list(pairs)[:_PAIRS]]
 
 
-def _fit(visits: Visits, basis: F64, lattice: F64, matrix: F64 | None = None) -> _Fit | None:
-    """Least squares for M, U and an origin for each square, and whole numbers, by turns."""
-    square = np.unique(visits.square, return_inverse=True)[1].reshape(-1)
-    shift, stage = (centred(v, square) for v in (visits.beam_shift, visits.stage_um))
-    start = np.linalg.solve(basis, lattice) if matrix is None else matrix
-    m = np.asarray(start, dtype=np.float64)
-    u, site = lattice, np.zeros((0, 2))
-    for _ in range(40):
-        x = (stage + shift @ m) @ np.linalg.inv(u)
-        now = np.round(x - origins_of(x, square)[square])
-        if np.array_equal(now, site):
-            break
-        site = now
-        # the scatter of the holes is in the beam shift, which brings the beam to them; the stage
-        # is read to a nanometre. So the beam shift is what is explained: the other way round its
-        # scatter would make the matrix too small
-        a = np.hstack([-stage, centred(site, square)])
-        if np.linalg.matrix_rank(a) < 4:
-            return None
-        answer = np.linalg.lstsq(a, shift, rcond=None)[0]
-        if abs(np.linalg.det(answer[:2])) < 1e-9 or abs(np.linalg.det(answer[2:])) < 1e-12:
-            return None
-        m = np.linalg.inv(answer[:2])
-        u = answer[2:] @ m
-    away = (shift - a @ answer) @ m
-    free = len(stage) - 4 - (int(square.max()) + 1)
-    if free <= 0:
-        return None
-    # error of M = inv(W): - M dW M, where the columns of dW err like those of the beam shift
-    normal = m @ np.linalg.inv(a.T @ a)[:2, :2] @ m.T
-    sigma = np.sqrt(np.outer(np.diag(normal), np.diag(away.T @ away) / free))
-    return _Fit(
-        np.asarray(m), np.asarray(u), site.astype(np.int64), np.asarray(away), np.asarray(sigma)
-    )
-
-
-def _possible(fit: _Fit, k_range: tuple[float, float], stretch: float) -> bool:
+def _possible(fit: LatticeFit, k_range: tuple[float, float], stretch: float) -> bool:
     large, small = np.linalg.svd(fit.matrix, compute_uv=False)
     return bool(large < stretch * small and k_range[0] <= math.sqrt(large * small) <= k_range[1])
 
 
-def _distinct(fits: list[_Fit | None], k_range: tuple[float, float], stretch: float) -> list[_Fit]:
+def _distinct(
+    fits: list[LatticeFit | None], k_range: tuple[float, float], stretch: float
+) -> list[LatticeFit]:
     """One of each possible matrix, smallest misfit first; no more than are looked at."""
-    kept: list[_Fit] = []
+    kept: list[LatticeFit] = []
     for fit in sorted((f for f in fits if f is not None), key=lambda f: f.misfit):
         size = float(np.abs(fit.matrix).max())
         if _possible(fit, k_range, stretch) and all(
@@ -272,14 +220,14 @@ def _distinct(fits: list[_Fit | None], k_range: tuple[float, float], stretch: fl
     return kept
 
 
-def _again(fit: _Fit, visits: Visits) -> int:
+def _again(fit: LatticeFit, visits: Visits) -> int:
     """Visits of holes on a site that another hole was on before."""
     key = np.column_stack([visits.square, fit.site])
     return len(key) - len(np.unique(key, axis=0))
 
 
 def _calibration(
-    fits: list[_Fit], visits: Visits, told: str = "the spacing was not told"
+    fits: list[LatticeFit], visits: Visits, told: str = "the spacing was not told"
 ) -> Calibration:
     best, others = fits[0], fits[1:6]
     short = reduced(best.lattice)[0]

@@ -11,7 +11,7 @@ from refimpl.clustering.lattices import centred, origins_of
 from refimpl.epu.visits import Visits
 from refimpl.frames import F64, I64
 
-__all__ = ["LatticeFit", "fitted", "weighed"]
+__all__ = ["LatticeFit", "fitted"]
 
 
 @dataclass(frozen=True, eq=False)

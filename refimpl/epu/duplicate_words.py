@@ -38,7 +38,8 @@ def sentences(found: Duplicates) -> tuple[str, ...]:
     lines = [
         f"{_count(n, 'exposure')} in {_count(len(squares), 'grid square')}"
         + (f"; {_count(unused, 'file')} could not be used" if unused else "")
-        + (f"; {copies} copies of files were left out." if copies else "."),
+        + (f"; {_count(copies, 'copied file')} left out" if copies else "")
+        + ".",
         *(f"{line.rstrip('.')}." for line in found.calibration.sentences()),
         found.radius.sentence(session.table),
     ]

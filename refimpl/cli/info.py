@@ -23,8 +23,7 @@ __all__ = ["OPTIONAL", "REQUIRED", "format_info", "info", "main"]
 REQUIRED = (
     "numpy", "scipy", "pandas", "scikit-learn", "scikit-image", "gemmi", "tifffile", "fabio",
     "h5py", "hdf5plugin", "zarr", "msgpack", "pydantic", "typer", "rich", "pooch",
-    "matplotlib", "pillow",
-    "plotly",
+    "matplotlib", "plotly", "pillow",
 )  # fmt: skip
 """Distributions that refimpl depends on."""
 

@@ -201,7 +201,7 @@ def test_plain_names_are_movies_where_nothing_else_is(tmp_path: Path) -> None:
 
 
 def test_micrographs_of_motion_correction_are_the_plain_ones(tmp_path: Path) -> None:
-    touch(tmp_path, f"{A}_Fractions.mrc", f"{A}_Fractions_PS.mrc", f"{A}_Fractions.tiff",
+    touch(tmp_path, f"{A}_Fractions.mrc", f"PS/{A}_Fractions_PS.mrc", f"{A}_Fractions.tiff",
           f"{B}.mrc")  # fmt: skip
     found = find_names((A, B, C), tmp_path, table="micrographs")
     assert found.names == (f"{tmp_path}/{A}_Fractions.mrc", f"{tmp_path}/{B}.mrc", None)

@@ -91,6 +91,16 @@ def test_a_group_without_particles_keeps_its_number_and_says_so() -> None:
     assert prune(pruned) is pruned
 
 
+def test_pruned_groups_are_numbered_by_their_place() -> None:
+    text = ("data_optics\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n7 c\n3 a\n5 b\n\n"
+            "data_movies\nloop_\n_rlnMicrographMovieName #1\n_rlnOpticsGroup #2\nx.tif 5\n"
+            "y.tif 7\n")  # fmt: skip
+    star = prune(parse_star(text))
+    assert star.table("optics").column("rlnOpticsGroupName") == ["c", "b"]
+    assert star.table("optics").integers("rlnOpticsGroup").tolist() == [1, 2]
+    assert star.table("movies").integers("rlnOpticsGroup").tolist() == [2, 1]
+
+
 def test_several_groups_are_replaced_only_when_asked_for() -> None:
     star = regroup(parse_star(PARTICLES), grouped([1, 1, 2, 2, 3, 3])).star
     with pytest.raises(ConfigError, match="3 optics groups are there already"):

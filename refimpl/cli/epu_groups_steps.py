@@ -12,7 +12,6 @@ from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
     from refimpl.epu.optics_groups import OpticsGroups
-    from refimpl.epu.optics_names import FoundNames
     from refimpl.epu.optics_star import OpticsSettings
     from refimpl.io.star import StarFile
 
@@ -130,17 +129,28 @@ class Done:
         from refimpl.epu.optics_star import new_star
 
         assert self.groups is not None
-        kept = self.groups.without(self.bad)
+        stems = self.groups.stems
         if prefix is not None:
-            found = made_names(kept.stems, prefix, suffix)
+            found = made_names(stems, prefix, suffix)
         else:
             with parse.progress() as tell:
                 found = find_names(
-                    kept.stems, movies, table=table, progress=lambda n, of: tell("movies", 0.0)
+                    stems, movies, table=table, progress=lambda n, of: tell("movies", 0.0)
                 )
-        self.star = new_star(kept, found.names, settings, table=table)
+        bad = {stem.lower() for stem in self.bad}
+        names = tuple(
+            None if stem.lower() in bad else name
+            for stem, name in zip(stems, found.names, strict=True)
+        )
+        self.star = new_star(self.groups, names, settings, table=table)
+        self.numbers["rows"] = len(names) - names.count(None)
         self._left_out()
-        self._names(found, table)
+        what = table.removesuffix("s")
+        missing = [stem for stem in found.missing if stem.lower() not in bad]
+        self._list("missing", missing, f"exposures have no {what} and are left out")
+        self._list("several", found.several, f"exposures have several {table}, one counts")
+        self._list("strangers", found.strangers, "movies are of no exposure")
+        self.said += found.notes
 
     def prune(self) -> None:
         """Take out groups without rows."""
@@ -194,14 +204,6 @@ class Done:
             self.numbers["micrographs_dropped"] = gone
             strange = [stem for stem in self.bad if stem.lower() not in known]
             self._list("not_in_session", strange, "names of the list are of no exposure")
-
-    def _names(self, found: FoundNames, table: str) -> None:
-        what = table.removesuffix("s")
-        self.numbers["rows"] = sum(name is not None for name in found.names)
-        self._list("missing", found.missing, f"exposures have no {what} and are left out")
-        self._list("several", found.several, f"exposures have several {table}, one counts")
-        self._list("strangers", found.strangers, "movies are of no exposure")
-        self.said += found.notes
 
     def _list(self, key: str, names: Sequence[str], words: str) -> None:
         """Say how many, and the first; all of them are in the JSON."""

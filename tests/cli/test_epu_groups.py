@@ -149,11 +149,20 @@ def test_bad_micrographs_stay_out_of_new_files(
     said = capsys.readouterr().out
     assert "1 exposures of the list are left out" in said
     assert "1 names of the list are of no exposure: other" in said
+    assert "movies are of no exposure" not in said
     assert STEMS[0] not in Path("m.star").read_text()
     lines = Path("g.csv").read_text().splitlines()
     assert lines[0] == "stem,exp_group_id,epu_uid,group_beam_shift_x,group_beam_shift_y"
     assert len(lines) == 54
     assert {line.split(",")[1] for line in lines[1:] if line.split(",")[0] in MIDDLE} == {"1"}
+
+
+def test_movies_that_no_exposure_is_of_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("Movies", "FoilHole_99_Data_5_9_20200206_180000_EER.eer").touch()
+    assert groups("session.csv", "--movies", "Movies", "-o", "m.star") == 0
+    assert "1 movies are of no exposure: Movies/FoilHole_99_Data" in capsys.readouterr().out
 
 
 def test_a_file_with_groups_is_replaced_only_when_asked(

@@ -58,7 +58,7 @@ def groups_of_session(folder: Path, how: How) -> OpticsGroups:
     lost = session.errors[~session.errors["used"].astype(bool)]
     if not len(lost):
         return found
-    note = f"{len(lost)} files of the session are not used, {lost['path'].iat[0]} first"
+    note = f"files of the session not used: {len(lost)}, {lost['path'].iat[0]} first"
     return replace(found, notes=(*found.notes, note))
 
 
@@ -101,7 +101,9 @@ class Done:
             self.said.append(f"{gone} of {cleaned.n_before} rows left out, of "
                              f"{len(cleaned.matched)} micrographs")  # fmt: skip
             self.numbers |= {"rows_dropped": gone, "micrographs_dropped": cleaned.matched}
-            self._list("not_in_file", cleaned.unmatched, "names of the list are not in the file")
+            self._list(
+                "not_in_file", cleaned.unmatched, "names of the list that are not in the file"
+            )
             if self.groups is None:
                 self.said += cleaned.notes
         if self.groups is None:
@@ -113,8 +115,8 @@ class Done:
         self.said.append(f"{changed.n_after} of {changed.n_before} rows grouped, of "
                          f"{len(changed.matched)} exposures")  # fmt: skip
         self.said += changed.notes
-        fate = "are left out" if unmatched == "drop" else "keep their group"
-        self._list("unmatched", changed.unmatched, f"micrographs of no exposure {fate}")
+        fate = "left out" if unmatched == "drop" else "as they were"
+        self._list("unmatched", changed.unmatched, f"micrographs of no exposure, {fate}")
 
     def make(
         self,
@@ -147,9 +149,9 @@ class Done:
         self._left_out()
         what = table.removesuffix("s")
         missing = [stem for stem in found.missing if stem.lower() not in bad]
-        self._list("missing", missing, f"exposures have no {what} and are left out")
-        self._list("several", found.several, f"exposures have several {table}, one counts")
-        self._list("strangers", found.strangers, "movies are of no exposure")
+        self._list("missing", missing, f"exposures without a {what}, left out")
+        self._list("several", found.several, f"exposures with several {table}, one counts")
+        self._list("strangers", found.strangers, "movies of no exposure")
         self.said += found.notes
 
     def prune(self) -> None:
@@ -200,14 +202,14 @@ class Done:
         if self.bad and self.groups is not None:
             known = {stem.lower() for stem in self.groups.stems}
             gone = [stem for stem in self.bad if stem.lower() in known]
-            self.said.append(f"{len(gone)} exposures of the list are left out")
+            self.said.append(f"exposures of the list left out: {len(gone)}")
             self.numbers["micrographs_dropped"] = gone
             strange = [stem for stem in self.bad if stem.lower() not in known]
-            self._list("not_in_session", strange, "names of the list are of no exposure")
+            self._list("not_in_session", strange, "names of the list that are of no exposure")
 
     def _list(self, key: str, names: Sequence[str], words: str) -> None:
         """Say how many, and the first; all of them are in the JSON."""
         self.numbers[key] = list(names)
         if names:
             more = ", ..." if len(names) > _LISTED else ""
-            self.said.append(f"{len(names)} {words}: {', '.join(names[:_LISTED])}{more}")
+            self.said.append(f"{words}: {len(names)} ({', '.join(names[:_LISTED])}{more})")

@@ -223,7 +223,7 @@ def _complete(points: F64, found: Clusters) -> tuple[I64, int, tuple[str, ...]]:
     away = np.linalg.norm(points[left, None, :] - found.centres[None, :, :], axis=2)
     labels = found.labels.copy()
     labels[left] = np.argmin(away, axis=1) + 1
-    note = (f"{len(left)} exposures belong to no group and joined the nearest, up to "
+    note = (f"exposures of no group that joined the nearest: {len(left)}, up to "
             f"{away.min(axis=1).max():.4f} away")  # fmt: skip
     return labels, len(found), (note,)
 
@@ -247,7 +247,7 @@ def _grouped(session: Session, split: Any, method: str, prefix: str) -> OpticsGr
                 raise
             # a few stray exposures, at another magnification say, are no reason to fail
             inside, count = np.ones(len(rows), dtype=np.int64), 1
-            more = (f"{len(rows)} exposures apart from the rest are one group: {error}",)
+            more = (f"one group of {len(rows)} in all apart from the rest: {error}",)
         labels[rows] = inside + n
         n += count
         pixel += [middle(table["pixel_size_angstrom"].to_numpy(np.float64)[rows])] * count

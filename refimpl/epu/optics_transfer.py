@@ -108,7 +108,10 @@ def regroup(
     data = table.take(stay).replaced(GROUP, new[stay].tolist())
     notes = _empty_note(new[stay], len(source))
     if kept:
-        notes += (f"{len(lost)} micrographs of no exposure stay in {len(kept)} groups of theirs",)
+        notes += (
+            f"micrographs of no exposure that keep their optics: {len(lost)}, in groups of "
+            f"their own: {len(kept)}",
+        )
     found = tuple(groups.stems[i] for i in sorted(set(rows[rows >= 0].tolist())))
     out = star.with_table(made).with_table(data)
     return Changed(out, len(table), len(stay), lost, found, notes)

@@ -59,7 +59,7 @@ def test_movies_of_a_session(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert groups("session.csv", "--movies", "Movies", "-o", "movies.star") == 0
     said = capsys.readouterr().out
     assert "54 exposures in 9 groups of 6 (beam shift: auto, holes)" in said
-    assert f"1 exposures have no movie and are left out: {STEMS[-1]}" in said
+    assert f"exposures without a movie, left out: 1 ({STEMS[-1]})" in said
     star = read_star("movies.star")
     movies = star.table("movies")
     assert len(movies) == 53
@@ -129,7 +129,7 @@ def test_bad_micrographs_go_and_the_optics_stay(
     assert groups("--drop", "bad.txt", "--star", "all.star", "-o", "clean.star") == 0
     said = capsys.readouterr().out
     assert "6 of 54 rows left out, of 6 micrographs" in said
-    assert "1 names of the list are not in the file: none" in said
+    assert "names of the list that are not in the file: 1 (none)" in said
     assert "1 of 9 optics groups have no micrographs; they stay in the table" in said
     clean = read_star("clean.star")
     assert len(clean.table("optics")) == 9
@@ -147,9 +147,9 @@ def test_bad_micrographs_stay_out_of_new_files(
     assert groups("session.csv", "--movies", "Movies", "-o", "m.star", "--cryosparc", "g.csv",
                   "--drop", "bad.txt") == 0  # fmt: skip
     said = capsys.readouterr().out
-    assert "1 exposures of the list are left out" in said
-    assert "1 names of the list are of no exposure: other" in said
-    assert "movies are of no exposure" not in said
+    assert "exposures of the list left out: 1" in said
+    assert "names of the list that are of no exposure: 1 (other)" in said
+    assert "movies of no exposure" not in said
     assert STEMS[0] not in Path("m.star").read_text()
     lines = Path("g.csv").read_text().splitlines()
     assert lines[0] == "stem,exp_group_id,epu_uid,group_beam_shift_x,group_beam_shift_y"
@@ -162,7 +162,7 @@ def test_movies_that_no_exposure_is_of_are_named(
 ) -> None:
     Path("Movies", "FoilHole_99_Data_5_9_20200206_180000_EER.eer").touch()
     assert groups("session.csv", "--movies", "Movies", "-o", "m.star") == 0
-    assert "1 movies are of no exposure: Movies/FoilHole_99_Data" in capsys.readouterr().out
+    assert "movies of no exposure: 1 (Movies/FoilHole_99_Data" in capsys.readouterr().out
 
 
 def test_a_file_with_groups_is_replaced_only_when_asked(

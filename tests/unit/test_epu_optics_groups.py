@@ -77,7 +77,7 @@ def test_dbscan_leaves_nobody_alone() -> None:
     corner = groups.labels[np.argmax(points.sum(axis=1))]
     assert len(groups) == 9
     assert groups.labels[-1] == corner
-    assert "1 exposures belong to no group and joined the nearest" in groups.notes[0]
+    assert "exposures of no group that joined the nearest: 1, up to" in groups.notes[0]
     with pytest.raises(ConfigError, match="no group among"):
         group_by_beam_shift(session_of(stray), "dbscan", eps=1e-9)
 
@@ -119,7 +119,7 @@ def test_a_few_strays_do_not_stop_the_rest() -> None:
     pixel = np.array([0.87] * len(main) + [4.0] * 3)
     groups = group_by_beam_shift(session_of(shift, pixel_size_angstrom=pixel), "kmeans", 9)
     assert groups.labels[-3:].tolist() == [10, 10, 10]
-    assert any("3 exposures apart from the rest are one group" in note for note in groups.notes)
+    assert any("one group of 3 in all apart from the rest" in note for note in groups.notes)
     assert "1 group has fewer than 5 exposures" in groups.sentences()
 
 

@@ -132,7 +132,7 @@ def test_micrographs_of_no_exposure_are_refused_dropped_or_kept() -> None:
     assert kept.n_after == 12
     assert kept.star.table("optics").column("rlnOpticsGroupName")[-1] == "session7"
     assert kept.star.table("particles").integers("rlnOpticsGroup").tolist()[-4:] == [3] * 4
-    assert "2 micrographs of no exposure stay in 1 groups of theirs" in kept.notes
+    assert "keep their optics: 2, in groups of their own: 1" in kept.notes[-1]
     with pytest.raises(ConfigError, match="6 of its micrographs belong to no exposure"):
         regroup(star, grouped([1], ("FoilHole_9_Data_1_2_20200206_170640",)), unmatched="keep")
     with pytest.raises(ConfigError, match="unmatched 'ask'"):

@@ -113,6 +113,7 @@ def duplicates(
 
     read = shared.load(folder, csv=is_table, strict=strict)
     shared.errors_note(read)
+    rule.of(read.table)  # a beam that is not known is found before the work
     calibration = shared.calibration_of(read, options)
     found = find_duplicates(read, calibration, rule, ignore_same_hole=ignore_same_hole)
     _tell(found, files.write(found), as_json=as_json)

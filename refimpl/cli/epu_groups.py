@@ -71,8 +71,8 @@ def groups(
     table: Annotated[str, typer.Option(
         metavar="NAME", help="movies or micrographs.", rich_help_panel=_NEW)] = "movies",
     pixel_size_angstrom: Annotated[float | None, typer.Option(
-        metavar="X", help="Of the movies as RELION reads them (super-resolution, EER upsampling); default: "
-                          "of the XML files.",
+        metavar="X", help="Of the movies as RELION reads them: super-resolution, EER upsampling; "
+                          "default: of the XML files.",
         rich_help_panel=_NEW)] = None,
     voltage_kv: Annotated[float | None, typer.Option(
         metavar="X", help="Default: of the XML files.", rich_help_panel=_NEW)] = None,

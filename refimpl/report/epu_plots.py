@@ -106,8 +106,8 @@ def session_map(view: EpuView) -> Figure:
         if view.is_small:
             wide = float(min(8.6, 8.0 * size[0] / size[1]))
             tall = float(wide * size[1] / size[0])
-            figure = style.new_figure(max(wide + 0.95, 8.2), tall + 1.35)
-            ax = place_axes(figure, (0.7, 0.85, wide, tall), frame)
+            figure = style.new_figure(9.4, tall + 1.35)
+            ax = place_axes(figure, (0.5 * (9.4 - wide) + 0.2, 0.85, wide, tall), frame)
             _draw_close(ax, view, frame)
             style.title(ax, "Exposures on the specimen", _said(view))
         else:

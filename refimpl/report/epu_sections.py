@@ -43,12 +43,13 @@ def _calibration(view: EpuView) -> list[tuple[str, str, str]]:
     c, out = view.calibration, []
     if c.pitch_um is None:
         out.append(("look", "Hole lattice", "not known: nothing to check the calibration with"))
-    elif c.rms_um is not None:
-        part = c.rms_um / min(c.pitch_um)
+    elif len(view.holes.visits):
+        rms = view.holes.rms_um
+        part = rms / min(c.pitch_um)
         level = "good" if part < _TIGHT else "look" if part < _LOOSE else "bad"
         out.append(
             (level, "Hole lattice",
-             f"{count(c.n)} hole visits are on it within {1e3 * c.rms_um:.0f} nm rms, "
+             f"{count(len(view.holes.visits))} hole visits are off it by {1e3 * rms:.0f} nm rms, "
              f"{100.0 * part:.1f} % of the distance of holes")
         )  # fmt: skip
     if c.margin is not None:
@@ -111,13 +112,13 @@ def tiles(view: EpuView) -> str:
     n_levels = " and ".join(str(level.n) for level in view.levels) or NOTHING
     turn = f"turned by {c.rotation_rad / DEG:.1f}°, {'' if c.is_mirrored else 'not '}mirrored"
     pitch = NOTHING if c.pitch_um is None else " × ".join(f"{p:.3f}" for p in c.pitch_um)
-    visited = len(view.holes.visits)
+    visited, off = len(view.holes.visits), view.holes.rms_um
     items = [
         ("Exposures", count(len(view.session)), _squares(len(found.squares))),
         ("Duplicates", count(found.n_duplicates), f"{found.percent:.2f} %, radius {found.radius}"),
         ("k (µm)", f"{c.k_um:.3f}", f"{c.method}, {turn}"),
         ("Holes apart (µm)", pitch, f"{count(visited)} visits of holes"),
-        ("Off the lattice (nm)", NOTHING if c.rms_um is None else f"{1e3 * c.rms_um:.0f}",
+        ("Off the lattice (nm)", NOTHING if np.isnan(off) else f"{1e3 * off:.0f}",
          "root mean square of the holes"),
         ("Beam shift groups", n_levels, "levels that the beam shifts show by themselves"),
     ]  # fmt: skip

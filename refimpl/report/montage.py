@@ -27,6 +27,9 @@ MARGIN_PX, _SAMPLE = 3, 64
 LARGEST_PX = 448
 """Of a tile: 100 rows of four are then 87 megapixels, which all readers of PNG open."""
 
+SMALLEST_PX = 256
+"""Longest side of a tile, at least: smaller pictures are enlarged by a whole factor."""
+
 _PAPER, _MISSING, _INK = 255, 150, 0
 
 
@@ -58,7 +61,7 @@ def _broken() -> tuple[type[BaseException], ...]:
 
 
 def tile_size(cases: Sequence[Case], *, resize: bool = False) -> tuple[int, int]:
-    """Width and height of all tiles [px]: the largest of the first pictures, 448 at most.
+    """Width and height of all tiles [px]: the largest of the first pictures, 256 to 448 long.
 
     With `resize` half of it. Without any picture they are square.
     """
@@ -80,8 +83,8 @@ def tile_size(cases: Sequence[Case], *, resize: bool = False) -> tuple[int, int]
             break
     if not seen:
         wide = tall = LARGEST_PX
-    factor = 2 if resize else 1
-    return max(wide // factor, 64), max(tall // factor, 64)
+    factor = max(1, SMALLEST_PX // max(wide, tall)) / (2.0 if resize else 1.0)
+    return max(round(wide * factor), 1), max(round(tall * factor), 1)
 
 
 @lru_cache(maxsize=4)
@@ -116,13 +119,16 @@ def _wrapped(text: str, font: FreeTypeFont, wide: float) -> list[str]:
 
 
 def _picture(path: Path, size: tuple[int, int]) -> Image:
-    """Grey picture that fits into the tile, in its own proportions; never enlarged."""
+    """Grey picture that fits into the tile, in its own proportions."""
     from PIL import Image
 
     with Image.open(path) as picture:
         # A JPEG is decoded at about the size that is wanted, in a fraction of time and memory.
         picture.draft("L", (2 * size[0], 2 * size[1]))
         grey = picture.convert("L")
+    factor = min(size[0] // grey.width, size[1] // grey.height)
+    if factor > 1:
+        return grey.resize((factor * grey.width, factor * grey.height), Image.Resampling.NEAREST)
     grey.thumbnail(size, Image.Resampling.BOX, reducing_gap=None)
     return grey
 
@@ -192,7 +198,8 @@ def draw_cases(
     """
     from PIL import Image, ImageDraw
 
-    size, text_px = tile_size(cases, resize=resize), 11 if resize else 15
+    size = tile_size(cases, resize=resize)
+    text_px = min(max(size[0] // 21, 8), 15)
     margin, strip = MARGIN_PX, 2 * text_px
     lines = max(len(case.caption) for case in cases)
     above = round((1.5 * lines + 0.5) * text_px)

@@ -69,13 +69,13 @@ def test_a_row_has_both_exposures_and_both_holes(tmp_path: Path) -> None:
     done: Montage = hooks.call("epu.montage", session, found, tmp_path / "m.png")
     assert (done.cases, done.left_out, done.missing, done.has_foil_holes) == (2, 0, (), True)
     shown = opened(tmp_path / "m.png")
-    wide, tall, margin = 64, 64, montage.MARGIN_PX  # tiles have 64 px at least
+    wide, tall, margin = 256, 192, montage.MARGIN_PX  # four times the 64 x 48 of the files
     assert shown.shape[1] == 4 * (wide + margin) + margin
-    top = 30  # the title
-    assert shown.shape[0] == top + 2 * (30 + tall + margin)
+    top = 24  # the title, of letters of 12 px
+    assert shown.shape[0] == top + 2 * (24 + tall + margin)
     for row, second in enumerate((1, 2)):
-        y = top + row * (30 + tall + margin) + 30 + tall // 2
-        greys = [int(shown[y, margin + k * (wide + margin) + 40]) for k in range(4)]
+        y = top + row * (24 + tall + margin) + 24 + tall // 2
+        greys = [int(shown[y, margin + k * (wide + margin) + 100]) for k in range(4)]
         np.testing.assert_allclose(greys, [20, 20 + second, 240, 240], atol=2)  # JPEG rounds
 
 
@@ -115,11 +115,11 @@ def test_fault_04_no_pictures_of_foil_holes(tmp_path: Path) -> None:
     assert not done.has_foil_holes
     assert any("no picture of a foil hole" in line for line in done.sentences())
     shown = opened(tmp_path / "m.png")
-    assert shown.shape[1] == 2 * (2 * 67 + 3)  # four pictures a row all the same: two cases
+    assert shown.shape[1] == 2 * (2 * 259 + 3)  # four pictures a row all the same: two cases
 
 
 def test_missing_and_broken_pictures_are_named_in_grey_tiles(tmp_path: Path) -> None:
-    session = a_session(tmp_path, 4, sides=(200, 100))
+    session = a_session(tmp_path, 4, sides=(400, 200))
     names = session.table["name"].tolist()
     (tmp_path / f"{names[1]}.jpg").unlink()
     (tmp_path / f"{names[2]}.jpg").write_bytes((tmp_path / f"{names[3]}.jpg").read_bytes()[:200])
@@ -131,7 +131,7 @@ def test_missing_and_broken_pictures_are_named_in_grey_tiles(tmp_path: Path) -> 
     )  # fmt: skip
     assert done.sentences()[-1].startswith("3 pictures missing: ")
     shown = opened(tmp_path / "m.png")
-    tile = shown[60 + 60 : 60 + 100, 3 + 203 : 3 + 403]  # the second tile of the first row
+    tile = shown[60 + 30 : 60 + 200, 3 + 403 : 3 + 803]  # the second tile of the first row
     assert (tile == 150).mean() > 0.8
     assert (tile < 60).any()  # the name
 
@@ -146,14 +146,14 @@ def test_a_hole_that_was_never_pictured_is_said(tmp_path: Path) -> None:
 
 
 def test_half_size_more_a_row_and_the_end_of_a_row(tmp_path: Path) -> None:
-    session = a_session(tmp_path, 4, sides=(200, 160))
+    session = a_session(tmp_path, 4, sides=(400, 320))
     seen: list[tuple[int, int]] = []
     write_montage(session, pairs_of(3), tmp_path / "m.png", resize=True, per_row=8,
                   progress=lambda k, n: seen.append((k, n)))  # fmt: skip
     assert seen == [(1, 3), (2, 3), (3, 3)]
     shown = opened(tmp_path / "m.png")
-    assert shown.shape == (22 + 2 * (22 + 80 + 3), 2 * (4 * 103 + 3))
-    assert (shown[-60:, 4 * 103 + 8 :] == 255).all()  # no fourth case
+    assert shown.shape == (18 + 2 * (18 + 160 + 3), 2 * (4 * 203 + 3))
+    assert (shown[-160:, 4 * 203 + 8 :] == 255).all()  # no fourth case
 
 
 def test_large_pictures_are_made_to_fit_in_their_proportions(tmp_path: Path) -> None:

@@ -76,8 +76,10 @@ def groups_of(
     left, pattern = _selected(square, settings, rng), pattern_of(settings.pattern)
     if settings.layout == "greedy":
         return _greedy(left, pattern, settings.groups)
+    # Groups at the rim that would have less than half of their share of holes are left out.
+    least = max(1.0, 0.5 * settings.hole_fraction * len(pattern))
     groups = []
-    for origin in _tiled(left, pattern, super_lattice(pattern))[: settings.groups]:
+    for origin in _tiled(left, pattern, super_lattice(pattern), least)[: settings.groups]:
         sites = _reached(origin, pattern, left)
         groups.append((np.array(origin), np.array(sites)))
     return groups
@@ -154,7 +156,9 @@ def _selected(square: Square, settings: SimulationSettings, rng: np.random.Gener
     return {(int(i), int(j)) for i, j in sites[keep]}
 
 
-def _tiled(left: set[tuple[int, int]], pattern: I64, steps: I64) -> list[tuple[int, int]]:
+def _tiled(
+    left: set[tuple[int, int]], pattern: I64, steps: I64, least: float
+) -> list[tuple[int, int]]:
     """Sites of the super-lattice in serpentine order, those near the middle."""
     if not left:
         return []
@@ -168,7 +172,7 @@ def _tiled(left: set[tuple[int, int]], pattern: I64, steps: I64) -> list[tuple[i
         for i, j, r in origins
         if abs(i) <= reach + 2
         and abs(j) <= reach + 2
-        and 2 * sum((i + a, j + b) in left for a, b in pattern) >= len(pattern)
+        and len(_reached((i, j), pattern, left)) >= least
     ]
     return [(i, j) for i, j, r in sorted(full, key=lambda o: (o[2], o[0] * (-1) ** o[2], o[1]))]
 

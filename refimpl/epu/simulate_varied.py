@@ -93,7 +93,7 @@ def varied(seed: int) -> SimulationSettings:
         readback_um=rng.uniform(0.001, 0.003),
         beam_shift_noise=float(rng.choice([1e-6, 1e-4, 2e-4])),
         revisits=int(rng.integers(1, 3)),
-        overlaps=int(rng.integers(1, 2 + total // 12)),
+        overlaps=int(rng.integers(0, 2 + total // 12)),
         missed=int(rng.integers(0, 2 + total // 40)),
         revisit_new_ids=rng.random(),
         singles=int(rng.integers(0, 9)),

@@ -99,8 +99,9 @@ CUSTOM: Final[dict[str, tuple[str, float]]] = {
 _FACTOR: Final = {name: factor for name, (_, factor) in (PATHS | CUSTOM).items()}
 LABEL: Final = {
     name: "/".join(part.rpartition(":")[2] for part in path.split("/")[-2:])
-    for name, (path, _) in (PATHS | CUSTOM).items()
-}
+    for name, (path, _) in PATHS.items()
+} | {name: f"CustomData/{key}" for name, (key, _) in CUSTOM.items()}
+"""What messages call a field."""
 _UNKNOWN: Final[dict[str, Any]] = {
     name: "" if factor == 0 else -1 if factor == -1 else math.nan
     for name, factor in _FACTOR.items()

@@ -119,7 +119,9 @@ class _Walk:
         node: Any = None
         if not self._nodes:
             if name != _ROOT:
-                raise FormatError(f"the root is {_local(name)}, not MicroscopeImage", got=name)
+                raise FormatError(
+                    f"the root is {_words(name)}, not MicroscopeImage of EPU", got=name
+                )
             node = _TREE
         elif isinstance(parent := self._nodes[-1], dict):
             node = parent.get(name)
@@ -173,7 +175,8 @@ class _Walk:
             return None
         end = self._index()
         start = end - len(text)
-        if self._data[start:end] != text.encode() or self._data[start - 1 : start] != b">":
+        # a comment or an entity in it would put a > or ; where the text has another letter
+        if self._data[start:end] != text.encode():
             return None
         self.leaves.append(Leaf(start, end, field))
         return len(self.leaves) - 1
@@ -184,5 +187,9 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and not ("<" in text or "&" in text or ">" in text)
 
 
-def _local(name: str) -> str:
-    return name.rpartition(SEPARATOR)[2]
+def _words(name: str) -> str:
+    """Name of a root that is none: with its namespace only where that is what differs."""
+    uri, _, local = name.rpartition(SEPARATOR)
+    if local != _ROOT.rpartition(SEPARATOR)[2]:
+        return local
+    return f"{local} of {uri}" if uri else f"{local} without a namespace"

@@ -12,7 +12,8 @@ What the spread does to that, and the rule made of it (sizes in micrometres of t
 - All holes of one stage position share its landing error, so each cloud is the same constellation
   of landings, and a gap by chance in it is repeated in every hole. Shots are exposed equally often,
   landings fall unevenly: a finer level must part the groups of the coarser one into the same number
-  of parts, of the same size. Of two levels that contradict each other the one of larger gap stands.
+  of parts, of the same size. Of two levels that contradict each other the one of larger gap stands
+  (of all points rather than of a part; of groups rather than of single points).
 - Clouds of many exposures touch by their outermost members, and stray exposures bridge them. The
   search is repeated without the loneliest 2 to 50 % (:data:`TRIMS`; lonely: far from the
   :data:`NEIGHBOURS`-th neighbour), where groups have members enough to tell (twice as many). Such
@@ -157,9 +158,10 @@ def _significant(sizes: I64) -> F64:
 
 
 def _confirmed(found: list[tuple[int, Level]]) -> list[Level]:
-    """Levels of the whole set, and those that two trims agree on; finest first."""
+    """Levels of the whole set, and those that two trims agree on; the strongest first."""
     kept: list[Level] = []
     votes: list[int] = []
+    strength: list[tuple[bool, float]] = []
     for number, level in found:
         same = [i for i, other in enumerate(kept) if _agreement(level, other) > 0.98]
         if same:
@@ -167,8 +169,9 @@ def _confirmed(found: list[tuple[int, Level]]) -> list[Level]:
         else:
             kept.append(level)
             votes.append(2 if number == 0 else 1)
-    stand = [level for level, vote in zip(kept, votes, strict=True) if vote > 1]
-    return sorted(stand, key=lambda level: -level.n)
+            strength.append((number == 0 and level.height > 0.0, level.gap))
+    order = sorted(range(len(kept)), key=lambda i: strength[i], reverse=True)
+    return [kept[i] for i in order if votes[i] > 1]
 
 
 def _table(fine: Level, coarse: Level) -> I64:
@@ -185,17 +188,20 @@ def _agreement(one: Level, other: Level) -> float:
     return float(min(table.max(axis=0).sum(), table.max(axis=1).sum()) / table.sum())
 
 
-def _consistent(stand: list[Level]) -> list[Level]:
-    """Drop levels until each parts the next coarser one evenly."""
+def _consistent(ranked: list[Level]) -> list[Level]:
+    """Drop levels until each parts the next coarser one evenly; the answer is finest first.
+
+    `ranked` has the strongest first: that stands where either of two may be wrong.
+    """
+    stand = sorted(ranked, key=lambda level: -level.n)
     i = 0
     while i + 1 < len(stand):
-        fine, coarse = stand[i], stand[i + 1]
-        verdict = _parting(_table(fine, coarse))
+        verdict = _parting(_table(stand[i], stand[i + 1]))
         if verdict == "even":
             i += 1
             continue
-        weaker = i if verdict == "finer" or fine.gap < coarse.gap else i + 1
-        del stand[weaker]
+        finer_is_weaker = ranked.index(stand[i]) > ranked.index(stand[i + 1])
+        del stand[i if verdict == "finer" or finer_is_weaker else i + 1]
         i = max(0, i - 1)
     return stand
 
@@ -207,8 +213,8 @@ def _parting(table: I64) -> str:
     rows = table[_significant(table.sum(axis=1))]
     parts = np.array([int(_significant(row[row > 0]).sum()) for row in rows])
     usual = int(np.bincount(parts).argmax())
-    if usual == 1:
-        return "finer"
+    if usual == 1:  # no parts: the finer one adds strays, or the coarser one has lost some groups
+        return "finer" if parts.max() == 1 else "either"
     if np.mean(parts == usual) < EVEN:
         return "either"
     sizes = np.sort(rows[parts == usual], axis=1)[:, ::-1][:, :usual]

@@ -186,7 +186,7 @@ def _scattered(settings: SimulationSettings, rng: np.random.Generator) -> F64:
         near = any(((point - p) ** 2).sum() < least**2 for p in points)
         if not near and (point**2).sum() <= radius**2:
             points.append(point)
-    return np.array(points)
+    return np.array(points).reshape(-1, 2)
 
 
 def _lacey(square: Square, settings: SimulationSettings) -> list[tuple[I64, I64]]:

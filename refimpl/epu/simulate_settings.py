@@ -98,7 +98,7 @@ class SimulationSettings:
     instrument
         What else stands in every file.
     first_hole
-        Number of the first hole; 9999000 makes 7 and 8 digits in one session. Free.
+        Number of the first hole; 9999600 makes 7 and 8 digits in one session. Free.
     """
 
     pitch_um: float = 2.5
@@ -151,7 +151,7 @@ class SimulationSettings:
     other_diameter_um: float = 0.855
     other_diameters: int = 4
     instrument: Instrument = field(default_factory=Instrument)
-    first_hole: int = 9_999_000
+    first_hole: int = 9_999_600
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -205,7 +205,7 @@ def _tell_update(update: Update, *, as_json: bool) -> None:
     for path, reason in update.unusable:
         typer.echo(f"note: {path}: {reason}", err=True)
     if update.waiting:
-        typer.echo(f"note: {len(update.waiting)} files cannot be read yet", err=True)
+        typer.echo(f"note: files that cannot be read yet: {len(update.waiting)}", err=True)
     if update.note:
         typer.echo(f"note: {update.note}", err=True)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -91,11 +92,17 @@ def demo(
     command.demo(out, seed, download=download)
 
 
+@cache
+def _program() -> Any:
+    """All commands; made once, since reading their signatures takes longer than most refusals."""
+    return typer.main.get_command(app)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        result = app(args, prog_name="refimpl", standalone_mode=False)
+        result = _program().main(args, prog_name="refimpl", standalone_mode=False)
         if result == 130:  # newer typers turn an interruption into this
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0

@@ -201,13 +201,16 @@ class _State:
         if n == 0 or n < GROWTH * self.n_tried:
             return False
         self.n_tried = n
+        kept = "the earlier calibration stays" if self.calibration else "not calibrated yet"
         try:
-            self.calibration = self.calibrate(self.session)
+            found = self.calibrate(self.session)
         except (ConvergenceError, ConfigError) as error:
-            kept = "the earlier calibration stays" if self.calibration else "not calibrated yet"
             self.note = f"{kept}: {error}"
             return False
-        self.note = ""
+        if not getattr(found, "is_decided", True):
+            self.note = f"{kept}: from {n} exposures two answers fit equally well"
+            return False
+        self.calibration, self.note = found, ""
         return True
 
     def _unreadable(self, session: Session) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

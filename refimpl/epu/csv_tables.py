@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv", "write_csv"]
 
-_LARGEST = np.iinfo(np.int64).max
+_LARGEST = (1 << 63) - 1
 
 
 def write_csv(session: Session, path: str | os.PathLike[str]) -> Path:
@@ -122,7 +123,9 @@ def _value(name: str, text: str) -> Any:
     try:
         value = int(text) if kind == "id" else float(text)
     except ValueError:
-        raise ValueError(f"{name} is not a number: {text!r}") from None
-    if not np.isfinite(value) or (kind == "id" and abs(value) > _LARGEST):
+        value = None
+    if value is None or "_" in text:  # Python also takes 1_000
+        raise ValueError(f"{name} is not a number: {text!r}")
+    if not (abs(value) <= _LARGEST if kind == "id" else math.isfinite(value)):
         raise ValueError(f"{name} is out of range: {text!r}")
     return value

@@ -31,7 +31,7 @@ import numpy as np
 from refimpl.clustering.spanning_tree import Tree, check_points, groups_below, spanning_tree
 from refimpl.frames import F64, I64
 
-__all__ = ["COPIES_RATIO", "NEIGHBOURS", "RATIO", "TRIMS", "Level", "levels"]
+__all__ = ["COPIES_RATIO", "NEIGHBOURS", "RATIO", "TRIMS", "Level", "levels", "thinned"]
 
 RATIO = 1.8
 """Least ratio of two neighbouring edges that parts two levels. A step to the hole across the
@@ -106,10 +106,7 @@ def levels(points: F64) -> tuple[Level, ...]:
     extent = float(radius.max())
     if extent <= SAME * float(np.abs(points).max()):
         return (Level(1, np.zeros(n, dtype=np.int64), 0.0, np.inf),)
-    looked = np.arange(n)
-    if n > MOST:
-        looked = np.argsort(radius, kind="stable")[:: -(-n // MOST)]
-    few = values[looked]
+    few = values[thinned(values, MOST)]
     lonely = cKDTree(few).query(few, min(NEIGHBOURS + 1, len(few)))[0][:, -1]
     found: list[tuple[int, Level]] = []
     for number, trim in enumerate(TRIMS):
@@ -127,6 +124,15 @@ def levels(points: F64) -> tuple[Level, ...]:
         coarser = _copies(values, chosen[-1])
         chosen += [] if coarser is None else [coarser]
     return tuple(chosen)
+
+
+def thinned(points: F64, most: int) -> I64:
+    """Rows of at most `most` points, every second, third ... by distance from the middle."""
+    n = len(points)
+    if n <= most:
+        return np.arange(n)
+    away = np.hypot(*(points - points.mean(axis=0)).T)
+    return np.asarray(np.argsort(away, kind="stable")[:: -(-n // most)])
 
 
 def _gaps(tree: Tree, same: float) -> list[Level]:

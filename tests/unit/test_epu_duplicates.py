@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+from refimpl.epu.bad_lists import write_outputs
 from refimpl.epu.calibration import Calibration
 from refimpl.epu.duplicates import Duplicates, find_duplicates
 from refimpl.epu.pairs import close_pairs, components, disc_overlap, kept_partners
@@ -248,3 +250,45 @@ def test_a_healthy_session_is_not_warned_of() -> None:
     assert not few.sentences()[-1].startswith("A healthy session")
     many = find_duplicates(at([*x, 0.1, 10.1, 20.1]), STILL)
     assert many.sentences()[-1].startswith("A healthy session has less than 0.1 %")
+
+
+# ----------------------------------------------------------------------------------- many of them
+
+
+def many(n: int) -> Session:
+    """Holes 2.5 um apart, 25 a stage position, one in a thousand exposed again."""
+    rng = np.random.default_rng(1)
+    side = int(np.sqrt(n)) + 1
+    row, column = np.divmod(np.arange(n), side)
+    again = rng.permutation(n)[: n // 1000]
+    row[again], column[again] = row[again - 1], column[again - 1]
+    stage = np.stack([row // 5, column // 5], axis=1) * 12.5
+    shift = np.stack([row % 5, column % 5], axis=1) * 2.5
+    stage = stage + rng.normal(0.0, 0.0013, (n, 2))
+    table = table_of(
+        stage_x_um=stage[:, 0], stage_y_um=stage[:, 1], beam_shift_x=shift[:, 0],
+        beam_shift_y=shift[:, 1], hole=np.arange(n), square=np.arange(n) // 2500,
+        beam_diameter_um=0.95, time_s=np.arange(n, dtype=np.float64),
+    )  # fmt: skip
+    return Session(table)
+
+
+def test_200_000_exposures(tmp_path) -> None:
+    session = many(200_000)
+    start = time.process_time()
+    found = find_duplicates(session, STILL)
+    found.sentences()
+    write_outputs(found, tmp_path / "d")
+    # 0.4 s measured; the published look-ups take minutes
+    assert time.process_time() - start < 2.5
+    assert 150 < found.n_duplicates <= 200
+
+
+def test_a_chain_of_60_000() -> None:
+    """A long chain: rounds over all pairs would make it quadratic."""
+    session = at((0.15 * np.arange(60_000)).tolist(), time_s=np.arange(60_000, dtype=np.float64))
+    start = time.process_time()
+    found = find_duplicates(session, STILL)
+    assert time.process_time() - start < 2.0
+    assert found.n_duplicates == 30_000
+    assert found.component.max() == 0

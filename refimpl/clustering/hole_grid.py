@@ -13,7 +13,15 @@ from refimpl.clustering.spanning_tree import check_points
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
-__all__ = ["Spacings", "grid_indices", "k_of", "lattice_edges", "number_on_grid", "spacings"]
+__all__ = [
+    "Spacings",
+    "distances",
+    "grid_indices",
+    "k_of",
+    "lattice_edges",
+    "number_on_grid",
+    "spacings",
+]
 
 EDGE_REACH = 2.0**0.25
 """Longest edge of the lattice, over the median distance to the nearest centre: half-way, in ratio,
@@ -49,9 +57,18 @@ class Spacings:
 
 
 def distances(centres: F64) -> F64:
-    """(n, n) distances between centres, 0 on the diagonal."""
-    values = check_points(centres)
-    return np.hypot(*(values[:, None, :] - values[None, :, :]).transpose(2, 0, 1))
+    """(n, n) distances between centres, 0 on the diagonal.
+
+    Parameters
+    ----------
+    centres
+        (n, 2), or already the (n, n) matrix, for n other than 2.
+    """
+    values = np.asarray(centres, dtype=np.float64)
+    if values.ndim == 2 and values.shape[0] == values.shape[1] and len(values) > 2:
+        return values
+    values = check_points(values)
+    return np.asarray(np.hypot(*(values[:, None, :] - values[None, :, :]).transpose(2, 0, 1)))
 
 
 def spacings(centres: F64) -> Spacings:
@@ -67,8 +84,7 @@ def spacings(centres: F64) -> Spacings:
     ConfigError
         Fewer than two centres.
     """
-    values = np.asarray(centres, dtype=np.float64)
-    matrix = values if _is_matrix(values) else distances(values)
+    matrix = distances(centres)
     n = len(matrix)
     if n < 2:
         raise ConfigError(f"{n} centre(s): a spacing needs two")
@@ -188,8 +204,3 @@ def _basis(step: F64) -> F64:
     if b is None and a is not None:
         b = np.array([-a[1], a[0]])
     return np.array([a, b])
-
-
-def _is_matrix(values: F64) -> bool:
-    """Whether it is a matrix of distances; two centres are read as points."""
-    return values.ndim == 2 and values.shape[0] == values.shape[1] and len(values) > 2

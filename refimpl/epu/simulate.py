@@ -111,7 +111,15 @@ def simulate(settings: SimulationSettings | None = None, *, seed: int = 0) -> Si
 
 
 def large(n: int, seed: int = 0) -> Simulated:
-    """Simulate ``n`` exposures for timings: 0.1 % duplicates or so, squares as many as needed."""
+    """Simulate ``n`` exposures for timings: 0.1 % duplicates or so, squares as many as needed.
+
+    Raises
+    ------
+    ConfigError
+        Less than one exposure, or more than the squares there can be (7 million).
+    """
+    if n < 1:
+        raise ConfigError(f"n = {n}: expected one exposure or more", key="n", got=n)
     settings = SimulationSettings(
         squares=max(1, int(np.ceil(n / 750.0))), hole_fraction=1.0,
         revisits=n // 120_000, overlaps=n // 20_000, missed=n // 120_000, singles=n // 4000,

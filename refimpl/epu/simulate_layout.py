@@ -26,8 +26,7 @@ class Square:
     centre_um
         (2,) stage position of its middle, where lattice site (0, 0) is.
     lattice_um
-        (2, 2) rows, this square's own (foils are wrinkled); for a lacey grid the unit matrix over
-        ``points_um``.
+        (2, 2) rows, this square's own (foils are wrinkled); a lacey grid does not use it.
     points_um
         (h, 2) targets of a lacey grid from the middle; None where there is a lattice.
     """

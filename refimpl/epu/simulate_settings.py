@@ -7,15 +7,15 @@ Falcon 3, EPU 2.6), *spec* are round figures chosen near them, *free* are plain 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
-
 from refimpl.epu.simulate_instrument import Instrument, check_types
 from refimpl.epu.simulate_shapes import pattern_of
 from refimpl.errors import ConfigError
+from refimpl.io.epu_names import seconds_of
 
 __all__ = ["Instrument", "SimulationSettings", "settings_from"]
 
@@ -183,10 +183,8 @@ class SimulationSettings:
                 got=self.layout,
             )  # fmt: skip
         for name in ("start_utc", "dst_utc"):
-            try:
-                np.datetime64(getattr(self, name))
-            except ValueError as error:
-                raise ConfigError(f"{name} is no ISO time", key=name) from error
+            if math.isnan(seconds_of(getattr(self, name))):
+                raise ConfigError(f"{name} is no ISO time", key=name, got=getattr(self, name))
         pattern_of(self.pattern)
 
 

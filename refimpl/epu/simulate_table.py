@@ -15,6 +15,7 @@ from refimpl.epu.simulate_layout import Square
 from refimpl.epu.simulate_plan import Visit
 from refimpl.epu.simulate_settings import Instrument, SimulationSettings
 from refimpl.frames import F64, I64
+from refimpl.io.epu_names import seconds_of
 
 __all__ = ["columns_of", "stamp_of"]
 
@@ -108,8 +109,9 @@ def _times(
     changes = np.r_[False, at[1:] != at[:-1]][:n]
     step = settings.shot_s + settings.move_s * moves + settings.square_s * changes
     step = step * np.clip(1.0 + settings.time_spread * rng.normal(size=n), 0.1, None)
-    start = np.datetime64(settings.start_utc, "s").astype(np.int64)
-    ticks = int(start) * TICKS + np.round(np.cumsum(step) * TICKS).astype(np.int64)
+    ticks = int(seconds_of(settings.start_utc)) * TICKS + np.round(np.cumsum(step) * TICKS).astype(
+        np.int64
+    )
     same = np.sort(rng.permutation(np.arange(1, n))[: settings.equal_times])
     ticks[same] = ticks[same - 1]
     return np.asarray(ticks, dtype=np.int64)
@@ -118,7 +120,7 @@ def _times(
 def _local(ticks: I64, settings: SimulationSettings) -> tuple[NDArray[np.datetime64], I64]:
     """Local seconds, and minutes ahead of UTC."""
     seconds = ticks // TICKS
-    change = int(np.datetime64(settings.dst_utc, "s").astype(np.int64))
+    change = int(seconds_of(settings.dst_utc))
     before, after = (round(60.0 * h) for h in settings.zone_h)
     ahead = np.where(seconds < change, before, after)
     return (seconds + 60 * ahead).astype("datetime64[s]"), ahead

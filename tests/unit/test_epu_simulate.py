@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from refimpl.epu.calibration import Calibration
 from refimpl.epu.simulate import Simulated, SimulationSettings, large, simulate, varied
-from refimpl.epu.simulate_geometry import image_to_stage, lattice_of, matrix_of, shots_of
-from refimpl.epu.simulate_settings import settings_from
+from refimpl.epu.simulate_geometry import shots_of
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
 
@@ -41,48 +39,6 @@ def site_errors(made: Simulated) -> F64:
     centre = np.array([s.centre_um for s in made.squares])[made.square_index]
     n = (middle - centre) @ np.linalg.inv(made.truth.lattice_um)
     return np.asarray((n - np.round(n)) @ made.truth.lattice_um)
-
-
-def test_the_matrix_has_the_scale_turn_mirror_and_stretch_asked_for() -> None:
-    settings = SimulationSettings(k_um=20.0, rotation_deg=-70.0, anisotropy=1.0)
-    plain = matrix_of(replace(settings, mirror=False))
-    c, s = np.cos(np.radians(-70.0)), np.sin(np.radians(-70.0))
-    np.testing.assert_allclose(plain, 20.0 * np.array([[c, s], [-s, c]]), atol=1e-13)
-    np.testing.assert_allclose(matrix_of(settings), np.diag([1.0, -1.0]) @ plain, atol=1e-13)
-    stretched = matrix_of(replace(settings, anisotropy=1.03, anisotropy_deg=33.0))
-    long, short = np.linalg.svd(stretched)[1]
-    assert long / short == pytest.approx(1.03)
-    assert long * short == pytest.approx(400.0)
-    found = Calibration("affine", stretched)
-    assert found.k_um == pytest.approx(20.0)
-    assert found.is_mirrored
-    assert np.degrees(found.rotation_rad) == pytest.approx(-70.0)
-
-
-def test_defaults_resemble_the_matrix_of_the_real_session() -> None:
-    real = np.array([[21.7515, 10.8325], [11.1149, -21.6924]])  # specification A8
-    assert np.abs(matrix_of(SimulationSettings()) - real).max() < 0.35
-
-
-def test_the_lattice_has_the_lengths_and_the_angle_asked_for() -> None:
-    settings = SimulationSettings(lattice_stretch=1.02, lattice_skew_deg=-0.8)
-    first, second = lattice_of(settings)
-    assert np.hypot(*first) == pytest.approx(2.5)
-    assert np.hypot(*second) == pytest.approx(2.55)
-    assert np.degrees(np.arctan2(first[1], first[0])) == pytest.approx(15.0)
-    assert np.degrees(np.arctan2(second[1], second[0])) == pytest.approx(104.2)
-
-
-def test_three_shots_are_as_far_apart_as_in_the_real_session() -> None:
-    shots = shots_of(SimulationSettings())
-    apart = np.hypot(*(shots - np.roll(shots, 1, axis=0)).T)
-    np.testing.assert_allclose(apart, 0.648, atol=5e-4)
-    assert not shots_of(SimulationSettings(shots=1)).any()
-
-
-def test_the_image_is_mirrored_and_has_the_pixel_size() -> None:
-    matrix = image_to_stage(SimulationSettings().instrument)
-    assert np.linalg.det(matrix) == pytest.approx(-(0.87e-4**2))
 
 
 def test_the_same_seed_gives_the_same_session_and_another_another() -> None:
@@ -229,22 +185,20 @@ def test_lost_exposures_are_not_there() -> None:
     assert len(some.session) / len(whole.session) == pytest.approx(0.7, abs=0.05)
     rows = {tuple(p) for p in whole.truth.true_um.tolist()}
     assert all(tuple(p) in rows for p in some.truth.true_um.tolist())
-    with pytest.raises(ConfigError, match="all are lost"):
-        simulate(SimulationSettings(squares=1, groups=1, pattern="1x1", shots=1, lost=0.5,
-                                    **{k: v for k, v in QUIET.items() if k != "lost"}),
-                 seed=_seed_that_loses())  # fmt: skip
 
 
-def _seed_that_loses() -> int:
-    """The single exposure of such a session is lost at every second seed."""
-    quiet = {k: v for k, v in QUIET.items() if k != "lost"}
-    settings = SimulationSettings(squares=1, groups=1, pattern="1x1", shots=1, lost=0.5, **quiet)
-    for seed in range(40):
+def test_a_session_that_lost_all_is_none() -> None:
+    settings = SimulationSettings(
+        squares=1, groups=1, pattern="1x1", shots=1, **{**QUIET, "lost": 0.5}
+    )
+    messages = []
+    for seed in range(8):
         try:
-            simulate(settings, seed=seed)
-        except ConfigError:
-            return seed
-    raise AssertionError
+            assert len(simulate(settings, seed=seed).session) == 1
+        except ConfigError as error:
+            messages.append(str(error))
+    assert 0 < len(messages) < 8
+    assert set(messages) == {"no exposure is left: all are lost"}
 
 
 def test_lacey_targets_have_no_lattice_and_no_pattern() -> None:
@@ -311,59 +265,3 @@ def test_sessions_of_the_benchmark_differ() -> None:
     assert {s.overlaps == 0 for s in all_of_them} == {True, False}
     turns = np.array([s.rotation_deg for s in all_of_them])
     assert np.histogram(turns, bins=6, range=(-180, 180))[0].min() > 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"pitch": 3.0}, "no setting 'pitch', did you mean pitch_um"),
-        ({"instrument.volts": 1.0}, "no setting 'instrument.volts'; known: pixel_size"),
-        ({"qqq": 1.0}, "no setting 'qqq'; known: pitch_um"),
-        ({"pitch_um": "wide"}, "pitch_um = 'wide': expected a number"),
-        ({"pitch_um": float("nan")}, "pitch_um = nan is outside of 0.5 to 20.0"),
-        ({"shots": 2.5}, "shots = 2.5: expected a whole number"),
-        ({"shots": True}, "shots = True: expected a whole number"),
-        ({"mirror": 1}, "mirror = 1: expected true or false"),
-        ({"layout": 3}, "layout = 3: expected text"),
-        ({"layout": "random"}, "layout = 'random': expected super-lattice or greedy"),
-        ({"near_um": [0.3]}, "expected a list of 2 numbers"),
-        ({"near_um": [0.1, 0.6]}, "expected 0.2 < low < high <= half of the pitch"),
-        ({"hole_um": 2.6}, "hole_um = 2.6: expected less than the pitch, 2.5"),
-        ({"ring_um": 0.7}, "the shots are outside of a hole of 1.2 um"),
-        ({"start_utc": "yesterday"}, "start_utc is no ISO time"),
-        ({"pattern": "5*5"}, "pattern '5.5': expected a size such as 5x5"),
-        ({"instrument.defocus_um": []}, "defocus_um is empty"),
-        ({"instrument.camera_px": 0}, "camera_px is not positive"),
-        ({"instrument.defocus_um": 1.0}, "defocus_um = 1.0: expected a list of numbers"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        settings_from(SimulationSettings(), changes)
-
-
-def test_an_instrument_must_be_one() -> None:
-    with pytest.raises(ConfigError, match="expected an Instrument"):
-        SimulationSettings(instrument="Titan")  # type: ignore[arg-type]
-
-
-def test_settings_are_changed_by_name() -> None:
-    found = settings_from(SimulationSettings(), {"pitch_um": 4, "instrument.voltage_kv": 200.0,
-                                                 "near_um": [0.3, 0.5]})  # fmt: skip
-    assert (found.pitch_um, found.instrument.voltage_kv, found.near_um) == (4, 200.0, (0.3, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"overlaps": 300}, "overlaps = 300: the 42 stage positions of this layout have room for"),
-        ({"missed": 300}, "missed = 300: the 42 stage positions"),
-        ({"revisits": 300}, "revisits = 300: there are"),
-        ({"square_radius_um": 1.0, "lacey": True, "pitch_um": 19.0}, "no group of holes is in"),
-        ({"square_radius_um": 1.0, "pattern": "7x7", "hole_fraction": 1.0}, "no group of holes"),
-    ],
-)  # fmt: skip
-def test_a_layout_without_room_is_refused(changes: dict[str, object], message: str) -> None:
-    settings = settings_from(SimulationSettings(), changes)
-    with pytest.raises(ConfigError, match=message):
-        simulate(settings)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from typing import Any
 
 from refimpl.errors import FormatError
@@ -135,14 +136,17 @@ class EpuReader:
         Raises
         ------
         FormatError
-            As :meth:`read` does, or the file is too large to be the XML of an exposure.
+            As :meth:`read` does; no regular file, or too large to be the XML of an exposure.
         OSError
             It cannot be opened.
         """
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
+        status = os.stat(path)  # before opening: a pipe would never end
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError("not a regular file")
+        if status.st_size > _LARGEST:
             raise FormatError(f"more than {_LARGEST >> 20} MB: not the XML of an exposure")
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
         return self.read(data)
 
     def _learn(self, data: bytes, parsed: Parsed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from typing import Any
 
@@ -289,6 +290,13 @@ def test_large_files_are_refused(tmp_path, monkeypatch) -> None:
     path.write_bytes(exposure_xml().encode() + b" " * (1 << 20))
     with pytest.raises(FormatError, match="more than 1 MB: not the XML of an exposure"):
         EpuReader().read_file(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.xml")
+    with pytest.raises(FormatError, match="not a regular file"):
+        EpuReader().read_file(tmp_path / "pipe.xml")
 
 
 @pytest.mark.parametrize("text", ["", " ", "perhaps"])

@@ -90,3 +90,15 @@ def test_nearfield_map(tmp_path: Path) -> None:
     assert found is not None
     assert float(found[1]) > 0.95
     assert "0 missing" in out
+
+
+def test_epu_duplicates(tmp_path: Path) -> None:
+    text = run("epu_duplicates.py", tmp_path, str(tmp_path / "page"))
+    rows = re.findall(
+        r"^(.{10}): +(\d+) found, +(\d+) of them wrong, +(\d+) missed$", text, re.MULTILINE
+    )
+    true = int(re.search(r", (\d+) of them are duplicates", text)[1])  # type: ignore[index]
+    found = {name.strip(): [int(v) for v in numbers] for name, *numbers in rows}
+    assert found["matrix"] == [true, 0, 0]
+    assert found["one number"][2] > 0.2 * true
+    assert (tmp_path / "page" / "report.html").exists()

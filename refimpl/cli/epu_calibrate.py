@@ -39,10 +39,9 @@ def calibrate(
         "-o", "--out", metavar="FILE", help="Write the calibration as JSON.")] = None,
     as_json: Annotated[bool, typer.Option(
         "--json", help="Print the calibration as JSON.")] = False,
-    csv: Annotated[bool, typer.Option(
-        "--csv", help="SESSION is a CSV table; a name with .csv says so, too.")] = False,
-    strict: Annotated[bool, typer.Option(
-        "--strict", help="Refuse a session with a file that cannot be used.")] = False,
+    csv: shared.Csv = False,
+    strict: shared.Strict = False,
+    cache: shared.Cache = None,
     options: shared.Options = {},  # noqa: B006
     scatter: Annotated[Path | None, typer.Option(
         metavar="FILE", rich_help_panel=FILES, help="Draw the beam shifts with the numbers of "
@@ -55,7 +54,7 @@ def calibrate(
     shared.check_calibration(options)
     _check_files(out, scatter, report_picture)
     is_table = csv or (session.suffix.lower() == ".csv" and session.is_file())
-    read = shared.load(session, csv=is_table, strict=strict)
+    read = shared.load(session, csv=is_table, strict=strict, cache=cache)
     shared.errors_note(read)
     found = shared.calibration_of(read, options)
     written = _write(read, found, out, scatter, report_picture)

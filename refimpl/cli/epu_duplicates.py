@@ -53,10 +53,9 @@ def duplicates(
         "-o", "--out", "--o", metavar="PREFIX", help="Start of the names of the files.")] = None,
     as_json: Annotated[bool, typer.Option(
         "--json", help="Print the result as JSON.")] = False,
-    csv: Annotated[bool, typer.Option(
-        "--csv", help="SESSION is a CSV table; a name with .csv says so, too.")] = False,
-    strict: Annotated[bool, typer.Option(
-        "--strict", help="Refuse a session with a file that cannot be used.")] = False,
+    csv: shared.Csv = False,
+    strict: shared.Strict = False,
+    cache: shared.Cache = None,
     watch: Annotated[float | None, typer.Option(
         metavar="SECONDS", help="Look again and again while EPU writes, and tell new duplicates; "
         "Ctrl-C ends it.")] = None,
@@ -111,7 +110,7 @@ def duplicates(
         return _watch(folder, "csv" if is_table else "epu", watch, rule, files, options)
     from refimpl.epu.duplicates import find_duplicates
 
-    read = shared.load(folder, csv=is_table, strict=strict)
+    read = shared.load(folder, csv=is_table, strict=strict, cache=cache)
     shared.errors_note(read)
     rule.of(read.table)  # a beam that is not known is found before the work
     calibration = shared.calibration_of(read, options)
@@ -168,6 +167,8 @@ def _watch(
 
     if options["strict"]:
         raise ConfigError("--strict with --watch: a file that is half-written is no error")
+    if options["cache"] is not None:
+        raise ConfigError("--cache with --watch, which reads each file once as it is")
     looks = watch(
         folder, lambda read: shared.calibration_of(read, options), rule, interval_s=seconds,
         ignore_same_hole=options["ignore_same_hole"], source=source,
@@ -212,7 +213,7 @@ def _tell_update(update: Update, *, as_json: bool) -> None:
 
 def _published(folder: Path | None, options: shared.Options) -> int:
     """Hand over to the published way; options that it does not know are refused."""
-    from importlib import import_module
+    from refimpl.cli import epu_compat
 
     taken = {"compat", "session", "epudata", "out", "k", "rawdata", "rad", "clusters", "montage",
              "resize", "max_iter", "n_init"}  # fmt: skip
@@ -220,9 +221,8 @@ def _published(folder: Path | None, options: shared.Options) -> int:
         if name not in taken and value not in (None, False, "auto"):
             flag = {"as_json": "json", "map_": "map"}.get(name, name.replace("_", "-"))
             raise ConfigError(f"--{flag} with --compat, which takes find_dupl's options alone")
-    done: int = import_module("refimpl.cli.epu_compat").run(
+    return epu_compat.run(
         folder if folder is not None else Path(), options["out"] or "duplicates",
         **{name: options[name] for name in ("k", "rawdata", "rad", "clusters", "montage",
                                             "resize", "max_iter", "n_init")},
     )  # fmt: skip
-    return done

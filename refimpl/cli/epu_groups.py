@@ -16,10 +16,10 @@ __all__ = ["EXAMPLES", "groups"]
 EXAMPLES = """\b
 Examples:
   refimpl epu groups Session --movies Movies -o movies.star
-  refimpl epu groups Session --prefix Movies --suffix _EER.eer --mtf mtf.star -o movies.star
+  refimpl epu groups Session --prefix Movies --suffix _EER.eer --mtf k3.star -o all.star
   refimpl epu groups Session --star Refine3D/job020/particles.star -o particles.star
   refimpl epu groups --from movies.star --star micrographs_ctf.star -o grouped.star
-  refimpl epu groups --drop duplicates_badfiles_jpg.txt --star particles.star -o clean.star
+  refimpl epu groups --drop duplicates_badfiles_jpg.txt --star particles.star -o kept.star
   refimpl epu groups Session --cryosparc groups.csv
 
 Groups are one a hole of the template (--level holes), numbered from 1 on the grid of holes.

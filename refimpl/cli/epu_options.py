@@ -66,6 +66,14 @@ NInit = Annotated[int | None, typer.Option(
     "--n-init", "--n_init", metavar="N", min=1, rich_help_panel=CALIBRATION,
     help="Of --clusters: starts, 10.")]  # fmt: skip
 
+Cache = Annotated[Path | None, typer.Option(
+    "--cache", metavar="FILE", help="Keep what is read here, and read new files only next time.",
+)]  # fmt: skip
+Csv = Annotated[bool, typer.Option(
+    "--csv", help="SESSION is a CSV table; a name with .csv says so, too.")]  # fmt: skip
+Strict = Annotated[bool, typer.Option(
+    "--strict", help="Refuse a session with a file that cannot be used.")]  # fmt: skip
+
 _NAMES: Final = {
     "k": "--k", "matrix": "--matrix", "rotation_deg": "--rotation-deg", "mirror": "--mirror",
     "spacing": "--spacing", "rule": "--rule", "clusters": "--clusters", "max_iter": "--max_iter",
@@ -170,7 +178,9 @@ def _check_acting(method: str, options: Options, given: list[str]) -> None:
         raise ConfigError(f"--spacing {options['spacing']:g}: expected > 0")
 
 
-def load(folder: Path, *, csv: bool, strict: bool) -> Session:
+def load(
+    folder: Path, *, csv: bool = False, strict: bool = False, cache: Path | None = None
+) -> Session:
     """Exposures of a folder or CSV table, with a line of progress on a terminal.
 
     Raises
@@ -180,9 +190,13 @@ def load(folder: Path, *, csv: bool, strict: bool) -> Session:
     """
     from refimpl.epu.session import read_session
 
+    if cache is not None:
+        if csv:
+            raise ConfigError("--cache keeps what was read of a folder; SESSION is one table")
+        parse.output_file(cache)
     with parse.progress() as tell:
         return read_session(
-            folder, source="csv" if csv else "epu", strict=strict,
+            folder, source="csv" if csv else "epu", strict=strict, cache=cache,
             progress=lambda done, of: tell("reading", done / max(of, 1)),
         )  # fmt: skip
 

@@ -141,6 +141,15 @@ def test_a_table_gives_what_the_folder_gives(folder, bad, capsys) -> None:
     assert as_json(capsys, "table.txt", "--csv", *given)["bad"] == bad
 
 
+def test_a_cache_gives_the_same_without_opening_a_file(folder, bad, capsys, monkeypatch) -> None:
+    from refimpl.io.epu_templates import EpuReader
+
+    given = ("--method", "lattice", "--cache", "seen.csv")
+    assert as_json(capsys, folder, *given)["bad"] == bad
+    monkeypatch.setattr(EpuReader, "read_file", lambda *_: 1 / 0)
+    assert as_json(capsys, folder, *given)["bad"] == bad
+
+
 def test_order_of_files_and_another_place_change_nothing(folder, capsys) -> None:
     first = as_json(capsys, folder)
     shutil.copytree(folder, "elsewhere")

@@ -81,6 +81,9 @@ def refused(here: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
         (("--calibration", "text.json"), "text.json: not JSON: "),
         (("--calibration", "other.json"), "other.json: not a calibration of beam shifts"),
         (("--csv",), "S: "),
+        (("--csv", "--cache", "c.csv"), "--cache keeps what was read of a folder"),
+        (("--cache", "no/c.csv"), "the folder no does not exist"),
+        (("--cache", "text.json"), "text.json: not a cache of refimpl"),
         (("-o", "no/where"), "cannot write: the folder no does not exist"),
     ],
 )
@@ -109,6 +112,7 @@ def test_options_of_the_calibration(refused, command: str, arguments, said: str)
         (("S", "--report", "text.json/page"), "text.json/page: cannot make the folder: "),
         (("S", "--watch", "0"), "interval 0 s: expected > 0"),
         (("S", "--watch", "5", "--strict"), "--strict with --watch: a file that is half-written"),
+        (("S", "--watch", "5", "--cache", "c"), "--cache with --watch, which reads each file once"),
         (("nowhere",), "nowhere: the session folder does not exist"),
         (("text.json",), "text.json: the session folder is a file, a folder is needed"),
         (("empty",), "empty: no exposure (FoilHole_*_Data_*.xml) in this folder"),

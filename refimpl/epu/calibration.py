@@ -124,6 +124,8 @@ class Calibration(_Matrix):
         rms / pitch of the first alternative over that of this one; None: there is no other.
     coincidences
         Visits of holes that were visited before.
+    is_decided
+        False where another answer may as well be the right one; a note says so, too.
     notes
         Which method, why, and what to know, in sentences.
     magnification, voltage_kv, instrument
@@ -139,6 +141,7 @@ class Calibration(_Matrix):
     alternatives: tuple[Alternative, ...] = ()
     margin: float | None = None
     coincidences: int | None = None
+    is_decided: bool = True
     notes: tuple[str, ...] = ()
     magnification: float = math.nan
     voltage_kv: float = math.nan
@@ -190,6 +193,7 @@ class Calibration(_Matrix):
             "lattice_um": None if self.lattice_um is None else self.lattice_um.tolist(),
             "coincidences": self.coincidences,
             "margin": self.margin,
+            "decided": self.is_decided,
             "alternatives": [other.as_dict() for other in self.alternatives],
             "notes": list(self.notes),
             "magnification": self.magnification,
@@ -230,6 +234,7 @@ class Calibration(_Matrix):
                 None if rms is None else float(rms), int(content.get("holes", 0)),
                 _array(content.get("sigma")), _array(content.get("lattice_um")), others,
                 None if margin is None else float(margin), None if seen is None else int(seen),
+                bool(content.get("decided", True)),
                 tuple(str(note) for note in content.get("notes", ())),
                 _number(content.get("magnification")), _number(content.get("voltage_kv")),
                 str(content.get("instrument", "")), dict(content.get("provenance", {})),

@@ -46,6 +46,7 @@ _STAYS = 250  # stays that the search looks at; the fit takes all
 _PEAKS, _PAIRS, _LOOKED_AT = 600, 400, 8
 _LOOSE = 0.15  # rms / pitch from which there is no lattice (random: 0.41)
 _SURE = 4.6  # log likelihood ratio of 100 to 1, two per stay
+_FEWEST = 6  # stays below which a wrong answer may leave no other (benchmarks/epu_limits.py)
 
 
 def lattice(
@@ -241,12 +242,18 @@ def _calibration(
     margin = alternatives[0].misfit_ratio if alternatives else None
     stays = _stays(visits)
     notes = [f"from the hole lattice on the stage, {stays} stays; {told}"]
-    if margin is not None and 2.0 * stays * math.log(margin) < _SURE:
+    sure = stays >= _FEWEST and (margin is None or 2.0 * stays * math.log(margin) >= _SURE)
+    if not sure:
+        why = (
+            "the next answer fits nearly as well"
+            if stays >= _FEWEST
+            else f"{stays} stays of the stage are too few to know"
+        )
         notes.append(
-            "not decided: the next answer fits nearly as well; state the spacing, or use the "
-            "metadata (GridSquare_*.dm)"
+            f"not decided: {why}; wait for more exposures, state the spacing, or use the metadata "
+            "(GridSquare_*.dm)"
         )
     return Calibration(
         "lattice", best.matrix, best.rms, len(visits), best.sigma, short, alternatives, margin,
-        _again(best, visits), tuple(notes),
+        _again(best, visits), sure, tuple(notes),
     )  # fmt: skip

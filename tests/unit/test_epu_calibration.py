@@ -31,7 +31,7 @@ def whole() -> Calibration:
     other = Alternative(2.0 * MATRIX, (2.5, 2.6), 0.06, 1.3, 4)
     return Calibration(
         "lattice", MATRIX, 0.047, 63, 0.03 * np.ones((2, 2)), np.array([[2.4, 0.6], [-0.6, 2.5]]),
-        (other,), 1.3, 0, ("a note",), 96000.0, 300.0, "3429", {"folder": "x"},
+        (other,), 1.3, 0, False, ("a note",), 96000.0, 300.0, "3429", {"folder": "x"},
     )  # fmt: skip
 
 

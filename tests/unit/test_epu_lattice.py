@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refimpl import data
 from refimpl.clustering.lattices import centred, means_of, origins_of, reduced
 from refimpl.epu.hole_pattern import pattern_of
 from refimpl.epu.lattice import lattice
-from refimpl.epu.session import Session, table_of
+from refimpl.epu.session import Session, read_session, table_of
 from refimpl.epu.simulate import Simulated, simulate
 from refimpl.epu.simulate_settings import SimulationSettings
 from refimpl.epu.simulate_varied import varied
@@ -45,12 +44,8 @@ def moved(session: Session, turn: np.ndarray[Any, Any], by: Any = (0.0, 0.0)) ->
     return session_of(session, stage_x_um=stage[:, 0], stage_y_um=stage[:, 1])
 
 
-def test_the_real_session() -> None:
-    if not data.is_here("epu-afis"):
-        pytest.skip("needs the set epu-afis: REFIMPL_DATA")
-    from refimpl.epu.session import read_session
-
-    found = lattice(read_session(data.path("epu-afis")))
+def test_the_real_session(real_data: Any) -> None:
+    found = lattice(read_session(real_data("epu-afis")))
     assert found.is_mirrored
     assert found.k_um == pytest.approx(24.336, abs=0.05)
     assert found.rms_um is not None
@@ -184,6 +179,25 @@ def test_one_stay_is_too_few(small: Simulated) -> None:
     one = session_of(Session(table=here), stage_x_um=stage[:, 0], stage_y_um=stage[:, 1])
     with pytest.raises(ConvergenceError, match="expected several in one"):
         lattice(one)
+
+
+def test_few_stays_do_not_decide(small: Simulated) -> None:
+    assert lattice(small.session).is_decided
+    few = replace(SMALL, squares=1, groups=4, revisits=0, overlaps=0, missed=0)
+    found = lattice(simulate(few, seed=1).session)
+    assert not found.is_decided
+    assert "not decided: 4 stays of the stage are too few to know" in found.notes[-1]
+
+
+def test_a_super_lattice_without_landing_errors_does_not_decide() -> None:
+    # nothing tells the orientations of a square pattern on a square super-lattice apart
+    exact = SimulationSettings(
+        squares=1, groups=12, landing_um=0.0, revisits=0, overlaps=0, missed=0, pattern="5x5",
+        near_misses=0, singles=0, layout="super-lattice", anisotropy=1.0,
+    )  # fmt: skip
+    found = lattice(simulate(exact, seed=2).session)
+    assert not found.is_decided
+    assert "not decided: the next answer fits nearly as well" in found.notes[-1]
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,12 @@ class _Writer:
         self._folders: set[Path] = set()
         self._unusable: list[tuple[str, str]] = []
         self._copies: list[str] = []
-        self._rows: list[dict[str, Any]] = [
-            {str(k): v for k, v in row.items()}
-            for row in simulated.session.table.to_dict("records")
-        ]
+        table = simulated.session.table
+        self._columns = {str(name): table[name].tolist() for name in table.columns}
+
+    def _row(self, i: int) -> dict[str, Any]:
+        """One exposure; all of them as dicts would take a gigabyte of a large session."""
+        return {name: values[i] for name, values in self._columns.items()}
 
     def _write(self, path: str, content: str | bytes) -> None:
         target = self._place / path
@@ -182,12 +184,13 @@ class _Writer:
 
     def exposures(self, progress: Callable[[int, int], None] | None) -> None:
         """XML, pictures, fractions and movies of all exposures, and what is wrong with them."""
-        n = len(self._rows)
         truth = self._simulated.truth
+        n = len(truth.bad)
         before = np.bincount(truth.pairs[:, 1], minlength=n)
         specimen = specimen_of(self._settings, self._side, self._rng[0]) if self._side else None
         copies, missing = (set(v.tolist()) for v in (self._broken.copies, self._broken.missing_jpg))
-        for i, row in enumerate(self._rows):
+        for i in range(n):
+            row = self._row(i)
             text = exposure_xml(row, self._settings)
             self._write(row["path"], text)
             self._beside(i, row)
@@ -222,7 +225,7 @@ class _Writer:
 
     def _failed(self) -> None:
         """Exposures whose XML is of no use, with holes of their own."""
-        hole = max((row["hole"] for row in self._rows), default=0) + 1000
+        hole = max(self._columns["hole"]) + 1000
         for name, rows in (
             ("truncated", self._broken.truncated),
             ("without BeamShift", self._broken.without_beam_shift),
@@ -230,7 +233,7 @@ class _Writer:
             for i in rows.tolist():
                 hole += 1
                 uid = f"00000000-0000-0000-0000-{hole:012d}"
-                row = failed_row(self._rows[i], hole, uid)
+                row = failed_row(self._row(i), hole, uid)
                 text = exposure_xml(row, self._settings)
                 if name == "truncated":
                     text = text[: int(len(text) * self._rng[1].uniform(0.2, 0.9))]
@@ -247,9 +250,9 @@ class _Writer:
         settings, rng = self._settings, self._rng[2]
         without = set(self._broken.without_foil_images.tolist())
         firsts = np.unique(self._simulated.visit, return_index=True)[1]
-        times = np.array([row["time_s"] for row in self._rows])
+        times = np.array(self._columns["time_s"])
         for i in firsts.tolist():
-            row = self._rows[i]
+            row = self._row(i)
             if row["square"] in without:
                 continue
             head = row["path"].split("/Data/")[0] + "/FoilHoles/FoilHole_"
@@ -278,7 +281,7 @@ class _Writer:
 
     def written(self, folder: Path) -> Written:
         """Return what there is, the truth included."""
-        names = [self._rows[i]["name"] for i in self._broken.missing_jpg.tolist()]
+        names = [self._columns["name"][i] for i in self._broken.missing_jpg.tolist()]
         return Written(
             folder, self._files + 1, tuple(self._unusable), tuple(self._copies),
             tuple(names if self._side else ()),
@@ -287,7 +290,7 @@ class _Writer:
 
     def truth(self, written: Written) -> None:
         """truth.json: what happened, which names are bad, what is wrong with the files."""
-        names = [row["name"] for row in self._rows]
+        names = self._columns["name"]
         truth = self._simulated.truth
         text = json_text({
             "settings": asdict(self._settings), "seed": self._simulated.seed, "names": names,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refimpl.clustering.beam_shift import levels
 from refimpl.epu.calibrate import calibrate
 from refimpl.epu.duplicates import find_duplicates
 from refimpl.epu.simulate import Simulated, SimulationSettings, simulate, varied
@@ -62,3 +63,13 @@ def test_lacey_grids_are_refused_with_a_reason() -> None:
     made = simulate(SimulationSettings(lacey=True), seed=1)
     with pytest.raises(ConvergenceError, match=r"(?i)lattice"):
         calibrate(made.session, "lattice")
+
+
+def test_a_session_with_the_real_ones_figures_has_its_levels() -> None:
+    settings = SimulationSettings(
+        squares=1, groups=18, layout="greedy", square_radius_um=30.0, landing_um=0.093,
+        centring_um=0.047, revisits=0, overlaps=0, missed=0, singles=0, near_misses=0,
+    )  # fmt: skip
+    found = levels(simulate(settings, seed=1).session.beam_shift)
+    assert [level.n for level in found] == [63, 21]
+    assert all(1.8 < level.gap < 4.0 for level in found)  # real: 2.76 and 2.43

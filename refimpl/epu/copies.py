@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.epu.files import layout_depth
+
 __all__ = ["COPY", "without_copies"]
 
 COPY = "copy of "
@@ -24,9 +26,10 @@ def without_copies(
     """Find the rows that are copies of others.
 
     Rows with the same ``uniqueID``, or the same name, and the same time, beam shift and stage
-    position are one exposure. Kept is the one in a folder of its grid square, then the one with
-    the shortest way, then the first by path: the order of the files plays no part. The same
-    ``uniqueID`` or name with other content is another exposure; it stays and is told.
+    position are one exposure. Kept is the one in EPU's own layout
+    (:func:`refimpl.epu.files.layout_depth`), then the one with the shortest way, then the first by
+    path: the order of the files plays no part. The same ``uniqueID`` or name with other content
+    is another exposure; it stays and is told.
 
     Parameters
     ----------
@@ -73,9 +76,9 @@ def _alike_rows(rows: list[int], columns: Mapping[str, Any]) -> Iterable[list[in
     return groups.values()
 
 
-def _rank(columns: Mapping[str, Any], row: int) -> tuple[bool, int, str]:
+def _rank(columns: Mapping[str, Any], row: int) -> tuple[int, int, str]:
     path = columns["path"][row]
-    return columns["square"][row] < 0, path.count(os.sep), path
+    return -layout_depth(path), path.count(os.sep), path
 
 
 def _told(paths: list[str], label: str) -> list[tuple[str, str, bool]]:

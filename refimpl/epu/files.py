@@ -18,7 +18,7 @@ from refimpl.io.epu_names import (
     square_of,
 )
 
-__all__ = ["ExposureFile", "Files", "FoilImage", "find_files"]
+__all__ = ["ExposureFile", "Files", "FoilImage", "find_files", "layout_depth"]
 
 _PICTURES = {".jpg", ".jpeg", ".png"}
 _INNER = re.compile(r"images-disc[0-9]*|gridsquare_[0-9]+|data|foilholes", re.IGNORECASE)
@@ -85,6 +85,15 @@ def find_files(folder: str | os.PathLike[str]) -> Files:
     if not found.squares and not found.sessions:
         _plan_around(found, root)
     return found
+
+
+def layout_depth(path: str) -> int:
+    """Number of folders right above a file that are called as EPU calls them.
+
+    ``Images-Disc1/GridSquare_5324661/Data`` makes 3; a copy of the square elsewhere 2 or less.
+    """
+    folders = Path(path).parts[-2::-1]
+    return next((i for i, name in enumerate(folders) if not _INNER.fullmatch(name)), len(folders))
 
 
 def _folders(root: str, found: Files) -> Iterator[tuple[str, list[str]]]:

@@ -150,6 +150,17 @@ def test_copies_are_one_exposure(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("elsewhere", ["Copy", "A/B/C", "Images-Disc1/old"])
+def test_of_copies_the_one_in_the_layout_stays(tmp_path: Path, elsewhere: str) -> None:
+    """The bad lists name the pictures beside the file that is kept."""
+    data = write_session(tmp_path, 3)
+    other = tmp_path / elsewhere / "GridSquare_5324661" / "Data"
+    shutil.copytree(data, other)
+    session = read_session(tmp_path)
+    assert {Path(path).parent for path in session.table["path"]} == {data}
+    assert {Path(path).parent for path in session.errors["path"]} == {other}
+
+
 def test_the_same_id_or_name_is_not_yet_a_copy(tmp_path: Path) -> None:
     data = write_session(tmp_path, 4)
     other = tmp_path / "Images-Disc2"

@@ -69,19 +69,19 @@ def answers() -> str:
     """The calibration and the next best ones."""
     c = calibration()
     rows: list[tuple[object, ...]] = []
-    for name, one, ratio, again in (
-        ("taken", c, 1.0, c.coincidences),
-        *(("", a, a.misfit_ratio, a.coincidences) for a in c.alternatives),
+    for one, ratio, again in (
+        (c, 1.0, c.coincidences),
+        *((a, a.misfit_ratio, a.coincidences) for a in c.alternatives),
     ):
         pitch = one.pitch_um or (float("nan"), float("nan"))
         rows.append(
-            (name, f"{one.k_um:.3f}", f"{one.rotation_rad / DEG:.1f}°",
+            (f"{one.k_um:.3f}", f"{one.rotation_rad / DEG:.1f}°",
              "yes" if one.is_mirrored else "no", f"{one.anisotropy:.3f}",
              f"{pitch[0]:.3f}, {pitch[1]:.3f}", f"{1e3 * (one.rms_um or 0.0):.0f}", f"{ratio:.2f}",
              again)
         )  # fmt: skip
-    head = ("", "k [µm]", "turn", "mirror", "anisotropy", "holes apart [µm]", "rms [nm]",
-            "rms / pitch, relative", "holes met again")  # fmt: skip
+    head = ("k [µm]", "turn", "mirror", "stretch", "apart [µm]", "rms [nm]", "misfit",
+            "met again")  # fmt: skip
     return table(head, rows)
 
 

@@ -140,13 +140,13 @@ def _page(view: EpuView, inline: dict[str, str]) -> str:
 def comparison(view: EpuView) -> Figure:
     """Two maps side by side: one number, and the matrix of the calibration."""
     c, radius = view.calibration, view.duplicates.radius_um
-    turn = f"turned by {c.rotation_rad / DEG:.1f}°"
+    turn = f"turned {c.rotation_rad / DEG:.1f}°"
     titles = (
         f"One number: k = {view.scalar.k_um:.2f}",
         f"Matrix: k = {c.k_um:.2f}, {'mirrored, ' if c.is_mirrored else ''}{turn}",
     )
     details = tuple(
-        f"{_pairs(len(holes.together))} of holes on one another, {bad} of {len(view.session)} "
+        f"{_pairs(len(holes.together))} of holes on one another\n{bad} of {len(view.session):,} "
         f"exposures bad at {radius:g} µm\nholes off the lattice by {1e3 * holes.rms_um:.0f} nm rms"
         for holes, bad in (
             (view.scalar_holes, view.scalar_duplicates.n_duplicates),

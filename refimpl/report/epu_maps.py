@@ -71,12 +71,14 @@ def draw_holes(ax: Axes, holes: HoleMap, *, hole_um: float | None = None) -> Non
         )
         hole_um = hole_um or _HOLE * float(np.hypot(*lattice.T).min())
     if hole_um is not None:
-        for these, colour, width in ((~wrong, style.MUTED, 0.7), (wrong, style.VERMILLION, 1.7)):
+        for these, colour, width, fill in (
+            (~wrong, style.MUTED, 0.7, "#ffffffd0"), (wrong, style.VERMILLION, 1.5, "#f6b48cd0"),
+        ):  # fmt: skip
             size = np.full(int(these.sum()), hole_um)
             where: dict[str, Any] = {"units": "xy", "offset_transform": ax.transData, "zorder": 3}
             ax.add_collection(
                 EllipseCollection(size, size, np.zeros_like(size), offsets=holes.centres_um[these],
-                                  facecolors="#ffffffd0", edgecolors=colour, linewidths=width,
+                                  facecolors=fill, edgecolors=colour, linewidths=width,
                                   **where)
             )  # fmt: skip
     seen = wrong[visits.row]
@@ -92,7 +94,15 @@ def legend(figure: Figure, *, has_bad: bool = False) -> None:
         Line2D([], [], ls="", marker="o", ms=3.5, mew=0, color=style.BLUE, label="exposure"),
         Line2D([], [], ms=9, mec=style.MUTED, label="hole", **marks),
         Patch(fc=_TINTS[0], label="lattice cells of one colour: one stay of the stage"),
-        Line2D([], [], ms=9, mew=1.7, mec=style.VERMILLION, label="holes on one another", **marks),
+        Line2D(
+            [],
+            [],
+            ms=9,
+            mew=2.0,
+            mec=style.VERMILLION,
+            label="holes on one another",
+            **marks | {"mfc": "#f6b48c"},
+        ),
     ]
     if has_bad:
         handles.append(Line2D([], [], ls="", marker="x", ms=5.5, mew=1.4, color=style.VERMILLION,
@@ -130,7 +140,7 @@ def two_maps(
     maps
         The same visits with two calibrations.
     titles, details
-        Above each map; a detail may have two lines.
+        Above each map; a detail may have three lines.
     hole_um
         Diameter of the holes; None: not known.
     """
@@ -138,15 +148,15 @@ def two_maps(
         both = np.concatenate([maps[0].centres_um, maps[1].centres_um])
         frame = both.min(axis=0) - 2.0, both.max(axis=0) + 2.0
         size = frame[1] - frame[0]
-        wide = 4.8
+        wide = 3.7  # small, so that its words are read where a page shrinks it
         tall = float(wide * size[1] / size[0])
-        figure = style.new_figure(0.65 + 2 * wide + 0.45, tall + 1.75)
+        figure = style.new_figure(0.65 + 2 * wide + 0.45, tall + 1.95)
         for k, holes in enumerate(maps):
             box = (0.65 + k * (wide + 0.3), 0.85, wide, tall)
             ax = place_axes(figure, box, frame, named_y=k == 0)
             draw_lattice(ax, holes, frame)
             draw_holes(ax, holes, hole_um=hole_um)
-            style.title(ax, titles[k], pad=40.0)
+            style.title(ax, titles[k], pad=54.0)
             ax.text(0.0, 1.0 + 0.1 / tall, details[k], transform=ax.transAxes, fontsize=9.0,
                     color=style.MUTED, va="bottom", linespacing=1.35)  # fmt: skip
         legend(figure)

@@ -186,5 +186,5 @@ def test_real_session_scrambled_by_one_number(real_data) -> None:
     left, right = comparison(view).axes
     assert left.get_xlim() == right.get_xlim()
     assert left.get_ylim() == right.get_ylim()
-    assert "6 pairs of holes on one another, 3 of 189" in left.texts[0].get_text()
-    assert "no pair of holes on one another, 0 of 189" in right.texts[0].get_text()
+    assert "6 pairs of holes on one another\n3 of 189" in left.texts[0].get_text()
+    assert "no pair of holes on one another\n0 of 189" in right.texts[0].get_text()

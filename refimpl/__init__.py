@@ -17,9 +17,9 @@ __version__ = "0.1.0"
 
 _ROOMS = frozenset(
     (
-        *("clustering", "crystal", "data", "detector", "dispatch", "errors", "forward", "frames"),
-        *("imaging", "interop", "io", "metrology", "nearfield", "objective", "powder", "report"),
-        *("rotations", "scaleout", "testing", "units"),
+        *("clustering", "crystal", "data", "detector", "dispatch", "epu", "errors"),
+        *("forward", "frames", "imaging", "interop", "io", "metrology", "nearfield", "objective"),
+        *("powder", "report", "rotations", "scaleout", "testing", "units"),
     )
 )
 

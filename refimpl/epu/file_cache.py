@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ class FileCache:
     """Values by file; they count as long as its size and its time of change are the same.
 
     Only files that could be read are kept: one that was half-written is read again. In memory for
-    a folder that is watched, in a CSV file between runs (one of its own for every folder).
+    a folder that is watched, in a CSV file between runs (one of its own for every folder). EPU's
+    plans are remembered in memory only.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int, Fields]] = {}
+        self._plans: dict[str, tuple[int, int, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -39,6 +42,15 @@ class FileCache:
     def put(self, file: str, status: os.stat_result, fields: Fields) -> None:
         """Keep the values of a file."""
         self._known[file] = (status.st_size, status.st_mtime_ns, fields)
+
+    def plan(self, path: str, read: Callable[[bytes], Any]) -> Any:
+        """What ``read`` says of the content of a file; only called where that is new."""
+        status = os.stat(path)
+        size, changed, plan = self._plans.get(path, (-1, -1, None))
+        if (size, changed) != (status.st_size, status.st_mtime_ns):
+            plan = read(Path(path).read_bytes())
+            self._plans[path] = (status.st_size, status.st_mtime_ns, plan)
+        return plan
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FileCache:

@@ -56,7 +56,8 @@ def read_epu(
     is_unknown = np.isnan(known)
     columns["time_s"][is_unknown] = utc_of_stamps(stamps[is_unknown], stamps, known)
     stays, copies = without_copies(columns)
-    holes, grid = _holes(files, errors), _grid(files, errors)
+    plans = FileCache() if cache is None else cache
+    holes, grid = _holes(files, errors, plans), _grid(files, errors, plans)
     return Session(
         table=table_of(**{name: values[stays] for name, values in columns.items()}),
         errors=errors_of(errors + copies),
@@ -139,22 +140,25 @@ def _foil_images(files: Files, stamps: F64, known: F64) -> Any:
     )
 
 
-def _plans(paths: list[str], read: Callable[[bytes], Any], errors: _Errors) -> list[Any]:
+def _plans(
+    paths: list[str], read: Callable[[bytes], Any], errors: _Errors, plans: FileCache
+) -> list[Any]:
     """(path, what it says) of those that can be read."""
     found = []
     for path in paths:
         try:
-            found.append((path, read(Path(path).read_bytes())))
+            found.append((path, plans.plan(path, read)))
         except (FormatError, OSError) as error:
             errors.append((path, _reason(error), False))
     return found
 
 
-def _holes(files: Files, errors: _Errors) -> Any:
+def _holes(files: Files, errors: _Errors, cache: FileCache) -> Any:
     import pandas as pd
 
-    plans: list[tuple[str, tuple[Target, ...]]] = _plans(files.squares, read_targets, errors)
-    rows = [(square_of(path), *target) for path, targets in plans for target in targets]
+    found: list[tuple[str, tuple[Target, ...]]]
+    found = _plans(files.squares, read_targets, errors, cache)
+    rows = [(square_of(path), *target) for path, targets in found for target in targets]
     if not rows:
         return None
     holes = pd.DataFrame(rows, columns=["square", *Target._fields])
@@ -162,12 +166,12 @@ def _holes(files: Files, errors: _Errors) -> Any:
     return holes.sort_values(["square", "hole"], ignore_index=True)
 
 
-def _grid(files: Files, errors: _Errors) -> Grid:
-    plans: list[tuple[str, Grid]] = _plans(files.sessions, read_grid, errors)
-    grids = {grid for _, grid in plans}
+def _grid(files: Files, errors: _Errors, cache: FileCache) -> Grid:
+    found: list[tuple[str, Grid]] = _plans(files.sessions, read_grid, errors, cache)
+    grids = {grid for _, grid in found}
     if len(grids) == 1:
         return grids.pop()
     if grids:
         told = "the sessions below the folder differ in spacing or size of the holes: none is used"
-        errors += [(path, told, True) for path, _ in plans]
+        errors += [(path, told, True) for path, _ in found]
     return Grid(None, None)

@@ -10,6 +10,7 @@ are found by their local names, by the whole path from the root.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from refimpl.errors import FormatError
@@ -17,8 +18,12 @@ from refimpl.io.safe_xml import SEPARATOR, parse
 
 __all__ = ["Grid", "Target", "read_grid", "read_targets"]
 
-_TARGETS = {"TargetLocationsEfficient", "TargetLocations"}
 _PAIR = "KeyValuePairOfintTargetLocation"
+_HOLE = {"key": "key", "value": {"StagePosition": {"X": "X", "Y": "Y"}}}
+_HOLES = {"m_serializationArray": {_PAIR: _HOLE}}
+_SQUARE = {"TargetLocations": {"TargetLocationsEfficient": _HOLES, "TargetLocations": _HOLES}}
+_SIZES = {"HoleSpacing": "HoleSpacing", "HoleSize": "HoleSize"}
+_SESSION = {"Samples": {"_items": {"SampleXml": {"FilterHolesSettings": _SIZES}}}}
 _WIDEST_UM = 100.0
 
 
@@ -48,20 +53,14 @@ def read_targets(data: bytes) -> tuple[Target, ...]:
     found: list[Target] = []
     one: dict[str, str] = {}
 
-    def leaf(path: tuple[str, ...], text: str) -> None:
-        if not _is_pair(path):
-            return
-        if path[5:] == ("key",) or path[5:-1] == ("value", "StagePosition"):
-            one[path[-1]] = text
-
-    def end(path: tuple[str, ...]) -> None:
-        if len(path) == 5 and _is_pair(path):
+    def end(node: object) -> None:
+        if node is _HOLE:
             target = _target(one)
             if target is not None:
                 found.append(target)
             one.clear()
 
-    _walk(data, "GridSquareXml", leaf, end)
+    _walk(data, "GridSquareXml", _SQUARE, one.__setitem__, end)
     return tuple(found)
 
 
@@ -73,25 +72,17 @@ def read_grid(data: bytes) -> Grid:
     FormatError
         Not XML, a document type declaration, or another root than ``EpuSessionXml``.
     """
-    texts: dict[str, str] = {}
-    settings = ("EpuSessionXml", "Samples", "_items", "SampleXml", "FilterHolesSettings")
+    samples: list[dict[str, str]] = []
+    one: dict[str, str] = {}
 
-    def leaf(path: tuple[str, ...], text: str) -> None:
-        if path[:-1] == settings and path[-1] in ("HoleSpacing", "HoleSize"):
-            texts.setdefault(path[-1], text)
+    def end(node: object) -> None:
+        if node is _SIZES:
+            samples.append(dict(one))
+            one.clear()
 
-    _walk(data, "EpuSessionXml", leaf, lambda path: None)
-    return Grid(_length_um(texts.get("HoleSpacing")), _length_um(texts.get("HoleSize")))
-
-
-def _is_pair(path: tuple[str, ...]) -> bool:
-    return (
-        len(path) > 4
-        and path[4].startswith(_PAIR)
-        and path[1] == "TargetLocations"
-        and path[2] in _TARGETS
-        and path[3] == "m_serializationArray"
-    )
+    _walk(data, "EpuSessionXml", _SESSION, one.__setitem__, end)
+    first = samples[0] if samples else {}
+    return Grid(_length_um(first.get("HoleSpacing")), _length_um(first.get("HoleSize")))
 
 
 def _target(texts: dict[str, str]) -> Target | None:
@@ -112,29 +103,47 @@ def _length_um(text: str | None) -> float | None:
     return length_um if 0.0 < length_um < _WIDEST_UM else None
 
 
-def _walk(data: bytes, root: str, leaf: Any, end: Any) -> None:
-    """Call ``leaf(path, text)`` and ``end(path)`` as elements end; paths of local names."""
-    path: list[str] = []
+def _walk(data: bytes, root: str, tree: Any, leaf: Callable[[str, str], Any], end: Any) -> None:
+    """Follow a tree of local names; what is not in it is passed over, with all that is inside.
+
+    Calls ``leaf(name, text)`` at the end of each leaf of the tree that has no elements inside, and
+    ``end(node)`` at the end of each other node.
+    """
+    nodes: list[Any] = []
     texts: list[str] = []
-    is_leaf = False
+    passed = 0
 
     def start(name: str, _: object) -> None:
-        nonlocal is_leaf
+        nonlocal passed
+        if passed:
+            passed += 1
+            return
         local = name.rpartition(SEPARATOR)[2]
-        if not path and local != root:
-            raise FormatError(f"the root is {local}, not {root}", got=name)
-        path.append(local)
+        if not nodes:
+            if local != root:
+                raise FormatError(f"the root is {local}, not {root}", got=name)
+            nodes.append(tree)
+            return
+        parent = nodes[-1]
+        if isinstance(parent, str):  # an element where a text should be
+            parent = nodes[-1] = {}
+        node = parent.get(_PAIR if local.startswith(_PAIR) else local)
+        if node is None:
+            passed = 1
+            return
+        nodes.append(node)
         texts.clear()
-        is_leaf = True
 
     def finish(_: str) -> None:
-        nonlocal is_leaf
-        whole = tuple(path)
-        if is_leaf:
-            leaf(whole, "".join(texts).strip())
-        end(whole)
-        is_leaf = False
-        path.pop()
+        nonlocal passed
+        if passed:
+            passed -= 1
+            return
+        node = nodes.pop()
+        if isinstance(node, str):
+            leaf(node, "".join(texts).strip())
+        else:
+            end(node)
 
     def attach(parser: Any) -> None:
         parser.StartElementHandler = start

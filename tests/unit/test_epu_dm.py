@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from epu_files import BOMB, write_session
 
 from refimpl.epu import read_session
+from refimpl.epu.file_cache import FileCache
 from refimpl.errors import FormatError
 from refimpl.io.epu_dm import Grid, Target, read_grid, read_targets
 
@@ -139,3 +141,23 @@ def test_plans_that_are_broken_or_differ(tmp_path: Path) -> None:
     assert told["used"].tolist() == [True, False, True]
     (tmp_path / "b" / "EpuSession.dm").write_bytes(grid("2.5E-06"))
     assert read_session(tmp_path).hole_spacing_um == pytest.approx(2.5, rel=1e-15)
+
+
+def test_a_plan_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    write_session(tmp_path, 3)
+    path = tmp_path / "GridSquare_7.dm"
+    path.write_bytes(square(hole("1", "1E-6", "2E-6")))
+    cache = FileCache()
+    first = read_session(tmp_path, cache=cache).holes
+    status = path.stat()
+    path.write_bytes(square(hole("2", "1E-6", "2E-6")))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = read_session(tmp_path, cache=cache).holes
+    os.utime(path, ns=(1, 1))
+    third = read_session(tmp_path, cache=cache).holes
+    assert [int(holes["hole"].iloc[0]) for holes in (first, second, third)] == [1, 1, 2]
+
+
+def test_elements_where_a_text_should_be() -> None:
+    assert read_grid(grid("<x>2.5E-06</x>")).hole_spacing_um is None
+    assert read_targets(square(hole("1", "<x/>1", "2"), hole("2", "1", "2")))[0].hole == 2

@@ -110,7 +110,7 @@ def _tell_beam(session: Session) -> None:
 def _first_run(session: Session, out: str, given: dict[str, int]) -> None:
     """Print the distances between cluster centres, and draw the clusters."""
     from refimpl import hooks
-    from refimpl.clustering.beam_shift import k_of, spacings
+    from refimpl.clustering.beam_shift import k_of, levels, spacings
     from refimpl.epu.published import first_run, first_run_text
     from refimpl.io.together import together
 
@@ -131,6 +131,10 @@ def _first_run(session: Session, out: str, given: dict[str, int]) -> None:
             numbers=list(range(len(found))), title=f"Beam shifts, {len(found)} clusters",
         )  # fmt: skip
     typer.echo(f"wrote {picture}")
+    shown = levels(session.beam_shift)
+    if shown and shown[-1].n != len(found):
+        typer.echo(f"The beam shifts by themselves show {shown[-1].n} holes, not {len(found)}: "
+                   f"--clusters {shown[-1].n}")  # fmt: skip
     typer.echo("Now run again with --k.")
 
 

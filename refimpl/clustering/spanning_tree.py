@@ -14,7 +14,10 @@ import numpy as np
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
-__all__ = ["Tree", "check_points", "groups_below", "spanning_tree"]
+__all__ = ["LINE", "Tree", "check_points", "groups_below", "spanning_tree"]
+
+LINE = 1e-9
+"""Points whose spread across their axis is a smaller part of that along it are on a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,25 +112,30 @@ def groups_below(tree: Tree, height: float) -> I64:
 
 
 def _candidate_edges(places: F64) -> I64:
-    """(m, 2) edges that contain the tree of distinct points: Delaunay, or a chain on a line."""
+    """(m, 2) edges that contain the tree of distinct points: a chain, and Delaunay's."""
     from scipy.spatial import Delaunay, QhullError
 
-    centred = places - places.mean(axis=0)
-    extent = float(np.abs(centred).max(initial=0.0))
-    if len(places) < 2:
+    n = len(places)
+    if n < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    if len(places) > 3:
-        try:
-            mesh = Delaunay(centred / extent)
-        except QhullError:  # all on one line, to rounding
-            pass
-        else:
-            sides = mesh.simplices[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-            # Points too close to a vertex for Qhull are no vertices: tie them to it.
-            edges = np.sort(np.concatenate([sides, mesh.coplanar[:, [0, 2]]]), axis=1)
-            return np.unique(edges, axis=0).astype(np.int64)
-    elif len(places) == 3:
+    centred = places - places.mean(axis=0)
+    centred /= np.abs(centred).max()
+    # The chain along the longer axis connects all, and is the tree of points on a line.
+    axes = np.linalg.eigh(centred.T @ centred)[1]
+    thin, along = (centred @ axes).T
+    order = np.argsort(along, kind="stable")
+    chain = np.column_stack([order[:-1], order[1:]])
+    if n == 2 or np.ptp(thin) < LINE * np.ptp(along):
+        return chain.astype(np.int64)
+    if n == 3:
         return np.array([[0, 1], [0, 2], [1, 2]], dtype=np.int64)
-    axis = np.linalg.svd(centred / extent, full_matrices=False)[2][0]
-    along = np.argsort(centred @ axis, kind="stable")
-    return np.column_stack([along[:-1], along[1:]]).astype(np.int64)
+    try:
+        mesh = Delaunay(centred)
+    except QhullError:
+        return chain.astype(np.int64)
+    sides = mesh.simplices[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    # Points too close to a vertex for Qhull are no vertices: tie them to it.
+    edges = np.sort(np.concatenate([sides, mesh.coplanar[:, [0, 2]], chain]), axis=1)
+    edges = edges[edges[:, 1] < n].astype(np.int64)
+    code = np.unique(edges[:, 0] * n + edges[:, 1])
+    return np.column_stack([code // n, code % n])

@@ -82,7 +82,8 @@ def _columns(
         rows = []
         for file in files.exposures[start : start + _BLOCK]:
             try:
-                fields = _read(reader, file.path, file.path[root:], cache)
+                key = file.path[root:].lstrip(os.sep)
+                fields = _read(reader, file.path, key, cache)
             except (FormatError, OSError) as error:
                 errors.append((file.path, _reason(error), False))
                 continue

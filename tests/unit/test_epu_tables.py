@@ -178,7 +178,7 @@ def test_cache_on_disk(tmp_path: Path, opened: list[str]) -> None:
     (data / f"{name_of(4)}.xml").write_text(odd, encoding="utf-8")
     first = read_session(folder, cache=cache)
     opened.clear()
-    second = read_session(folder, cache=str(cache))
+    second = read_session(f"{folder}/", cache=str(cache))
     assert opened == []
     pd.testing.assert_frame_equal(first.table, second.table, check_exact=True)
     pd.testing.assert_frame_equal(first.errors, second.errors)

@@ -50,8 +50,9 @@ def scatter_figure(
         figure = style.new_figure(7.2, 7.0)
         ax = figure.add_axes((0.115, 0.085, 0.86, 0.855))
         out = labels < 0
-        ax.plot(*beam_shift[~out].T, ls="", marker="o", ms=4, mew=0, alpha=0.7, color=style.POINT,
-                rasterized=True)  # fmt: skip
+        size, alpha = _dots(len(beam_shift))
+        ax.plot(*beam_shift[~out].T, ls="", marker="o", ms=size, mew=0, alpha=alpha,
+                color=style.POINT, rasterized=True)  # fmt: skip
         if out.any():
             ax.plot(*beam_shift[out].T, ls="", marker="x", ms=5, color=style.VERMILLION,
                     label=f"in no group: {int(out.sum())}")  # fmt: skip
@@ -69,17 +70,23 @@ def scatter_figure(
     return figure
 
 
+def _dots(n: int) -> tuple[float, float]:
+    """Size and opacity of n points that lie on one another: many show where most of them are."""
+    few = float(np.sqrt(1000.0 / max(n, 1000)))
+    return 1.2 + 2.8 * few, 0.08 + 0.62 * few
+
+
 def _numbers(ax: Axes, points: F64, labels: I64, centres: F64, texts: Iterable[int]) -> None:
     """Number each group: in its middle where that is free, above it where a point is there."""
     apart = 1.0
     if len(centres) > 1:
         apart = float(np.median(cKDTree(centres).query(centres, k=2)[0][:, 1])) or 1.0
-    away = np.hypot(*(points - centres[labels - 1]).T)
-    free = np.full(len(centres), np.inf)
-    np.minimum.at(free, labels - 1, away)
+    near = np.hypot(*(points - centres[labels - 1]).T) < 0.08 * apart
+    n = len(centres)
+    covered = np.bincount(labels - 1, near, n) / np.maximum(np.bincount(labels - 1, minlength=n), 1)
     size = float(np.clip(160.0 / np.sqrt(len(centres)), 5.5, 11.0))
-    for (x, y), room, text in zip(centres, free, texts, strict=True):
-        up = 0.0 if room > 0.08 * apart else 0.17 * apart
+    for (x, y), part, text in zip(centres, covered, texts, strict=True):
+        up = 0.17 * apart if part > 0.05 else 0.0
         ax.text(x, y + up, str(text), ha="center", va="center", fontsize=size, fontweight="bold",
                 color=style.INK, zorder=5, clip_on=True,
                 bbox=_HALO)  # fmt: skip
@@ -191,7 +198,8 @@ def folded(view: EpuView) -> Figure:
                 Polygon(holes.cells()[0] - holes.centres_um[0], closed=True, fc="#eef2f6",
                         ec=style.GREY, lw=0.8)
             )  # fmt: skip
-            ax.plot(*holes.off_um.T, ls="", marker="o", ms=3.5, mew=0, alpha=0.6,
+            size, alpha = _dots(len(holes.off_um))
+            ax.plot(*holes.off_um.T, ls="", marker="o", ms=size, mew=0, alpha=alpha,
                     color=style.POINT, rasterized=True)  # fmt: skip
             ax.add_patch(Circle((0, 0), view.duplicates.radius_um, fill=False, ls="--", lw=1.1,
                                 ec=style.VERMILLION, zorder=5))  # fmt: skip

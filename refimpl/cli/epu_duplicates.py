@@ -153,6 +153,8 @@ def _tell(found: Duplicates, written: Written, *, as_json: bool) -> None:
         from refimpl.io.atomic import json_text
 
         typer.echo(json_text(summary_of(found, written.movies)))
+        if not found.calibration.is_decided:
+            typer.echo("note: the calibration is not decided: see its notes", err=True)
     else:
         typer.echo("\n".join(found.sentences()))
     for line in (*written.notes, *(f"wrote {path}" for path in written.paths)):

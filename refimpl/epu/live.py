@@ -207,7 +207,7 @@ class _State:
         except (ConvergenceError, ConfigError) as error:
             self.note = f"{kept}: {error}"
             return False
-        if not getattr(found, "is_decided", True):
+        if not found.is_decided:
             self.note = f"{kept}: from {n} exposures two answers fit equally well"
             return False
         self.calibration, self.note = found, ""

@@ -164,6 +164,18 @@ def test_order_of_files_and_another_place_change_nothing(folder, capsys) -> None
 # --------------------------------------------------------------------- calibration and radius
 
 
+def test_a_calibration_that_is_not_decided_is_noted(folder, capsys) -> None:
+    """Five places of the stage: the next lattice fits nearly as well, and is told to."""
+    assert epu("calibrate", folder, "--method", "lattice", "-o", "c.json") == 0
+    content = json.loads(Path("c.json").read_text())
+    for decided in (True, False):
+        Path("c.json").write_text(json.dumps(content | {"decided": decided}))
+        capsys.readouterr()
+        assert epu("duplicates", folder, "--calibration", "c.json", "--json") == 0
+        note = "note: the calibration is not decided: see its notes\n"
+        assert capsys.readouterr().err == ("" if decided else note)
+
+
 def test_a_calibration_is_carried_over(folder, bad, capsys) -> None:
     assert epu("calibrate", folder, "-o", "titan.json") == 0
     assert as_json(capsys, folder, "--calibration", "titan.json")["bad"] == bad

@@ -190,14 +190,11 @@ def test_calibrated_as_soon_as_it_can_be_and_again_as_the_session_grows(tmp_path
 
 
 def test_an_undecided_calibration_is_not_announced(tmp_path: Path) -> None:
-    class Undecided(Calibration):
-        is_decided = False
-
     def source(_: object) -> dict[str, object]:
         return {"stage_x_um": [0.0, 0.0], "stage_y_um": 0.0, "beam_shift_x": 0.0,
                 "beam_shift_y": 0.0}  # fmt: skip
 
-    undecided = Undecided("lattice", np.eye(2))
+    undecided = Calibration("lattice", np.eye(2), is_decided=False)
     (update,) = watch(tmp_path, lambda _: undecided, source=source, looks=1)
     assert update.duplicates is None
     assert update.note == "not calibrated yet: from 2 exposures two answers fit equally well"

@@ -1,6 +1,7 @@
 # Everything a developer or a newcomer types. Each target does its own set-up in .venv.
 #   make PYTHON=python3.12 demo     another interpreter
 #   make VENV=/tmp/refimpl demo     another place for the environment
+#   make EXTRAS= test               without torch: the tests of the nets are skipped
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,6 +9,7 @@ PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check
 SOURCES = setup.py $(wildcard refimpl/_ext/*.pyx refimpl/_ext/*.pxd refimpl/_ext/*.h)
 JOBS ?= 2
+EXTRAS ?= centring
 
 # pip learned --group in 25.1; this reads the same tables with any pip.
 define REQUIREMENTS
@@ -18,7 +20,10 @@ def names(group):
     for item in groups[group]:
         yield from names(item["include-group"]) if isinstance(item, dict) else [item]
 wanted = [*table["build-system"]["requires"], *table["project"]["dependencies"]]
-print("\n".join([*wanted, *(name for group in sys.argv[1:] for name in names(group))]))
+extras = table["project"]["optional-dependencies"]
+for word in sys.argv[1:]:
+    wanted += extras[word] if word in extras else names(word)
+print("\n".join(wanted))
 endef
 export REQUIREMENTS
 
@@ -67,6 +72,13 @@ $(VENV)/.twins: $(VENV)/.installed $(SOURCES)
 	$(PY) setup.py -q build_ext --inplace -j $(JOBS) $(if $(filter setup.py,$?),--force)
 	@touch $@
 
+# What the tests of an extra need; a stamp for each set of extras.
+TESTED = $(VENV)/.extras$(if $(EXTRAS),-$(subst $() ,-,$(strip $(EXTRAS))))
+$(TESTED): $(VENV)/.installed
+	$(PY) -c "$$REQUIREMENTS" $(EXTRAS) > $(VENV)/requirements-extras.txt
+	$(PIP) install -q -c constraints.txt -r $(VENV)/requirements-extras.txt
+	@touch $@
+
 $(VENV)/.docs: $(VENV)/.installed
 	$(PY) -c "$$REQUIREMENTS" docs > $(VENV)/requirements-docs.txt
 	$(PIP) install -q -c constraints.txt -r $(VENV)/requirements-docs.txt
@@ -77,7 +89,7 @@ demo: $(VENV)/.twins
 
 # The stamp cannot see a twin that was deleted by hand or whose source is gone: build once more
 # (nothing to do takes a second), drop orphans, then insist on every backend that can be had.
-test: $(VENV)/.twins
+test: $(VENV)/.twins $(TESTED)
 	@for module in refimpl/_ext/*.so; do \
 	  stem=$${module##*/}; stem=$${stem%%.*}; \
 	  test ! -e "$$module" -o -e "refimpl/_ext/$$stem.pyx" || rm -f "$$module"; done

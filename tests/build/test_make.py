@@ -37,6 +37,7 @@ def test_development_needs_are_read_with_any_pip() -> None:
     assert "parsl" in names  # of an extra, but default tests run on it
     assert not {"torch", "sphinx", "pyFAI"} & names
     assert "sphinx" in run_block("REQUIREMENTS", "docs").stdout
+    assert "torch" in run_block("REQUIREMENTS", "centring").stdout  # an extra, for its tests
 
 
 def test_an_unknown_group_is_an_error() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from refimpl import __version__
+from refimpl.clustering.beam_shift import cluster
 from refimpl.epu.calibration import Calibration
 from refimpl.epu.duplicates import Duplicates
 from refimpl.epu.session import Session
+from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.frames import F64, I64
 from refimpl.report import epu_maps as maps
 from refimpl.report import epu_plots as plots
@@ -100,7 +102,8 @@ def write_report(
     folder
         Made if it does not exist.
     options
-        Of duplicates: the other attributes of :class:`~refimpl.report.epu_view.EpuView`.
+        Of duplicates: the other attributes of :class:`~refimpl.report.epu_view.EpuView`. Without
+        a title the folder's name is taken, without clusters those that the beam shifts show.
 
     Returns
     -------
@@ -111,8 +114,21 @@ def write_report(
     ConfigError
         The folder cannot be made or written to.
     """
-    view = result if isinstance(result, EpuView) else EpuView(result, **options)
+    view = result if isinstance(result, EpuView) else _view(result, **options)
     return page.write(folder, figures(view), _FIGURES, lambda inline: _page(view, inline))
+
+
+def _view(found: Duplicates, **options: Any) -> EpuView:
+    """View with the groups that the beam shifts show, and the name of the folder."""
+    if "clusters" not in options:
+        try:
+            options["clusters"] = cluster(found.session.beam_shift)
+        except (ConvergenceError, ConfigError):  # no level of grouping, or no exposure
+            options["clusters"] = None
+    folder = found.session.folder
+    if folder is not None and folder.resolve().name:
+        options.setdefault("title", folder.resolve().name)
+    return EpuView(found, **options)
 
 
 def _page(view: EpuView, inline: dict[str, str]) -> str:

@@ -110,7 +110,9 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
     found = find_duplicates(a_session(again=False), affine(24.0, 0.9, mirror=True))
     view = EpuView(found)
     assert figure_names(view) == ["map", "distances"]
-    text = hooks.call("epu.report", found, tmp_path).read_text()
+    text = hooks.call("epu.report", found, tmp_path, title="Nothing <found>").read_text()
+    assert "beam_shifts" in {p.stem for p in (tmp_path / "figures").iterdir()}  # found by itself
+    assert "Nothing &lt;found&gt;" in text
     assert "0 of 81 exposures" in text
     assert "not known: nothing to check the calibration with" in text
     assert not re.search(r"\bnan\b|\bNone\b", text)

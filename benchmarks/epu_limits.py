@@ -4,7 +4,7 @@
 
 The session: one square, ten stage positions of 21 holes with 3 shots each, the rest as measured on
 the real one. An answer is wrong if it misplaces the end of the longest beam shift by more than
-0.1 um. "Said so": the calibration notes itself that it is not decided.
+0.1 um. "Said so": the calibration says itself that it is not decided (``is_decided``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def answer(settings: SimulationSettings, seed: int) -> tuple[str, float]:
     margin = found.margin or 1.0
     if error_um(made, found) <= WRONG_UM:
         return "right", margin
-    return "said so" if any("not decided" in note for note in found.notes) else "wrong", margin
+    return "wrong" if found.is_decided else "said so", margin
 
 
 def main() -> int:

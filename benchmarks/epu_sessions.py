@@ -96,6 +96,7 @@ def session_rows(number: int, tables: tuple[Table, Table]) -> dict[str, tuple[fl
         f"{1e3 * error_um(made, lattice):.0f}",
         f"{1e3 * error_um(made, by['metadata']):.0f}",
         "none" if margin is None else f"{margin:.2f}",
+        "yes" if lattice is not None and lattice.is_decided else "no",
     )
     tables[1].add(
         number,
@@ -111,11 +112,17 @@ def worst(first: int, count: int) -> Table:
         f"{count} more sessions, from number {first}", "of the lattice", "precision", "recall"
     )
     made = (simulate(varied(i), seed=i) for i in range(first, first + count))
-    rows = np.array([scores(m, found(m.session, "lattice")) for m in made])
+    each = [(m, found(m.session, "lattice")) for m in made]
+    rows = np.array([scores(m, calibration) for m, calibration in each])
+    undecided = sum(c is not None and not c.is_decided for _, c in each)
+    refused = sum(c is None for _, c in each)
     for name, values in (("worst", rows.min(axis=0)), ("mean", rows.mean(axis=0))):
         table.add(name, *(f"{v:.4f}" for v in values))
     missed = int((rows < np.array(AIM)).any(axis=1).sum())
-    table.note(f"Below {AIM[0]} or {AIM[1]}: {missed} of {count} sessions.")
+    table.note(
+        f"Below {AIM[0]} or {AIM[1]}: {missed} of {count} sessions. {refused} are refused, "
+        f"{undecided} are said not to be decided."
+    )
     return table
 
 
@@ -130,7 +137,7 @@ def main() -> int:
         Table(
             "Calibration from the XML files alone", "session", "exposures", "squares",
             "holes, shots", "pitch, µm", "found", "k, rotation", "found",
-            "error at the longest shift, nm", "with the .dm files, nm", "margin",
+            "error at the longest shift, nm", "with the .dm files, nm", "margin", "decided",
         ),
         Table(
             "Duplicates within 0.2 µm: precision and recall", "session", "true", "lattice",

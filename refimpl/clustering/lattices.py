@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from refimpl.errors import ConvergenceError
 from refimpl.frames import F64, I64
 
 C128 = NDArray[np.complex128]
+
+MOST = 2000
+"""Values of q on either side of 0: sums over the plane then need 0.4 GB."""
 
 __all__ = ["axis_of", "centred", "means_of", "origins_of", "peaks_of", "phase_power", "reduced"]
 
@@ -23,8 +27,18 @@ def axis_of(reach: float, extent: float, parts: int = 4) -> F64:
     """Values of q from -reach to reach, so close that points `extent` apart keep their phase.
 
     Between two of them the phase of the outermost points changes by 1 / parts of a turn.
+
+    Raises
+    ------
+    ConvergenceError
+        There would be so many that the plane of q does not fit into memory.
     """
-    n = int(np.ceil(reach * max(extent, np.finfo(float).tiny) * parts))
+    n = np.ceil(reach * extent * parts)
+    if not n <= MOST:
+        raise ConvergenceError(
+            f"no search for a lattice: points {extent:.4g} apart, steps of about {1.0 / reach:.2g}"
+        )
+    n = max(int(n), 1)
     return np.linspace(-reach, reach, 2 * n + 1)
 
 

@@ -18,6 +18,7 @@ from refimpl.clustering.lattices import (
 from refimpl.epu.calibration import Calibration
 from refimpl.epu.session import Session
 from refimpl.epu.visits import visits_of
+from refimpl.errors import ConvergenceError
 from refimpl.frames import F64, I64
 
 __all__ = ["judged"]
@@ -58,7 +59,10 @@ def _lattice_of(place: F64, square: I64) -> tuple[F64, I64, float] | None:
     extent = max(float(np.ptp(some[group == s], axis=0).max()) for s in np.unique(group))
     area = min(_area(some[group == s]) for s in np.unique(group) if (group == s).sum() > 3)
     step = math.sqrt(area)  # no lattice of these holes is denser, but for those that it skips
-    axis = axis_of(2.5 / step, extent)
+    try:
+        axis = axis_of(2.5 / step, extent)
+    except ConvergenceError:
+        return None
     power = phase_power(some, np.ones(len(some), dtype=np.complex128), group, axis)
     power = (power - n.sum()) / max(float((n * (n - 1)).sum()), 1.0)
     q, _ = peaks_of(power, axis, _LEAST, 200)

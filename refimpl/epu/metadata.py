@@ -23,6 +23,7 @@ __all__ = ["metadata"]
 
 _HUBER = 1.345
 """Residuals, in spreads, beyond which a hole counts less (Huber 1981: 95 % efficient)."""
+_FAR = 5.0  # medians of the distance beyond which a hole is elsewhere than planned
 _LEAST = 4
 
 
@@ -52,12 +53,19 @@ def metadata(session: Session) -> Calibration:
             f"files, expected {_LEAST} or more"
         )
     matrix, sigma, away = _fit(here, target[known] - here.stage_um)
-    rms = float(np.sqrt((away**2).sum(axis=1).mean()))
+    far = np.hypot(*away.T)
+    near = far <= _FAR * max(float(np.median(far)), 1e-9)
+    rms = float(np.sqrt((away[near] ** 2).sum(axis=1).mean()))
     squares = len(np.unique(here.square))
     note = (
         f"from the stage positions of holes in the .dm files: {len(here)} of {len(visits)} visits, "
         f"{squares} grid {'squares' if squares > 1 else 'square'}"
     )
+    if not near.all():
+        note += (
+            f"; {int((~near).sum())} visits are far from where their hole was planned (the stage "
+            "did not move, or the hole was found elsewhere) and not in the rms"
+        )
     return Calibration(
         "metadata", matrix, rms, len(here), sigma, _hole_lattice(session.holes), notes=(note,)
     )

@@ -10,15 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from refimpl.clustering.lattices import centred, means_of
 from refimpl.epu.session import Session
 from refimpl.frames import F64, I64
 
-__all__ = ["STAY_UM", "Visits", "visits_of"]
+__all__ = ["SQUARE_UM", "STAY_UM", "Visits", "visits_of"]
 
 STAY_UM = 0.1
 """Steps between exposures up to this are the jitter of the read-back (real session: 4 nm)."""
+
+SQUARE_UM = 200.0
+"""Squares are narrower on grids of 100 mesh (254 um apart, bars included) and finer."""
+
+STEP_UM = 20.0
+"""Stage positions of a square are closer, those of two squares farther apart (bars: 25 um)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +76,7 @@ def visits_of(session: Session) -> Visits:
     """
     table = session.table
     stage, shift = session.stage_um, session.beam_shift
-    square = np.unique(table["square"].to_numpy(), return_inverse=True)[1]
+    square = _patches(stage, table["square"].to_numpy())
     moved = np.hypot(*np.diff(stage, axis=0).T) > STAY_UM
     moved |= np.diff(square) != 0
     stay = np.concatenate([[0], np.cumsum(moved)]) if len(stage) else np.zeros(0, dtype=np.int64)
@@ -89,6 +98,34 @@ def visits_of(session: Session) -> Visits:
         means_of(shift, row), means_of(stage, row), stay[first], square[first],
         hole[first], shots, row,
     )  # fmt: skip
+
+
+def _patches(stage: F64, square: I64) -> I64:
+    """(n,) grid square of each exposure, from 0; what is too wide for one is cut into patches.
+
+    So it is where squares are not known: a table without them, or a whole grid in one folder. To
+    cut a square in two costs little, to take two for one mixes their lattices.
+    """
+    patch, tile = np.zeros(len(stage), dtype=np.int64), np.zeros((len(stage), 2))
+    for name in np.unique(square):
+        here = np.flatnonzero(square == name)
+        if name >= 0 and np.ptp(stage[here], axis=0).max() <= SQUARE_UM:
+            continue
+        patch[here] = _joined(stage[here])
+        for part in np.unique(patch[here]):
+            own = here[patch[here] == part]
+            if np.ptp(stage[own], axis=0).max() > SQUARE_UM:
+                tile[own] = np.floor(stage[own] / SQUARE_UM)
+    key = np.column_stack([square, patch, tile])
+    return np.asarray(np.unique(key, axis=0, return_inverse=True)[1].reshape(-1))
+
+
+def _joined(stage: F64) -> I64:
+    """(n,) patches of places that steps of at most :data:`STEP_UM` join."""
+    place, row = np.unique(np.round(stage), axis=0, return_inverse=True)
+    pairs = cKDTree(place).query_pairs(STEP_UM, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(place), len(place)))
+    return np.asarray(connected_components(graph, directed=False)[1][row.reshape(-1)])
 
 
 def _shot_offsets(shift: F64, row: I64, shots: I64, area: I64) -> F64:

@@ -67,6 +67,8 @@ def test_a_few_wrong_holes_do_not_turn_the_metadata(small: Simulated) -> None:
     holes.loc[:9, "stage_x_um"] += 3.0
     found = metadata(replace(small.session, holes=holes))
     assert (np.abs(found.matrix_um - small.truth.matrix_um) < 0.1).all()
+    assert found.rms_um == pytest.approx(0.07, rel=0.5)
+    assert "visits are far from where their hole was planned" in found.notes[0]
 
 
 def test_metadata_that_say_too_little(small: Simulated) -> None:
@@ -127,6 +129,11 @@ def test_a_matrix_is_judged_by_the_lattice_that_it_makes(
     assert good.pitch_um == pytest.approx((2.5, 2.5), rel=0.02)
     poor = judged(affine(24.4, np.deg2rad(50.0)), small.session)
     assert poor.rms_um is None or poor.rms_um > 3.0 * good.rms_um
+    five = table_of(
+        beam_shift_x=np.arange(5.0), beam_shift_y=np.arange(5.0) ** 2, stage_x_um=np.zeros(5),
+        stage_y_um=np.zeros(5), hole=np.arange(5),
+    )  # fmt: skip
+    assert judged(affine(2.0), Session(table=five)).rms_um is None
     none = judged(affine(24.4), lacey.session)
     assert none.rms_um is None
     assert "the holes are on no lattice" in none.notes[-1]

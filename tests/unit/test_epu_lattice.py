@@ -19,7 +19,7 @@ from refimpl.epu.session import Session, read_session, table_of
 from refimpl.epu.simulate import Simulated, simulate
 from refimpl.epu.simulate_settings import SimulationSettings
 from refimpl.epu.simulate_varied import varied
-from refimpl.epu.visits import visits_of
+from refimpl.epu.visits import SQUARE_UM, visits_of
 from refimpl.errors import ConfigError, ConvergenceError
 from refimpl.units import DEG
 
@@ -179,6 +179,34 @@ def test_one_stay_is_too_few(small: Simulated) -> None:
     one = session_of(Session(table=here), stage_x_um=stage[:, 0], stage_y_um=stage[:, 1])
     with pytest.raises(ConvergenceError, match="expected several in one"):
         lattice(one)
+
+
+def test_squares_need_not_be_known(small: Simulated) -> None:
+    unknown = session_of(small.session, square=np.full(len(small.session), -1))
+    before, after = lattice(small.session), lattice(unknown)
+    assert before.sigma_um is not None
+    assert (np.abs(after.matrix_um - before.matrix_um) < before.sigma_um).all()
+    assert after.rms_um == pytest.approx(before.rms_um, rel=0.2)
+    # no patch holds exposures of two squares, whose lattices have different origins
+    visits = visits_of(unknown)
+    true = small.session.table["square"].to_numpy()
+    for name in np.unique(visits.square):
+        assert len(np.unique(true[visits.square[visits.row] == name])) == 1
+
+
+def test_a_wide_row_of_exposures_is_cut() -> None:
+    x = np.arange(0.0, 1000.0, 10.0)
+    wide = table_of(beam_shift_x=0 * x, beam_shift_y=0 * x, stage_x_um=x, stage_y_um=0 * x,
+                    square=np.full(100, 7), time_s=x)  # fmt: skip
+    visits = visits_of(Session(table=wide))
+    assert len(np.unique(visits.square)) == 5
+    for name in np.unique(visits.square):
+        assert np.ptp(visits.stage_um[visits.square == name], axis=0).max() <= SQUARE_UM
+
+
+def test_a_plane_too_large_to_search_is_refused(small: Simulated) -> None:
+    with pytest.raises(ConvergenceError, match="no search for a lattice: points"):
+        lattice(small.session, k_range=(1e-3, 45.0))
 
 
 def test_few_stays_do_not_decide(small: Simulated) -> None:

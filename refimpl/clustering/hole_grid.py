@@ -28,7 +28,7 @@ EDGE_REACH = 2.0**0.25
 from the side of a square to its diagonal."""
 
 TIE = 1e-6
-"""Distances that agree to this fraction are equal: mirror images of a perfect grid tie."""
+"""Centres whose distances agree to this part of the largest tie, as in a perfect grid."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,10 @@ def number_on_grid(centres: F64) -> I64:
 def _origin(values: F64) -> int:
     """Index of the centre nearest to no beam shift; of equals, the least x, then the least y."""
     size = np.hypot(*values.T)
-    near = np.flatnonzero(size <= size.min() * (1.0 + TIE))
-    return int(near[np.lexsort((values[near, 1], values[near, 0]))[0]])
+    same = TIE * float(size.max())
+    near = np.flatnonzero(size <= size.min() + same)
+    x, y = np.rint(values[near].T / same) if same > 0.0 else values[near].T
+    return int(near[np.lexsort((y, x))[0]])
 
 
 def _basis(step: F64) -> F64:

@@ -101,10 +101,8 @@ def levels(points: F64) -> tuple[Level, ...]:
     n = len(values)
     if n == 0:
         return ()
-    values = values - values.mean(axis=0)
-    radius = np.hypot(*values.T)
-    extent = float(radius.max())
-    if extent <= SAME * float(np.abs(points).max()):
+    extent = float(np.ptp(values, axis=0).max())
+    if extent <= SAME * float(np.abs(values).max()):
         return (Level(1, np.zeros(n, dtype=np.int64), 0.0, np.inf),)
     few = values[thinned(values, MOST)]
     lonely = cKDTree(few).query(few, min(NEIGHBOURS + 1, len(few)))[0][:, -1]

@@ -235,7 +235,7 @@ def after(cases: list[tuple[int, Path]]) -> list[Table]:
         _published(other, n, request)
     ours.note(exponent("Seconds after reading", "exposures", points))
     other.note(
-        f"k = {K_UM:g} without rotation or mirror, so that other exposures are bad than are. Foil "
+        f"k = {K_UM:g} without rotation or mirror: what it finds is not what is true. Foil "
         f"holes: two look-ups for each bad exposure, scaled from {LOOKUPS}. A dash: quadratic, "
         "not waited for."
     )

@@ -102,10 +102,9 @@ class RcField:
         """(...) expected count above background at points (..., 2) [um]; bilinear, 0 outside."""
         from scipy.ndimage import map_coordinates
 
-        node = (st_um - self.start_um) / STEP_UM
-        return np.asarray(
-            map_coordinates(self.above, [node[..., 1], node[..., 0]], order=1, mode="constant")
-        )
+        node = ((st_um - self.start_um) / STEP_UM).reshape(-1, 2)
+        values = map_coordinates(self.above, [node[:, 1], node[:, 0]], order=1, mode="constant")
+        return np.asarray(values.reshape(st_um.shape[:-1]))
 
 
 def random_crystal(rng: Generator, room_um: tuple[float, float], outside: bool = False) -> Crystal:

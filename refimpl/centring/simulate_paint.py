@@ -88,9 +88,13 @@ def _draw_frame(pen: Any, points: Points, view: View, mount: Mount, k: float) ->
         pen.line(points(bar * flat + centre), fill=_grey(0.5 + 0.4 * dark),
                  width=max(1, round(width / 3.0)))  # fmt: skip
     rim = mount.rim_um() * flat + centre
-    closed = points(np.vstack([rim, rim[:2]]))
+    closed = points(np.vstack([rim, rim[:1]]))
     for part, shade in ((1.0, dark), (0.4, min(1.0, dark + 0.22))):
-        pen.line(closed, fill=_grey(shade), width=max(1, round(part * width)))
+        thick = max(1, round(part * width))
+        pen.line(closed, fill=_grey(shade), width=thick)
+        r = (thick - 1) / 2.0
+        for x, y in closed:  # short lines end raggedly: round them off
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=_grey(shade))
     stem = mount.stem_outline_um()
     pen.polygon(points(stem + centre), fill=_grey(0.8 * dark))
     pen.polygon(points(stem * np.array([1.0, 0.3]) + centre), fill=_grey(0.8 * dark + 0.06))

@@ -41,8 +41,8 @@ def read_eiger_log(path: str | Path, pattern: str | None = None) -> pd.DataFrame
     Parameters
     ----------
     path
-        CSV table with a header (``frame``, ``time_s``, perhaps ``series``, ``crystal``, ``rc``), or the
-        lines of a log.
+        CSV table with a header (``frame``, ``time_s``, perhaps ``series``, ``crystal``, ``rc``), or
+        the lines of a log.
     pattern
         Regular expression with groups ``time`` and ``frame``, perhaps ``series`` and ``crystal``,
         that finds the lines of a log that count; None for :data:`LINE`. Case does not count.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,3 +135,15 @@ def test_counts_that_do_not_belong_are_refused() -> None:
         match_tables(camera, detector, matches=found)
     with pytest.raises(ConfigError, match="frame 7 has two counts"):
         match_tables(camera, detector, pd.concat([counts, counts]), matches=found)
+
+
+def test_records_need_no_torch() -> None:
+    barred = ("torch", "pytorch_lightning", "torchmetrics", "cv2", "onnx")
+    lines = [
+        "import sys",
+        f"sys.modules.update(dict.fromkeys({barred!r}))",
+        "from refimpl.centring import counts, matching",
+        "from refimpl.cli import centring_count, centring_match",
+        "from refimpl.io import camera_log, dials_spot_log, distl_log, eiger_log, eiger_master",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=60)

@@ -33,7 +33,7 @@ def simulate(
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder of the session; new or empty.")] = None,
     seed: Annotated[int | None, typer.Option(
-        metavar="N", min=0, help="Of everything that is random; default 0, or the number of --varied.",
+        metavar="N", min=0, help="Of everything that is random; default 0, or that of --varied.",
     )] = None,
     varied: Annotated[int | None, typer.Option(
         metavar="N", min=0, help="Take the settings of session N of the benchmark.")] = None,

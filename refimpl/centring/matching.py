@@ -200,7 +200,7 @@ def match_tables(
     Raises
     ------
     ConfigError
-        No frame of the log has a count, or one has two.
+        No frame of the log has a count, or one has two; several series, and counts of none.
     """
     import pandas as pd
 
@@ -230,6 +230,13 @@ def _counts_of(detector: pd.DataFrame, counts: Mapping[Any, float] | pd.DataFram
         if "rc" not in detector.columns:
             raise ConfigError("no counts: give them, or a detector's table with a column rc")
         return np.asarray(detector["rc"], dtype=np.float64)
+    has_series = not isinstance(counts, Mapping) and "series" in counts.columns
+    if detector["frame"].duplicated().any() and not has_series:
+        raise ConfigError(
+            "frames are numbered anew in each series of the detector's log: the counts need a "
+            "column series",
+            key="series",
+        )
     if isinstance(counts, Mapping):
         return np.asarray([counts.get(k, np.nan) for k in detector["frame"]], dtype=np.float64)
     keys = [k for k in ("series", "frame") if k in counts.columns and k in detector.columns]

@@ -135,6 +135,11 @@ def test_counts_that_do_not_belong_are_refused() -> None:
         match_tables(camera, detector, matches=found)
     with pytest.raises(ConfigError, match="frame 7 has two counts"):
         match_tables(camera, detector, pd.concat([counts, counts]), matches=found)
+    detector["frame"], detector["series"] = [1, 2, 1, 2, 3], ["a", "a", "b", "b", "b"]
+    with pytest.raises(ConfigError, match="the counts need a column series"):
+        match_tables(camera, detector, counts, matches=found)
+    counts = detector[["series", "frame"]].assign(rc=[1, 2, 3, 4, 5])
+    assert match_tables(camera, detector, counts, matches=found)["rc"].tolist() == [1.0, 3.0]
 
 
 def test_records_need_no_torch() -> None:

@@ -176,6 +176,16 @@ SETS: Final[dict[str, DataSet]] = {
         "MIT",
         is_open=True,
     ),
+    "lucid3-snapshots": DataSet(
+        "Photographs of four loops, 1280 x 1024, and where lucid3 finds them (OpenCV 5.0.0)",
+        "MIT",
+        is_open=True,
+    ),
+    "centring": DataSet(
+        "Parameter counts of the nets of Schurmann & Lindhe (2019), simulated loops of a prototype",
+        "BSD-3-Clause",
+        is_open=True,
+    ),
 }
 """Data sets by name."""
 

@@ -16,6 +16,7 @@ import typer
 
 import refimpl
 from refimpl.cli import (
+    centring_commands,
     cluster,
     epu_commands,
     metrology_commands,
@@ -42,6 +43,7 @@ app.add_typer(powder_commands.app, name="powder")
 app.add_typer(metrology_commands.app, name="metrology")
 app.add_typer(nearfield_commands.app, name="nearfield")
 app.add_typer(epu_commands.app, name="epu")
+app.add_typer(centring_commands.app, name="centring")
 app.command(
     "cluster", epilog=cluster.EXAMPLES, short_help="Write a Parsl configuration for a scheduler."
 )(cluster.cluster)

@@ -1,0 +1,31 @@
+"""Commands of ``refimpl centring``: parse, call, print; what they do is in refimpl.centring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from refimpl.cli import centring_count, centring_loop, centring_match, centring_simulate
+from refimpl.cli.grouped import GroupedCommand
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="Crystals in the beam: where to aim, by photographs and reflection counts.",
+)
+
+
+def _command(name: str, run: Callable[..., int], short_help: str, epilog: str) -> None:
+    app.command(name, cls=GroupedCommand, short_help=short_help, epilog=epilog)(run)
+
+
+_command("loop", centring_loop.loop, "Find the loop in a photograph, as lucid does.",
+         centring_loop.EXAMPLES)  # fmt: skip
+_command("simulate", centring_simulate.simulate, "Simulate photographs of known crystals.",
+         centring_simulate.EXAMPLES)  # fmt: skip
+_command("count", centring_count.count, "Count reflections of diffraction images, or read logs.",
+         centring_count.EXAMPLES)  # fmt: skip
+_command("match", centring_match.match, "Match photographs to reflection counts by time.",
+         centring_match.EXAMPLES)  # fmt: skip

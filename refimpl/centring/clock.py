@@ -25,6 +25,8 @@ _LEAST_BURSTS: Final = 4
 """So many bursts are needed for a drift."""
 _AGREEING: Final = 0.6
 """So many of the edges must lie where they should for the logs to say anything."""
+_IN_SCANS: Final = 0.8
+"""In so many of the scans single times must agree."""
 _SEARCHED: Final = 1000
 """So many pictures are enough to look for agreement of single times."""
 _SHARP: Final = 6.0
@@ -189,10 +191,22 @@ def _by_single_times(
         replace(clock, offset_s=clock.offset_s + shift - turn * middle, drift=clock.drift + turn),
         pictures, frames, width, drift,
     )  # fmt: skip
+    if found is not None and not _in_most_scans(found, pictures, frames, 2.0 * width):
+        return None
     if found is not None and several and clock.uncertainty_s > step:
         # which of the steps is open
         return replace(found, uncertainty_s=2.0 * step)
     return found
+
+
+def _in_most_scans(clock: Clock, pictures: F64, frames: F64, width: float) -> bool:
+    """Whether single times agree in most scans: by chance they do so in whole scans, but in few."""
+    pause = max(10.0 * _step(pictures), 10.0 * _step(frames), 1.0)
+    scan = np.concatenate([[0], np.cumsum(np.diff(pictures) > pause)])
+    moved = pictures + clock.offset_s + clock.drift * pictures
+    agree = np.abs(nearest(moved, frames)[1]) <= width
+    part = np.bincount(scan, weights=agree) / np.bincount(scan)
+    return bool((part >= 0.5).mean() >= _IN_SCANS)
 
 
 def _agreeing(times: F64, frames: F64, width: float) -> int:

@@ -2,7 +2,7 @@
 
 Two points go from the tip along both sides of the outline; their middle is the way from the tip
 into the loop. How the distance between the sides grows says what is seen (a narrow loop on edge,
-a loop, a support), and that how much of the outline's area is to lie before the target.
+a loop, a support), and that which part of the area walked is to lie before the target.
 """
 
 from __future__ import annotations
@@ -67,39 +67,37 @@ def target_of(points: I64) -> Target:
     if kind in ("narrow", "support"):
         near = np.flatnonzero(middle[:, 0] > tip[0] - _TIP)
     else:
-        whole = abs(_area(points))
-        near = np.flatnonzero(walk.area[: end + 1] < share * whole)
+        near = np.flatnonzero(walk.area[: end + 1] < share * walk.area[end])
     x, y = (middle[near[-1]] if near.size else tip).astype(int)
     return Target(int(x), int(y), kind, (int(tip[0]), int(tip[1])))
-
-
-def _area(points: I64) -> float:
-    x, y = points.T.astype(np.float64)
-    return 0.5 * float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
 def _walk(points: I64, start: int) -> _Walk:
     """Walk both sides; the one that is further right goes next."""
     n = len(points)
+    x, y = points.T.tolist()
+
+    def cross(a: int, b: int) -> int:
+        return x[a] * y[b] - y[a] * x[b]
+
     one = other = start
-    kept: list[tuple[int, int]] = []
-    area, areas = 0.0, []
+    steps: list[tuple[int, int]] = []
+    doubled: list[int] = []
+    path = 0  # twice the area that the path from one to the other sweeps about the origin
     for _ in range(min(_STEPS, n - 2)):
-        before = one, other
-        if points[one, 0] >= points[other, 0]:
-            one = (one - 1) % n
-            triangle = points[[before[0], other, one]]
+        if x[one] >= x[other]:
+            one, before = (one - 1) % n, one
+            path += cross(one, before)
         else:
-            other = (other + 1) % n
-            triangle = points[[one, before[1], other]]
-        kept.append((one, other))
-        area += abs(_area(triangle))
-        areas.append(area)
-        low = min(points[one, 0], points[other, 0])
-        if low < _LEFT or points[start, 0] - low > _LONGEST:
+            other, before = (other + 1) % n, other
+            path += cross(before, other)
+        steps.append((one, other))
+        doubled.append(abs(path + cross(other, one)))
+        low = min(x[one], x[other])
+        if low < _LEFT or x[start] - low > _LONGEST:
             break
-    index = np.array(kept)
-    return _Walk(points[index[:, 0]], points[index[:, 1]], np.array(areas))
+    index = np.array(steps)
+    return _Walk(points[index[:, 0]], points[index[:, 1]], np.array(doubled) / 2.0)
 
 
 def _judged(walk: _Walk, tip: I64) -> tuple[str, float, int]:

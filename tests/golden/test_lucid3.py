@@ -54,6 +54,12 @@ def test_half_size(name: str, golden) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_mirrored_is_wrong_as_published(name: str, golden) -> None:
+    """The pin at the right is taken for the tip."""
+    assert list(find_loop(rgb(name)[:, ::-1])) == golden[name]["hflip"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_corrected_adds_ten_rows(name: str) -> None:
     published, corrected = locate_loop(rgb(name), mode="lucid3"), locate_loop(rgb(name))
     assert corrected.x_px == published.x_px

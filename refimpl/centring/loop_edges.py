@@ -166,7 +166,7 @@ def threshold_of(relief: U8) -> int:
     counts = np.bincount(relief.ravel(), minlength=256)[:255].astype(np.float64)
     lit = counts[1:].sum()
     at = 1 + int(np.searchsorted(np.cumsum(counts[1:]), 0.8 * lit))
-    while 1 < at < len(counts) and counts[at] and counts[at - 1]:
+    while at < len(counts) and counts[at] and counts[at - 1]:
         rise = (counts[at] - counts[at - 1]) / counts[at - 1]
         if not (rise < 0 or int(rise) > 0.1 or counts[at] > 0.01 * lit):
             return at

@@ -119,7 +119,9 @@ def test_why_it_is_not_calibrated_yet_and_what_is_unusable(here, between, capsys
 
 
 def test_a_process_that_is_interrupted_ends_with_0_and_whole_files(here, made, matrix: str) -> None:
-    code = "import sys; from refimpl.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    # a shell that starts the tests in the background lets its children ignore Ctrl-C
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from refimpl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = ["epu", "duplicates", "S", "--matrix", matrix, "--watch", "0.05", "-o", "live"]
     with subprocess.Popen(
         [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

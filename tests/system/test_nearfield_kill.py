@@ -116,6 +116,7 @@ def test_a_run_that_is_killed_at_any_moment(folder: Path, moment: int, whole) ->
     kill_the_driver(folder, "threads", moment, whole)
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_worker_processes_goes_on(folder: Path, whole) -> None:
     kill_the_driver(folder, "processes", 0, whole)
 

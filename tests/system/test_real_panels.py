@@ -102,6 +102,7 @@ def test_the_distance_stays(modules) -> None:
     assert np.mean(np.abs(modules.strain_before)) > 3.0 * np.mean(np.abs(modules.strain))
 
 
+@pytest.mark.slow
 def test_four_starts_one_answer(frame2m, modules, flat) -> None:
     """From up to 5 mm, 6 px and 1 degree away: the same to 0.1 µm."""
     base = flat.model.replace(panel_boxes=None, panel_corrections=None)
@@ -123,6 +124,7 @@ def test_four_starts_one_answer(frame2m, modules, flat) -> None:
         assert np.max(moved[:, 3]) < 1e-4
 
 
+@pytest.mark.slow
 def test_repeated_and_on_any_number_of_threads_bit_for_bit(frame2m, modules) -> None:
     for threads in (1, 2, 5):
         r = calibrate(frame2m, **PILATUS2M, panels_grid="pilatus2m", threads=threads)

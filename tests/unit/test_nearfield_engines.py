@@ -67,7 +67,7 @@ def test_threads_find_the_same(case: Case, serial, engine: str, threads: int) ->
         all_same(works(case, place), serial)
 
 
-@pytest.mark.parametrize("kind", ["1", "2", "FILE"])
+@pytest.mark.parametrize("kind", [pytest.param("1", marks=pytest.mark.slow), "2", "FILE"])
 def test_processes_find_the_same(case: Case, serial, kind: str, tmp_path: Path) -> None:
     engine = "processes"
     if kind == "FILE":

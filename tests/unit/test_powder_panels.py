@@ -124,6 +124,7 @@ def test_estimated_widths_rest_where_the_likelihood_has_its_maximum(
     assert not found(points).panels.settled
 
 
+@pytest.mark.slow
 def test_errors_spread_as_the_uncertainties_say() -> None:
     """100 draws of panels and noise, in the fit's gauge: chi-square in its 99.9 % interval."""
     total, n = 0.0, 0

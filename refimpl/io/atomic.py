@@ -2,7 +2,8 @@
 
 ``os.replace`` within one folder is atomic on POSIX and Windows, so a reader, a crash or a failing
 calculation never sees half a file. Nothing is flushed to the platter (no ``fsync``): the promise
-is about other programs, not about a power cut.
+is about other programs, not about a power cut. A program that is killed on the spot leaves its
+temporary file; the next one that works in that folder removes it (:func:`remove_torn`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ import errno
 import json
 import math
 import os
+import platform
+import re
 import secrets
+import shutil
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,8 @@ __all__ = [
     "check_target",
     "json_text",
     "make_folder",
+    "remove_torn",
+    "temporary_beside",
     "write_json",
     "write_npy",
     "write_text",
@@ -35,6 +42,8 @@ __all__ = [
 
 # Failures of the place that is written to; any other OSError belongs to the caller's own work.
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
+
+_TORN = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.(?:part|old)(?:\.[^.]*)?$")
 
 
 @contextmanager
@@ -58,8 +67,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_target(target)
-    token = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = target.parent / f".{target.name}.{token}.part{target.suffix}"
+    temporary = temporary_beside(target)
     try:
         yield temporary
         if not temporary.exists():
@@ -71,6 +79,51 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise ConfigError(f"cannot write: {error.strerror}", path=target) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(target: Path, kind: str = "part") -> Path:
+    """Return a new name in the target's folder, of its suffix, that tells who writes there."""
+    token = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.parent / f".{target.name}.{token}.{kind}{target.suffix}"
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what killed programs left under names of :func:`temporary_beside`, folders too.
+
+    Only where the process that gave the name ran on this computer and is no longer there: whether
+    one of another computer lives cannot be told from here.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TORN.search(entry.name) if entry.name.startswith(".") else None
+            if found is None or found[1] != _here() or _is_alive(int(found[2])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _here() -> str:
+    """Eight digits for where process numbers mean what they mean here: computer, container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        space = ""
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check_target(target: Path) -> None:
@@ -92,7 +145,7 @@ def check_target(target: Path) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make an output folder and its parents; an existing folder is fine.
+    """Make an output folder and its parents; an existing one is fine, without torn files.
 
     Raises
     ------
@@ -104,6 +157,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the folder: {error.strerror}", path=folder) from error
+    remove_torn(folder)
     return folder
 
 

@@ -10,7 +10,6 @@ they come: raw, row NZ - 1 - Z and column NY - 1 - Y. Not here: how they are mad
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError
-from refimpl.io.atomic import atomic_path, check_target
+from refimpl.io.atomic import atomic_path, check_target, remove_torn, temporary_beside
 
 __all__ = ["DATASET", "published_number", "write_published_tiffs", "write_stack"]
 
@@ -134,7 +133,8 @@ def _write_folder(path: Path, frames: Iterator[U16], n: int, shape: tuple[int, i
     check_target(path.parent / f"{path.name}.part")
     if path.exists():
         raise ConfigError("is already there: remove it, or give another name", path=path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    remove_torn(path.parent)
+    temporary = temporary_beside(path)
     try:
         _fill_zarr(str(temporary), frames, n, shape)
         os.replace(temporary, path)

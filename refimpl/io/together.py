@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refimpl.errors import ConfigError
-from refimpl.io.atomic import check_target
+from refimpl.io.atomic import check_target, temporary_beside
 
 __all__ = ["together"]
 
@@ -51,9 +50,8 @@ def together(paths: Sequence[Path], *, optional: Collection[Path] = ()) -> Itera
         raise ConfigError("named twice as a file to be written", path=twice)
     for path in paths:
         check_target(path)
-    token = f"{os.getpid()}-{secrets.token_hex(4)}"
-    new = [p.parent / f".{p.name}.{token}.part{p.suffix}" for p in paths]
-    old = [p.parent / f".{p.name}.{token}.old{p.suffix}" for p in paths]
+    new = [temporary_beside(p) for p in paths]
+    old = [temporary_beside(p, "old") for p in paths]
     try:
         yield new
         for path, temporary in zip(paths, new, strict=True):

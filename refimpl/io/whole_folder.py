@@ -7,13 +7,13 @@ renamed, so that thousands of files need one rename only.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from refimpl.errors import ConfigError
+from refimpl.io.atomic import remove_torn, temporary_beside
 
 __all__ = ["whole_folder"]
 
@@ -39,7 +39,8 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError("expected a folder that is new or empty", path=target)
-    new = target.absolute().parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    remove_torn(target.absolute().parent)
+    new = temporary_beside(target.absolute())
     try:
         new.mkdir(parents=True)
     except OSError as error:

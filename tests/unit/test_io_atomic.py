@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +140,34 @@ def test_json_of_everything(tmp_path: Path) -> None:
 def test_json_refuses_what_has_no_form() -> None:
     with pytest.raises(ConfigError, match="a value of type complex has no JSON form"):
         atomic.json_text({"a": 1j})
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from refimpl.io.atomic import atomic_path
+from refimpl.io.together import together
+from refimpl.io.whole_folder import whole_folder
+folder = Path(sys.argv[1])
+with atomic_path(folder / "a.map") as one, together([folder / "b"]) as (two,):
+    with whole_folder(folder / "c") as three:
+        for path in (one, two, three / "d"):
+            path.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_what_a_killed_writer_left_goes_when_the_folder_is_used_again(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    torn = sorted(path.name for path in tmp_path.iterdir())
+    assert [name.split(".")[1] for name in torn] == ["a", "b", "c"]
+    elsewhere = tmp_path / re.sub(r"\.[0-9a-f]{8}-", ".00000000-", torn[0])
+    elsewhere.write_bytes(b"of another computer")
+    (tmp_path / ".mine.part").write_bytes(b"no name of ours")
+    with atomic.atomic_path(tmp_path / "b") as ours:
+        ours.write_bytes(b"in work")
+        atomic.make_folder(tmp_path)
+        kept = {ours.name, elsewhere.name, ".mine.part"}
+        assert {path.name for path in tmp_path.iterdir()} == kept

@@ -9,7 +9,7 @@ empty loops, crystals at the rim, views beside the crystal.
 from __future__ import annotations
 
 from refimpl.centring.simulate_crystal import BACKGROUND, BEAM_FWHM_UM
-from refimpl.centring.simulate_samples import Samples, samples, scene_seed
+from refimpl.centring.simulate_samples import Crops, samples, scene_seed
 from refimpl.centring.simulate_scene import Scene, scene
 from refimpl.centring.simulate_view import SHAPE, SIDES, View, crop_rule, px_per_um
 
@@ -18,7 +18,7 @@ __all__ = [
     "BEAM_FWHM_UM",
     "SHAPE",
     "SIDES",
-    "Samples",
+    "Crops",
     "Scene",
     "View",
     "crop_rule",

@@ -15,10 +15,10 @@ from refimpl.centring.simulate_view import View, crop_rule
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
-__all__ = ["Samples", "samples", "scene_seed"]
+__all__ = ["Crops", "samples", "scene_seed"]
 
 
-class Samples(NamedTuple):
+class Crops(NamedTuple):
     """Crops with the counts in their middles, row by row.
 
     Attributes
@@ -58,7 +58,7 @@ def samples(
     n_crystals: int, views: int = 2, crops: int = 10, size_px: int = 64, seed: int = 0, *,
     zooms: tuple[float, float] = (1.0, 4.0), edge_um: float = 240.0, out_of_view: float = 0.06,
     empty: float = 0.04,
-) -> Samples:  # fmt: skip
+) -> Crops:  # fmt: skip
     """Make crops about points on crystals, on loops and beside them.
 
     Parameters
@@ -113,7 +113,7 @@ def samples(
             columns["rc"][rows] = rng.poisson(expected)
             row += crops
     each = views * crops
-    return Samples(
+    return Crops(
         image, columns["rc"].astype(np.int64), np.repeat(np.arange(n_crystals), each),
         columns["zoom"], columns["omega_rad"], xy, columns["expected"],
         np.repeat(np.array(seeds, dtype=np.int64), each),

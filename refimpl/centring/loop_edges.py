@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64, I64
 
-__all__ = ["LUCID2", "LUCID3", "Recipe", "opencv", "outline", "threshold_of"]
+__all__ = ["LEAST_PX", "LUCID2", "LUCID3", "Recipe", "opencv", "outline", "threshold_of"]
 
 U8 = NDArray[np.uint8]
 
 _SHRINK, _BORDER, _CORNER = 4, 10, 50
 _FALLBACK: Final = 20
+
+LEAST_PX: Final = 4 * _CORNER
+"""Shortest side of a picture that lucid's borders leave something of."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,9 @@ def outline(grey: U8 | F64, recipe: Recipe = LUCID3) -> I64 | None:
         The picture is too small for the borders.
     """
     rows, columns = grey.shape
-    if min(rows, columns) < 4 * _CORNER:
+    if min(rows, columns) < LEAST_PX:
         raise ConfigError(
-            f"picture of {columns} x {rows} px is too small for lucid: expected {4 * _CORNER} px "
+            f"picture of {columns} x {rows} px is too small for lucid: expected {LEAST_PX} px "
             "or more, seen at about 2 um/px"
         )
     return _largest(_edges(_framed(_relief(grey, recipe), recipe), recipe), recipe)

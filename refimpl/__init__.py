@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 _ROOMS = frozenset(
     (
-        *("clustering", "crystal", "data", "detector", "dispatch", "epu", "errors"),
+        *("centring", "clustering", "crystal", "data", "detector", "dispatch", "epu", "errors"),
         *("forward", "frames", "imaging", "interop", "io", "metrology", "nearfield", "objective"),
         *("powder", "report", "rotations", "scaleout", "testing", "units"),
     )

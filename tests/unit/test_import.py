@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,12 @@ def test_every_listed_room_can_be_had() -> None:
     )
     for name in ("crystal", "detector", "frames", "units"):
         assert getattr(refimpl, name).__name__ == f"refimpl.{name}"
+
+
+def test_every_package_is_listed_but_the_command_line_and_what_is_private() -> None:
+    folders = {p.parent.name for p in Path(refimpl.__path__[0]).glob("*/__init__.py")}
+    hidden = {"cli"} | {name for name in folders if name.startswith("_")}
+    assert folders - hidden - set(dir(refimpl)) == set()
 
 
 def test_an_unknown_attribute_is_an_ordinary_error() -> None:

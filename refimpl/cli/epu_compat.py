@@ -85,7 +85,6 @@ def run(
         raise ConfigError("no such folder of movies", path=rawdata, key="rawdata")
     session = epu_options.load(epudata, csv=False, strict=False)
     epu_options.errors_note(session)
-    _tell_beam(session)
     if k is None:
         given = {"n_clusters": clusters, "max_iter": max_iter, "n_init": n_init}
         _first_run(session, out, {n: v for n, v in given.items() if v is not None})
@@ -117,7 +116,9 @@ def _first_run(session: Session, out: str, given: dict[str, int]) -> None:
     picture = Path(f"{out}_clusters.png")
     parse.output_file(picture)
     found = first_run(session, **given)
-    typer.echo(first_run_text(found.centres))
+    text = first_run_text(found.centres)
+    _tell_beam(session)
+    typer.echo(text)
     known = session.hole_spacing_um
     holes = [2.0, 2.5, 4.0] if known is None else [known]
     typer.echo("Distances that may stand for the hole spacing, and their k:")
@@ -154,6 +155,7 @@ def _second_run(
         parse.output_file(path)
     published = duplicates(session, k, rad)
     found = as_duplicates(session, k, rad, published)
+    _tell_beam(session)
     for line in _sentences(found, published, k, rad):
         typer.echo(line)
     movies = None if rawdata is None else index_movies(rawdata)

@@ -98,6 +98,7 @@ def test_fewer_exposures_than_clusters(folder: Path, tmp_path: Path, capsys):
     assert compat(tmp_path / "few") == 2
     said = capsys.readouterr()
     assert said.err == "refimpl: 9 clusters of 3 points: ask for 3 or fewer\n"
+    assert said.out == ""
     assert names() == ["few"]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.with_options import Options, with_options
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +20,6 @@ __all__ = ["CALIBRATION", "Options", "calibration_of", "check_calibration", "err
 __all__ += ["with_calibration_options"]
 
 CALIBRATION: Final = "Calibration"
-
-Options = Mapping[str, Any]
-"""Values of all parameters of a command by name; see :func:`with_calibration_options`."""
 
 Method = Annotated[str, typer.Option(
     metavar="NAME", rich_help_panel=CALIBRATION,
@@ -97,31 +92,8 @@ def _shared(
     """Options of every command that calibrates."""
 
 
-def with_calibration_options(run: Callable[..., int]) -> Callable[..., int]:
-    """Command that takes the options of a calibration beside its own.
-
-    Its parameter ``options`` stands for them in the signature; it is handed the values of all
-    parameters, its own too.
-    """
-    own = inspect.signature(run, eval_str=True)
-    shared = inspect.signature(_shared, eval_str=True)
-    places: list[inspect.Parameter] = []
-    for name, parameter in own.parameters.items():
-        places += shared.parameters.values() if name == "options" else (parameter,)
-    taken = [name for name in own.parameters if name != "options"]
-    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places]
-    signature = own.replace(parameters=keywords)
-
-    @wraps(run)
-    def command(**given: Any) -> int:
-        bound = signature.bind(**given)
-        bound.apply_defaults()
-        values = bound.arguments
-        return run(options=values, **{name: values[name] for name in taken})
-
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in places} | {"return": int}
-    return command
+with_calibration_options = with_options(_shared)
+"""Command that takes the options of a calibration beside its own; see :func:`.with_options`."""
 
 
 def check_calibration(options: Options) -> None:

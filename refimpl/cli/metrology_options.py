@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +10,7 @@ import typer
 
 from refimpl.cli import metrology_files as files
 from refimpl.cli import parse
+from refimpl.cli.with_options import Options, with_options
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,10 +114,6 @@ Parallax = Annotated[bool, typer.Option(
          "until they settle.")]  # fmt: skip
 
 
-Options = Mapping[str, Any]
-"""Values of all parameters of a command by name; see :func:`with_shared_options`."""
-
-
 def _shared(
     hierarchy_level: HierarchyLevel = 0,
     fix: Fix = None,
@@ -142,32 +137,8 @@ def _shared(
     """Options of every command that refines."""
 
 
-def with_shared_options(run: Callable[..., int]) -> Callable[..., int]:
-    """Command that takes the options that all refinements share, beside its own.
-
-    Its parameter ``options`` stands for them in the signature; it is handed the values of all
-    parameters, its own too.
-    """
-    own = inspect.signature(run, eval_str=True)
-    shared = inspect.signature(_shared, eval_str=True)
-    places: list[inspect.Parameter] = []
-    for name, parameter in own.parameters.items():
-        places += shared.parameters.values() if name == "options" else (parameter,)
-    taken = [name for name in own.parameters if name != "options"]
-
-    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places]
-    signature = own.replace(parameters=keywords)
-
-    @wraps(run)
-    def command(**given: Any) -> int:
-        bound = signature.bind(**given)
-        bound.apply_defaults()
-        values = bound.arguments
-        return run(options=values, **{name: values[name] for name in taken})
-
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in places} | {"return": int}
-    return command
+with_shared_options = with_options(_shared)
+"""Command that takes the options of every refinement beside its own; see :func:`.with_options`."""
 
 
 def settings_of(options: Mapping[str, Any]) -> RefineSettings:

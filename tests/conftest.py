@@ -6,9 +6,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from refimpl.epu.simulate import Simulated
 
 # What several test files make their cases with; with importlib's way they cannot import each other.
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
@@ -32,3 +36,12 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def small_epu(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
+    """Folder of a small simulated EPU session, to be read only, and what is true in it."""
+    from epu_folder import small_session
+
+    folder = tmp_path_factory.mktemp("epu") / "session"
+    return folder, small_session(folder)

@@ -11,6 +11,7 @@ import tifffile
 from refimpl.cli.main import main
 from refimpl.crystal.rings import rings
 from refimpl.detector.model import TiltedFlat
+from refimpl.epu.simulate import Simulated
 from refimpl.forward.powder_image import simulate
 from refimpl.forward.simulated_frame import SimulatedFrame
 
@@ -49,6 +50,15 @@ def here(tmp_path: Path, simulated: SimulatedFrame, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     tifffile.imwrite("ceria.tif", simulated.image)
     return tmp_path
+
+
+@pytest.fixture
+def folder(
+    small_epu: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A small EPU session; the folder worked in is empty."""
+    monkeypatch.chdir(tmp_path)
+    return small_epu[0]
 
 
 @pytest.fixture

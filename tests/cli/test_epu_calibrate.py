@@ -9,22 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from epu_folder import epu, small_session
+from epu_folder import epu
 
 from refimpl.epu.calibration import load_calibration
-from refimpl.epu.simulate import Simulated
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
-    folder = tmp_path_factory.mktemp("epu") / "session"
-    return folder, small_session(folder)
-
-
-@pytest.fixture
-def folder(made: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return made[0]
 
 
 def test_words(folder, capsys) -> None:
@@ -37,7 +24,7 @@ def test_words(folder, capsys) -> None:
 
 
 @pytest.mark.parametrize("method", ["lattice", "metadata"])
-def test_json_and_file_say_the_same_and_the_truth(folder, made, capsys, method: str) -> None:
+def test_json_and_file_say_the_same_and_the_truth(folder, small_epu, capsys, method: str) -> None:
     assert epu("calibrate", folder, "--method", method, "--json", "-o", "cal.json") == 0
     said = capsys.readouterr()
     assert said.err == "wrote cal.json\n"
@@ -47,7 +34,7 @@ def test_json_and_file_say_the_same_and_the_truth(folder, made, capsys, method: 
     assert found.method == method
     assert found.is_mirrored
     # 1 % of k: some hundred holes with 45 nm of scatter
-    assert np.abs(found.matrix_um - made[1].truth.matrix_um).max() < 0.25
+    assert np.abs(found.matrix_um - small_epu[1].truth.matrix_um).max() < 0.25
     assert {"k", "matrix", "rms_um", "rotation_deg", "mirror", "anisotropy", "pitch_um",
             "alternatives", "margin", "magnification", "instrument"} <= content.keys()  # fmt: skip
 

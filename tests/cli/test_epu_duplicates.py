@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from epu_folder import epu, small_session, xml_files
+from epu_folder import epu, xml_files
 
 from refimpl.epu.csv_tables import write_csv
 from refimpl.epu.session import read_session
@@ -19,24 +19,11 @@ NAMES = {"duplicates" + end for end in (
     ".csv", ".json", "_badfiles_jpg.txt", "_badfiles_tiff.txt", "_groups.csv")}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
-    folder = tmp_path_factory.mktemp("epu") / "session"
-    return folder, small_session(folder)
-
-
 @pytest.fixture
-def folder(made: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The session; the folder worked in is empty."""
-    monkeypatch.chdir(tmp_path)
-    return made[0]
-
-
-@pytest.fixture
-def bad(made: tuple[Path, Simulated]) -> list[str]:
+def bad(small_epu: tuple[Path, Simulated]) -> list[str]:
     """Names of the true duplicates, in the order of time."""
-    table = made[1].session.table
-    return table["name"][made[1].truth.bad].tolist()
+    table = small_epu[1].session.table
+    return table["name"][small_epu[1].truth.bad].tolist()
 
 
 def as_json(capsys, *arguments: object) -> dict[str, object]:
@@ -51,14 +38,14 @@ def as_json(capsys, *arguments: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("method", ["auto", "lattice", "metadata"])
-def test_the_true_duplicates_are_found(folder, bad, made, capsys, method: str) -> None:
+def test_the_true_duplicates_are_found(folder, bad, small_epu, capsys, method: str) -> None:
     found = as_json(capsys, folder, "--radius", "fixed:0.2", "--method", method)
     assert found["bad"] == bad
     assert found["n_duplicates"] == len(bad) == 84
     assert found["n_exposures"] == 239
     # 1 %: the lattice rests on some hundred holes with 45 nm of scatter
     assert found["k"] == pytest.approx(24.4, rel=0.01)
-    assert np.array(found["matrix"]) == pytest.approx(made[1].truth.matrix_um, abs=0.25)
+    assert np.array(found["matrix"]) == pytest.approx(small_epu[1].truth.matrix_um, abs=0.25)
     assert found["rms_um"] is not None
     assert list(Path().iterdir()) == []  # --json alone writes nothing
 
@@ -194,8 +181,8 @@ def test_a_calibration_of_another_microscope_is_noted(folder, capsys) -> None:
     ]
 
 
-def test_a_given_matrix_or_its_parts(folder, bad, made, capsys) -> None:
-    matrix = made[1].truth.matrix_um
+def test_a_given_matrix_or_its_parts(folder, bad, small_epu, capsys) -> None:
+    matrix = small_epu[1].truth.matrix_um
     text = ",".join(repr(float(x)) for x in matrix.ravel())
     found = as_json(capsys, folder, "--matrix", text)
     assert found["matrix"] == matrix.tolist()

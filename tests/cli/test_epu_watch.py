@@ -11,24 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from epu_folder import epu, small_session, some_of, xml_files
+from epu_folder import epu, some_of, xml_files
 
 from refimpl.epu import live
 from refimpl.epu.simulate import Simulated
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
-    folder = tmp_path_factory.mktemp("epu") / "session"
-    return folder, small_session(folder)
-
-
 @pytest.fixture
-def here(made: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(
+    small_epu: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Work beside the first 60 exposures of a session, S."""
     monkeypatch.chdir(tmp_path)
-    some_of(made[0], Path("S"), 60)
-    return made[0]
+    some_of(small_epu[0], Path("S"), 60)
+    return small_epu[0]
 
 
 @pytest.fixture
@@ -49,25 +45,25 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def matrix(made: tuple[Path, Simulated]) -> str:
-    return ",".join(repr(float(x)) for x in made[1].truth.matrix_um.ravel())
+def matrix(small_epu: tuple[Path, Simulated]) -> str:
+    return ",".join(repr(float(x)) for x in small_epu[1].truth.matrix_um.ravel())
 
 
-def bad_of(made: tuple[Path, Simulated], n: int) -> list[str]:
+def bad_of(small_epu: tuple[Path, Simulated], n: int) -> list[str]:
     """True duplicates among the first n exposures."""
-    names = {path.stem for path in xml_files(made[0])[:n]}
-    table = made[1].session.table
-    return [name for name in table["name"][made[1].truth.bad] if name in names]
+    names = {path.stem for path in xml_files(small_epu[0])[:n]}
+    table = small_epu[1].session.table
+    return [name for name in table["name"][small_epu[1].truth.bad] if name in names]
 
 
-def test_lines_and_files(here, made, between, matrix: str, capsys) -> None:
+def test_lines_and_files(here, small_epu, between, matrix: str, capsys) -> None:
     n = len(xml_files(here))
     between(lambda: None, lambda: some_of(here, Path("S"), n))
     assert epu("duplicates", "S", "--matrix", matrix, "--watch", 5, "-o", "live") == 0
     said = capsys.readouterr()
     assert said.err == "stopped\n"
     lines = said.out.splitlines()
-    early, bad = bad_of(made, 60), bad_of(made, n)
+    early, bad = bad_of(small_epu, 60), bad_of(small_epu, n)
     assert lines[0] == f"60 exposures, {len(early)} duplicates"
     assert lines[1].startswith("  calibrated: affine: k = 24.4")
     told = [line.split()[1] for line in lines if line.startswith("  duplicate ")]
@@ -77,7 +73,7 @@ def test_lines_and_files(here, made, between, matrix: str, capsys) -> None:
     assert names == [f"{name}_fractions.tiff" for name in bad]
 
 
-def test_json_lines(here, made, between, matrix: str, capsys) -> None:
+def test_json_lines(here, small_epu, between, matrix: str, capsys) -> None:
     def half() -> None:
         path = xml_files(here)[60]
         place = Path("S") / path.relative_to(here)
@@ -88,8 +84,8 @@ def test_json_lines(here, made, between, matrix: str, capsys) -> None:
     assert epu("duplicates", "S", "--matrix", matrix, "--watch", 5, "--json") == 0
     first, last = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["n_exposures"], last["n_exposures"]) == (60, 100)
-    assert first["new"] + last["new"] == bad_of(made, 100)
-    assert last["n_duplicates"] == len(bad_of(made, 100))
+    assert first["new"] + last["new"] == bad_of(small_epu, 100)
+    assert last["n_duplicates"] == len(bad_of(small_epu, 100))
     assert sorted(p.name for p in Path().iterdir()) == ["S"]
 
 
@@ -118,7 +114,9 @@ def test_why_it_is_not_calibrated_yet_and_what_is_unusable(here, between, capsys
     assert [line for line in notes if line.startswith(f"note: {broken}: ")]
 
 
-def test_a_process_that_is_interrupted_ends_with_0_and_whole_files(here, made, matrix: str) -> None:
+def test_a_process_that_is_interrupted_ends_with_0_and_whole_files(
+    here, small_epu, matrix: str
+) -> None:
     # a shell that starts the tests in the background lets its children ignore Ctrl-C
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code += "from refimpl.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -137,5 +135,5 @@ def test_a_process_that_is_interrupted_ends_with_0_and_whole_files(here, made, m
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert said.endswith("stopped\n")
-    assert json.loads(Path("live.json").read_text())["bad"] == bad_of(made, 100)
+    assert json.loads(Path("live.json").read_text())["bad"] == bad_of(small_epu, 100)
     assert not [p for p in Path().iterdir() if p.name.startswith(".")]

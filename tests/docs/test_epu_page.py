@@ -6,40 +6,16 @@ Numbers of the simulated session are free: they follow the simulator. Those of t
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from doc_pages import DOCS, check_faults, commands, replay, same
 from PIL import Image
 
-from refimpl.cli.main import main
-
-DOCS = Path(__file__).parents[2] / "docs"
 PAGE, THEORY = DOCS / "epu.md", DOCS / "theory/epu.md"
-NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
-
-
-def commands() -> list[tuple[str, list[str]]]:
-    """Commands of the page in their order, each with what it prints there."""
-    out: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                out.append((line[2:], []))
-            else:
-                out[-1][1].append(line)
-    return out
-
-
-def same(expected: str, found: str) -> bool:
-    """Whether two lines are alike but for their numbers; ``...`` stands for any end."""
-    wanted, got = NUMBER.sub("#", expected), NUMBER.sub("#", found)
-    if wanted.endswith("..."):
-        return got.startswith(wanted.removesuffix("..."))
-    return wanted == got
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +34,7 @@ def test_lines_are_compared() -> None:
     assert same("a 1.00 b", "a 7 b")
     assert same("a 1 ...", "a 2 c")
     assert not same("a 1.00 b", "a 1.00 c")
-    assert len(commands()) > 6
+    assert len(commands(PAGE)) > 6
 
 
 def test_tables_of_the_real_session_are_what_the_script_makes(script) -> None:
@@ -81,13 +57,7 @@ def test_pictures_are_there_small_and_of_the_size_that_is_drawn(script) -> None:
 
 
 def test_every_fault_has_the_test_that_the_theory_names() -> None:
-    tests = DOCS.parent.joinpath("tests")
-    about = [p for p in tests.rglob("test_*.py") if re.search("epu|beam_shift", p.name)]
-    sources = "".join(p.read_text() for p in about)
-    rows = re.findall(r"^\| (\d+) \|.*\| `(test_\w+)(\*?)` \|$", THEORY.read_text(), re.MULTILINE)
-    assert [int(row[0]) for row in rows] == list(range(1, 18))
-    for _, name, star in rows:
-        assert f"def {name}{'' if star else '('}" in sources, name
+    check_faults(THEORY, "epu|beam_shift", 17)
 
 
 def test_the_rules_of_the_scalar_give_what_the_theory_says(real_data) -> None:
@@ -116,17 +86,5 @@ def test_the_names_of_the_page_are_there() -> None:
 @pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    for command, expected in commands():
-        assert main(shlex.split(command)[1:]) == 0, command
-        lines = capsys.readouterr().out.splitlines()
-        start = 0
-        for line in expected:
-            if line == "...":
-                continue
-            found = [k for k in range(start, len(lines)) if same(line, lines[k])]
-            assert found, f"{command}: no line like {line!r} in {lines[start:]}"
-            start = found[0] + 1
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    exec(compile(code, str(PAGE), "exec"), {})
-    assert "nan" not in capsys.readouterr().out
+    replay(PAGE, capsys)
     assert (tmp_path / "page" / "report.html").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from epu_folder import small_session, xml_files
+from epu_folder import xml_files
 
 from refimpl.epu.calibrate import calibrate
 from refimpl.epu.calibration import Calibration
@@ -20,15 +20,9 @@ from refimpl.epu.simulate import Simulated, simulate
 from refimpl.errors import ConfigError, ConvergenceError, FormatError
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
-    folder = tmp_path_factory.mktemp("epu") / "session"
-    return folder, small_session(folder)
-
-
 @pytest.fixture
-def true(made: tuple[Path, Simulated]) -> Calibration:
-    return Calibration("affine", made[1].truth.matrix_um)
+def true(small_epu: tuple[Path, Simulated]) -> Calibration:
+    return Calibration("affine", small_epu[1].truth.matrix_um)
 
 
 class Microscope:
@@ -58,8 +52,8 @@ class Microscope:
 
 
 @pytest.fixture
-def microscope(made: tuple[Path, Simulated], tmp_path: Path) -> Microscope:
-    return Microscope(made[0], tmp_path / "live")
+def microscope(small_epu: tuple[Path, Simulated], tmp_path: Path) -> Microscope:
+    return Microscope(small_epu[0], tmp_path / "live")
 
 
 def looks(microscope: Microscope, calibration: object, **options: object) -> Iterator[Update]:
@@ -72,7 +66,7 @@ def looks(microscope: Microscope, calibration: object, **options: object) -> Ite
 # ------------------------------------------------------------------------------ as they come
 
 
-def test_every_duplicate_is_told_once_and_in_time(microscope, true, made) -> None:
+def test_every_duplicate_is_told_once_and_in_time(microscope, true, small_epu) -> None:
     n = len(microscope.files)
     cuts = [0, 60, 61, 150, n]
     microscope.steps = [
@@ -91,8 +85,8 @@ def test_every_duplicate_is_told_once_and_in_time(microscope, true, made) -> Non
             now = find_duplicates(read_session(microscope.target), true)
             assert set(told) == set(now.session.table["name"][now.bad])
     assert counts == [0, 60, 61, 150, n]
-    table = made[1].session.table
-    assert told == table["name"][made[1].truth.bad].tolist()
+    table = small_epu[1].session.table
+    assert told == table["name"][small_epu[1].truth.bad].tolist()
 
 
 def test_a_look_that_brings_nothing_is_not_told(microscope, true) -> None:

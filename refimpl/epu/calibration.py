@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refimpl.epu.matrix import BeamShiftMatrix
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import write_json
@@ -27,46 +28,8 @@ METHODS = ("scalar", "affine", "metadata", "lattice")
 _KIND, _SCHEMA = "refimpl.epu_calibration", 1
 
 
-class _Matrix:
-    """What a 2 x 2 matrix says in words: scale, rotation, mirror, stretch."""
-
-    matrix_um: F64
-
-    @property
-    def k_um(self) -> float:
-        """Micrometres for a beam shift of one: sqrt(abs(det)), the published k."""
-        return math.sqrt(abs(float(np.linalg.det(self.matrix_um))))
-
-    @property
-    def is_mirrored(self) -> bool:
-        """Whether it turns a right hand into a left one."""
-        return bool(np.linalg.det(self.matrix_um) < 0.0)
-
-    @property
-    def rotation_rad(self) -> float:
-        """Angle of the nearest rotation, anticlockwise; of a mirrored one after y was reversed."""
-        m = self.matrix_um * np.array([[1.0], [-1.0 if self.is_mirrored else 1.0]])
-        return math.atan2(float(m[0, 1] - m[1, 0]), float(m[0, 0] + m[1, 1]))
-
-    @property
-    def anisotropy(self) -> float:
-        """Larger over smaller singular value; 1: the same scale in all directions."""
-        large, small = np.linalg.svd(self.matrix_um, compute_uv=False)
-        return float(large / small)
-
-    def words(self) -> dict[str, Any]:
-        """The matrix and what it means, for JSON."""
-        return {
-            "k": self.k_um,
-            "matrix": self.matrix_um.tolist(),
-            "rotation_deg": self.rotation_rad / DEG,
-            "mirror": self.is_mirrored,
-            "anisotropy": self.anisotropy,
-        }
-
-
 @dataclass(frozen=True, eq=False)
-class Alternative(_Matrix):
+class Alternative(BeamShiftMatrix):
     """Another answer that fits nearly as well.
 
     Attributes
@@ -100,7 +63,7 @@ class Alternative(_Matrix):
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration(_Matrix):
+class Calibration(BeamShiftMatrix):
     """How far, and where to, a beam shift moves the beam on the specimen.
 
     Attributes

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
 
 from refimpl.centring.crops import CropRule, crop, grey, standardised
-from refimpl.centring.targets import Target
+from refimpl.centring.targets import HIT_COUNT, Target
 from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64
 
@@ -29,9 +29,6 @@ except ImportError as error:
     raise MissingExtra("centring", "a heat map") from error
 
 __all__ = ["HIT_COUNT", "HeatMap", "Point", "heat_map"]
-
-HIT_COUNT = 100.0
-"""Reflections from which the thesis calls a picture a hit."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,8 @@ class HeatMap:
     x_px, y_px
         (w,) and (h,) places of the columns and rows.
     value, count
-        (h, w) predicted target, and the reflections that it stands for.
+        (h, w) predicted target, and the reflections that it stands for; NaN where the target is
+        per crystal and stands for none.
     outside
         (h, w) part of the crop that lies beyond the picture.
     """
@@ -86,6 +84,7 @@ class HeatMap:
             Points whose crop lies beyond the picture by more than this part are left out.
         least
             Predicted reflections below which there is no crystal; no point: "no crystal here".
+            Of no effect where the target stands for no reflections.
 
         Raises
         ------
@@ -171,7 +170,8 @@ def heat_map(
             found = _exact(net, values, x, y, edge, size, batch, progress)
         else:
             found = _dense(inner, values, x, y, edge, size)
-    return HeatMap(x, y, found, target.invert(found), _outside(x, y, edge, width, height))
+    count = target.invert(found) if target.is_invertible else np.full(found.shape, np.nan)
+    return HeatMap(x, y, found, count, _outside(x, y, edge, width, height))
 
 
 def _places(extent: int, step: float) -> F64:

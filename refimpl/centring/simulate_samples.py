@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ def scene_seed(seed: int, index: int) -> int:
 def samples(
     n_crystals: int, views: int = 2, crops: int = 10, size_px: int = 64, seed: int = 0, *,
     zooms: tuple[float, float] = (1.0, 4.0), edge_um: float = 240.0, out_of_view: float = 0.06,
-    empty: float = 0.04,
+    empty: float = 0.04, progress: Callable[[int, int], None] | None = None,
 ) -> Crops:  # fmt: skip
     """Make crops about points on crystals, on loops and beside them.
 
@@ -77,6 +78,8 @@ def samples(
         Part of the views that look away from the crystal.
     empty
         Part of the scenes that are empty loops.
+    progress
+        Called with scenes done, and how many there are.
 
     Raises
     ------
@@ -112,6 +115,8 @@ def samples(
             columns["expected"][rows], xy[rows] = expected, places
             columns["rc"][rows] = rng.poisson(expected)
             row += crops
+        if progress is not None:
+            progress(number + 1, n_crystals)
     each = views * crops
     return Crops(
         image, columns["rc"].astype(np.int64), np.repeat(np.arange(n_crystals), each),

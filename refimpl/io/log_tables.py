@@ -17,7 +17,7 @@ __all__ = ["read_log_table"]
 
 
 def read_log_table(
-    path: Path, names: Mapping[str, Sequence[str]], *, needed: Sequence[str]
+    path: Path, names: Mapping[str, Sequence[str]], *, needed: Sequence[str], lines: bool = False
 ) -> pd.DataFrame:
     """Read a CSV table whose columns go by one of several names.
 
@@ -29,6 +29,8 @@ def read_log_table(
         are known as numbers; columns that are not known stay as they are.
     needed
         Columns that must be there.
+    lines
+        Add a column ``line``: where each row ends in the file.
 
     Raises
     ------
@@ -67,6 +69,8 @@ def read_log_table(
             )
         for column, cell in zip(header, row, strict=True):
             columns[column].append(_value(column, cell.strip(), column in names, path, line))
+    if lines:
+        columns["line"] = [line for line, _ in rows[1:]]
     return pd.DataFrame(columns)
 
 

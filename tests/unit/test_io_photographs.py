@@ -33,13 +33,12 @@ def test_transparency_is_left_out_and_a_palette_looked_up(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read_photograph(tmp_path / "palette.png")[..., 2], RAMP)
 
 
-def test_sixteen_bits_become_eight_by_the_highest(tmp_path: Path) -> None:
+def test_values_stay_as_they_are_stored(tmp_path: Path) -> None:
     deep = RAMP.astype(np.uint16) * 1000
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    got = read_photograph(tmp_path / "deep.png")
-    np.testing.assert_array_equal(got, np.rint(deep * (255.0 / deep.max())))
-    Image.fromarray(RAMP.astype(np.uint16)).save(tmp_path / "shallow.png")
-    np.testing.assert_array_equal(read_photograph(tmp_path / "shallow.png"), RAMP)
+    np.testing.assert_array_equal(read_photograph(tmp_path / "deep.png"), deep)
+    data = (tmp_path / "deep.png").read_bytes()
+    np.testing.assert_array_equal(read_photograph("within.json", data), deep)
 
 
 def test_files_that_are_no_photographs(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_files_that_are_no_photographs(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="cannot read the picture: Is a directory"):
         read_photograph(tmp_path)
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(FormatError, match=r"text\.png: not a picture: expected PNG, JPEG"):
+    with pytest.raises(FormatError, match=r"text\.png: not a picture .JPEG, PNG"):
         read_photograph(tmp_path / "text.png")
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "whole.png")
@@ -56,13 +55,3 @@ def test_files_that_are_no_photographs(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(FormatError, match=r"torn\.png: cannot read the picture"):
         read_photograph(tmp_path / "torn.png")
-    Image.fromarray(np.full((2, 2), -1.0, dtype=np.float32)).save(tmp_path / "below.tif")
-    with pytest.raises(FormatError, match="negative or infinite"):
-        read_photograph(tmp_path / "below.tif")
-
-
-def test_a_picture_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refimpl.io.photographs._MOST_PX", 10)
-    Image.fromarray(RAMP).save(tmp_path / "large.png")
-    with pytest.raises(FormatError, match="a picture of 8 x 6 px"):
-        read_photograph(tmp_path / "large.png")

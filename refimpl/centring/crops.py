@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
 
-__all__ = ["CropRule", "crop", "grey", "prepared", "standardised", "turned"]
+__all__ = [
+    "CropRule",
+    "crop",
+    "grey",
+    "locally_standardised",
+    "prepared",
+    "standardised",
+    "turned",
+]
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,21 @@ def standardised(image: F64) -> F64:
     return np.asarray(
         np.where(deviation > 0.0, away / np.where(deviation > 0.0, deviation, 1.0), 0.0)
     )
+
+
+def locally_standardised(image: F64, size: int) -> F64:
+    """(h, w) each pixel less the mean, over the deviation, of the (size, size) square about it.
+
+    For the pixel in the middle of a crop the same numbers as :func:`standardised` has; beyond the
+    picture its rim is repeated; 0 where there is no contrast.
+    """
+    from scipy.ndimage import uniform_filter
+
+    mean = uniform_filter(image, size, mode="nearest")
+    square = uniform_filter(image * image, size, mode="nearest")
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    flat = deviation <= 1e-9 * (1.0 + np.abs(mean))
+    return np.asarray(np.where(flat, 0.0, (image - mean) / np.where(flat, 1.0, deviation)))
 
 
 def prepared(

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import typer
 
-from refimpl.cli import centring_count, centring_loop, centring_match, centring_simulate
+from refimpl.cli import (
+    centring_count,
+    centring_export,
+    centring_loop,
+    centring_match,
+    centring_reproduce,
+    centring_simulate,
+)
 from refimpl.cli.grouped import GroupedCommand
 
 __all__ = ["app"]
@@ -29,3 +36,7 @@ _command("count", centring_count.count, "Count reflections of diffraction images
          centring_count.EXAMPLES)  # fmt: skip
 _command("match", centring_match.match, "Match photographs to reflection counts by time.",
          centring_match.EXAMPLES)  # fmt: skip
+_command("reproduce", centring_reproduce.reproduce, "The thesis's tables beside ours, resumable.",
+         centring_reproduce.EXAMPLES)  # fmt: skip
+_command("export", centring_export.export, "Write a net as an ONNX file.",
+         centring_export.EXAMPLES)  # fmt: skip

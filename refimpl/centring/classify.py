@@ -24,19 +24,11 @@ from refimpl.errors import ConfigError, FormatError, MissingExtra
 from refimpl.frames import F64
 
 try:
-    import pytorch_lightning as lightning
     import torch
-    from torch.utils.data import DataLoader
 
     from refimpl.centring.modules import Classifier
-    from refimpl.centring.training import (
-        TrainingSettings,
-        _Shuffled,
-        _trainer,
-        _Turned,
-        _Watch,
-        quiet,
-    )
+    from refimpl.centring.training import Trained, TrainingSettings, fit_module
+    from refimpl.centring.turned_data import TurnedData, loader
 except ImportError as error:
     raise MissingExtra("centring", "a classifier") from error
 
@@ -156,37 +148,25 @@ def train_classifier(
             net.loss_of = partial(loss, pos_weight=weight)
         return net
 
-    net, watch, best = _fit(make, sets["train"], sets["val"], s, place, resume, progress)
+    made = _fit(make, sets["train"], sets["val"], s, place, resume, progress)
     return TrainedClassifier(
-        net, best.epoch, len(watch.history), tuple(watch.history),
-        None if place is None else place / "best.ckpt", evaluate_classifier(net, samples, split),
+        made.net, made.best_epoch, made.epochs, made.history, made.checkpoint,
+        evaluate_classifier(made.net, samples, split),
     )  # fmt: skip
 
 
 def _fit(
     make: Callable[[], Classifier], taught: Samples, checked: Samples, s: TrainingSettings,
     folder: Path | None, resume: bool, progress: Callable[[int, dict[str, float]], None] | None,
-) -> tuple[Classifier, Any, Any]:  # fmt: skip
-    torch.set_num_threads(s.threads)
-    lightning.seed_everything(s.seed, workers=True, verbose=False)
-    net = make()
-    data = _Turned(taught, taught.count, augment=s.augment, seed=s.seed)
-    unseen = _Turned(checked, checked.count, augment=False, seed=s.seed)
-    watch, last = _Watch(s.seed, progress), None if folder is None else folder / "last.ckpt"
-    with quiet():
-        trainer, best = _trainer(s, folder, watch)
-        trainer.fit(
-            net,
-            DataLoader(data, s.batch, sampler=_Shuffled(data)),
-            DataLoader(unseen, 256),
-            ckpt_path=str(last) if resume and last is not None and last.exists() else None,
-            weights_only=True,
-        )
-    kept = best.state()
-    if kept is not None:
-        net.load_state_dict(kept)
-    net.eval()
-    return net, watch, best
+) -> Trained:  # fmt: skip
+    turns = {"train": "random", "all": "all"}.get(str(s.augment), "none")
+    data = TurnedData(taught, taught.count, turns=turns, seed=s.seed)
+    unseen = TurnedData(checked, checked.count, turns="all" if turns == "all" else "none")
+    loaders = (
+        loader(data, s.batch, shuffle=True, workers=s.workers),
+        loader(unseen, 256, workers=s.workers),
+    )
+    return fit_module(make, s, loaders, folder=folder, resume=resume, progress=progress)
 
 
 def empty_probability(net: Any, images: NDArray[np.float32], *, batch: int = 64) -> F64:

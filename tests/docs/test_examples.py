@@ -102,3 +102,27 @@ def test_epu_duplicates(tmp_path: Path) -> None:
     assert found["matrix"] == [true, 0, 0]
     assert found["one number"][2] > 0.2 * true
     assert (tmp_path / "page" / "report.html").exists()
+
+
+def test_centring_match(tmp_path: Path) -> None:
+    text = run("centring_match.py", tmp_path)
+    known, off = re.search(r"known to (\S+) s, off by (\S+) s", text).groups()  # type: ignore[union-attr]
+    assert float(off) < float(known) < 0.0625
+    rows = re.findall(r" (\d+) pairs, (\S+) frames off, counts wrong by (\d+) ", text)
+    (pairs, near, wrong), (_, far, worse) = ([float(v) for v in row] for row in rows)
+    assert pairs > 900
+    assert (near < 0.5, far > 5.0, wrong < 0.1 * worse) == (True, True, True)
+
+
+@pytest.mark.slow
+def test_centring_aim(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra centring (torch)")
+    text = run("centring_aim.py", tmp_path)
+    mse, baseline = re.search(r"square (\S+), predicting the mean (\S+)$", text, re.M).groups()  # type: ignore[union-attr]
+    assert float(mse) < 0.85 * float(baseline)
+    hit = {
+        n.strip(): float(v)
+        for n, v in re.findall(r"^(.{18}): on the crystal in (\S+),", text, re.M)
+    }
+    # far from what the recipe reaches, far above what any loop finder can
+    assert hit["net"] > 0.5 > 2.0 * max(hit["lucid3, corrected"], hit["middle of the loop"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refimpl.centring.camera import SIDES, quarter_turned
 from refimpl.centring.crops import CropRule
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
@@ -24,9 +25,6 @@ __all__ = ["SHAPE", "SIDES", "ZOOMS", "View", "crop_rule", "px_per_um", "triple"
 
 SHAPE = (480, 600)
 """Rows and columns of a picture."""
-
-SIDES = ("left", "top", "right", "bottom")
-"""Sides that the pin may enter from, each the one before turned clockwise by 90 degrees."""
 
 ZOOMS = (0.5, 10.0)
 """Zooms that the camera has."""
@@ -117,13 +115,13 @@ class View:
         """(..., 2) place (x, y) in the picture [px] of (s, t) [um]."""
         away = (np.asarray(st_um, dtype=np.float64) - self.middle_um) * self.scale
         rows, columns = self.shape
-        return _turned(away, self.turns) + np.array([columns / 2.0, rows / 2.0])
+        return quarter_turned(away, self.turns) + np.array([columns / 2.0, rows / 2.0])
 
     def to_um(self, xy_px: ArrayLike) -> F64:
         """(..., 2) (s, t) [um] of places (x, y) in the picture [px]."""
         rows, columns = self.shape
         away = np.asarray(xy_px, dtype=np.float64) - np.array([columns / 2.0, rows / 2.0])
-        return _turned(away, -self.turns) / self.scale + self.middle_um
+        return quarter_turned(away, -self.turns) / self.scale + self.middle_um
 
     def project(self, points_um: ArrayLike) -> F64:
         """(..., 2) place (x, y) in the picture [px] of points (..., 3) of the sample [um]."""
@@ -134,13 +132,6 @@ class View:
         rows, columns = self.shape
         x, y = np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5)
         return self.to_um(np.stack([x, y], axis=-1))
-
-
-def _turned(away: F64, turns: int) -> F64:
-    """Turn (x, y), y downwards, clockwise as seen by quarter turns."""
-    c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[turns % 4]
-    x, y = away[..., 0], away[..., 1]
-    return np.stack([c * x - s * y, s * x + c * y], axis=-1)
 
 
 def triple(at_um: Sequence[float]) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from refimpl.centring.crops import CropRule
 from refimpl.centring.samples import Samples
 from refimpl.centring.splits import Split
 from refimpl.centring.training_settings import TrainingSettings
-from refimpl.errors import FormatError, MissingExtra
+from refimpl.errors import ConfigError, FormatError, MissingExtra
 
 try:
     import pytorch_lightning as lightning
@@ -21,10 +21,11 @@ try:
     from refimpl.centring.callbacks import Best, Stop, Watch, quiet, stoppable
     from refimpl.centring.datamodule import CrystalDataModule
     from refimpl.centring.modules import Regressor
+    from refimpl.centring.nets import build
 except ImportError as error:
     raise MissingExtra("centring", "training") from error
 
-__all__ = ["Trained", "TrainingSettings", "fit", "fit_module", "quiet", "train"]
+__all__ = ["Trained", "TrainingSettings", "check_net", "fit", "fit_module", "quiet", "train"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,22 @@ class Trained:
     epochs: int
     history: tuple[dict[str, float], ...]
     checkpoint: Path | None
+
+
+def check_net(arch: str, *, size: int, channels: int = 1) -> None:
+    """Refuse a net that cannot be taught counts, before time is spent on pictures.
+
+    Raises
+    ------
+    ConfigError
+        An unknown name, the classifier, or pictures that are too small.
+    """
+    if arch == "classifier":
+        raise ConfigError(
+            "net 'classifier': it tells empty loops and no counts; expected another", key="arch"
+        )
+    with torch.device("meta"):  # shapes without weights
+        build(arch, channels=channels, size=size)
 
 
 def train(
@@ -154,7 +171,9 @@ def fit_module(
     lightning.seed_everything(s.seed, workers=True, verbose=False)
     net = make()
     place = None if folder is None else Path(folder)
-    watch = Watch(s.seed, progress, epochs=s.epochs, lr=s.lr, plateau=s.plateau)
+    watch = Watch(
+        s.seed, progress, epochs=s.epochs, lr=s.lr, plateau=s.plateau, schedule=s.schedule
+    )
     sources = (
         {"train_dataloaders": data[0], "val_dataloaders": data[1]}
         if isinstance(data, tuple)

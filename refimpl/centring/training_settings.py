@@ -9,10 +9,13 @@ from typing import Any
 from refimpl.centring.targets import PER_CRYSTAL, TARGETS
 from refimpl.errors import ConfigError
 
-__all__ = ["AUGMENT", "TrainingSettings"]
+__all__ = ["AUGMENT", "SCHEDULES", "TrainingSettings"]
 
 AUGMENT = ("train", "all", "none")
 """Which pictures are turned and flipped."""
+
+SCHEDULES = ("constant", "one-cycle")
+"""How the step of Adam goes."""
 
 _MAY_CHANGE = ("epochs", "patience", "threads", "workers")
 """Settings that a run which goes on may have otherwise than it began."""
@@ -45,6 +48,9 @@ class TrainingSettings:
     plateau
         Epochs without a better validation after which the step of Adam shrinks to a third; 0:
         never.
+    schedule
+        Of the step of Adam: ``constant``, or ``one-cycle`` over all epochs, which learns most in a
+        given time; a run that goes on must then have as many epochs as it began with.
     workers
         Processes that prepare pictures; the result is the same. 0 is fastest for pictures in
         memory.
@@ -62,6 +68,7 @@ class TrainingSettings:
     threads: int = 1
     per_crystal: str | None = None
     plateau: int = 0
+    schedule: str = "constant"
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -73,13 +80,14 @@ class TrainingSettings:
             "seed": self.seed >= 0, "statistics": self.statistics in ("train", "all"),
             "target": self.target in TARGETS, "augment": self.augment in AUGMENT,
             "per_crystal": self.per_crystal in (None, *PER_CRYSTAL), "plateau": self.plateau >= 0,
-            "workers": self.workers >= 0,
+            "workers": self.workers >= 0, "schedule": self.schedule in SCHEDULES,
         }  # fmt: skip
         wanted = {
             "patience": "0 or more", "seed": "0 or more", "lr": "a positive number",
             "statistics": "train or all", "target": f"one of {', '.join(TARGETS)}",
             "augment": "train, all or none", "per_crystal": "rank or most",
             "plateau": "0 or more", "workers": "0 or more",
+            "schedule": f"one of {', '.join(SCHEDULES)}",
         }  # fmt: skip
         for name, good in checks.items():
             if not good:
@@ -87,6 +95,11 @@ class TrainingSettings:
                     f"{name} {getattr(self, name)!r}: expected {wanted.get(name, '1 or more')}",
                     key=name, got=getattr(self, name),
                 )  # fmt: skip
+        if self.plateau and self.schedule != "constant":
+            raise ConfigError(
+                f"plateau {self.plateau} with the schedule {self.schedule}: the step can follow one"
+                " of them", key="plateau", got=self.plateau,
+            )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; ``TrainingSettings(**content)`` restores it."""
@@ -95,4 +108,6 @@ class TrainingSettings:
     def differences(self, other: TrainingSettings) -> tuple[str, ...]:
         """Names of settings that must not differ between parts of one run, and do."""
         own, theirs = self.as_dict(), other.as_dict()
-        return tuple(n for n in own if n not in _MAY_CHANGE and own[n] != theirs[n])
+        # the cycle is as long as all epochs
+        free = set(_MAY_CHANGE) - ({"epochs"} if self.schedule == "one-cycle" else set())
+        return tuple(n for n in own if n not in free and own[n] != theirs[n])

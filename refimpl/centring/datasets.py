@@ -20,10 +20,12 @@ from refimpl.frames import F64
 __all__ = ["Source", "open_samples", "rule_of", "simulated", "write_hdf5", "write_npz"]
 
 Source = str | os.PathLike[str]
-"""A folder, a CSV, HDF5 or npz file, or ``simulated:N[xVIEWSxCROPS]``."""
+"""A folder, a CSV, HDF5 or npz file, ``simulated:N[xVIEWSxCROPS]`` or ``labelme:FOLDER``."""
 
 _FILES = (".h5", ".hdf5", ".npz")
 _SIMULATED = re.compile(r"simulated:(\d+)(?:x(\d+)x(\d+))?")
+
+_LABELME = "labelme:"
 
 Progress = Callable[[int, int], None]
 
@@ -41,7 +43,8 @@ def open_samples(
         (:func:`refimpl.io.picture_table.read_picture_table`); an ``.h5`` or ``.npz`` file of
         :func:`write_hdf5` and :func:`write_npz`, or with arrays of whole pictures ``images``
         (n, h, w[, 3]), ``rc``, ``crystal`` and perhaps ``zoom``; or ``simulated:N`` crystals, with
-        ``xVIEWSxCROPS`` pictures of each (2 x 10).
+        ``xVIEWSxCROPS`` pictures of each (2 x 10); or ``labelme:FOLDER`` of outlined crystals, with
+        stand-in counts (:func:`refimpl.centring.datasets_made.labelled_samples`).
     size, channels
         Edge of the pictures [px]; 1 grey, 3 colour.
     rule
@@ -70,6 +73,8 @@ def open_samples(
             raise ConfigError("simulated pictures are cropped to 240 um: give no rule", key="crop")
         made = simulated(*wanted, size, seed, progress=progress)
         return made if channels == 1 else _coloured(made)
+    if text.startswith(_LABELME):
+        return _labelled(Path(text.removeprefix(_LABELME)), size, channels, rule, seed, progress)
     path = Path(text)
     if path.suffix.lower() in _FILES:
         return _from_file(path, size, channels, rule)
@@ -133,6 +138,19 @@ def _coloured(made: Samples) -> Samples:
     from dataclasses import replace
 
     return replace(made, images=np.repeat(made.images, 3, axis=1))
+
+
+def _labelled(
+    folder: Path, size: int, channels: int, rule: CropRule | None, seed: int,
+    progress: Progress | None,
+) -> Samples:  # fmt: skip
+    from refimpl.centring.datasets_made import labelled_samples
+
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise FormatError("no .json files of labelme in this folder", path=folder)
+    made = labelled_samples(files, size=size, rule=rule, seed=seed, progress=progress)
+    return made if channels == 1 else _coloured(made)
 
 
 def _from_file(path: Path, size: int, channels: int, rule: CropRule | None) -> Samples:

@@ -9,10 +9,12 @@ import typer
 from refimpl.cli import (
     centring_count,
     centring_export,
+    centring_fuse,
     centring_loop,
     centring_match,
     centring_reproduce,
     centring_simulate,
+    centring_train,
 )
 from refimpl.cli.grouped import GroupedCommand
 
@@ -40,3 +42,7 @@ _command("reproduce", centring_reproduce.reproduce, "The thesis's tables beside 
          centring_reproduce.EXAMPLES)  # fmt: skip
 _command("export", centring_export.export, "Write a net as an ONNX file.",
          centring_export.EXAMPLES)  # fmt: skip
+_command("fuse", centring_fuse.fuse, "Fuse points of several rotations to a place.",
+         centring_fuse.EXAMPLES)  # fmt: skip
+_command("train", centring_train.train, "Train a net to tell reflection counts from photographs.",
+         centring_train.EXAMPLES)  # fmt: skip

@@ -59,7 +59,7 @@ class Plan:
     batch: int = 32
     lr: float = 1e-3
     patience: int = 5
-    aim: int = 40
+    aim: int = 30
     step_um: float = 24.0
     seed: int = 0
     threads: int = 1
@@ -126,6 +126,6 @@ NIGHT = Plan()
 """At 128 px, as in the thesis: hours."""
 
 SMALL = Plan(
-    crystals=48, views=2, crops=10, size=32, epochs=8, patience=3, aim=5, step_um=32.0,
+    crystals=48, views=2, crops=10, size=32, epochs=6, patience=3, aim=3, step_um=40.0,
 )  # fmt: skip
 """All nets at 32 px on few pictures: it shows that everything works, and no more."""

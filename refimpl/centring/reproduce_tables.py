@@ -114,7 +114,7 @@ def markdown(
         out += ["", f"**Not whole: {len(missing)} of {len(plan.nets)} nets are missing** "
                 f"({', '.join(missing)})."]  # fmt: skip
     out += [f"\n{name} failed: {why}" for name, why in (failed or {}).items()]
-    if plan.targets:
+    if plan.archs and plan.targets:
         out += ["", "## Table 2.3: mean square errors", "", *_table_2_3(plan, nets)]
         out += ["", "## More of our nets", "", *_table_more(nets)]
     if plan.classifier:

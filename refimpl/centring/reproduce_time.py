@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from refimpl.centring.crops import crop, standardised
 from refimpl.centring.reproduce_plan import CLASSIFIER, Plan
+from refimpl.centring.simulate_view import SHAPE, crop_rule
 from refimpl.errors import MissingExtra
 
 try:
@@ -21,9 +25,6 @@ __all__ = ["Estimate", "estimate"]
 
 _GRID_UM2 = 960.0 * 768.0 * 0.45
 """Mean area of a picture in the sample over zooms 1 to 4 [um^2]: how many points a heat map has."""
-
-_CROP_S = 4e-4
-"""Cutting one crop out of a picture [s]."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,29 @@ def estimate(
     torch.set_num_threads(plan.threads)
     kinds = list(dict.fromkeys(arch for arch, _ in nets))
     whole: dict[str, float] = {}
+    crop_s = _crop_s(plan.size)
     taught, held = math.ceil(0.6 * plan.pictures), math.ceil(0.2 * plan.pictures)
     for i, kind in enumerate(kinds):
         step_s, look_s = _measure(kind, plan, steps)
         whole[kind] = plan.epochs * (math.ceil(taught / plan.batch) * step_s + held * look_s)
         if kind != CLASSIFIER:
             points = plan.aim * _GRID_UM2 / plan.step_um**2
-            whole[kind] += points * (look_s + _CROP_S)
+            whole[kind] += points * (look_s + crop_s)
         if progress is not None:
             progress(i + 1, len(kinds))
     each = [whole[arch] for arch, _ in nets]
     return Estimate(len(nets), sum(each), max(each, default=0.0))
+
+
+def _crop_s(size: int) -> float:
+    """Seconds of cutting a crop out of a picture."""
+    picture = np.random.default_rng(0).normal(size=SHAPE)
+    edge = crop_rule().edge_px(2.5)
+    standardised(crop(picture, (300.0, 240.0), edge, size))
+    start = time.perf_counter()
+    for k in range(5):
+        standardised(crop(picture, (200.0 + 30.0 * k, 240.0), edge, size))
+    return (time.perf_counter() - start) / 5
 
 
 def _measure(kind: str, plan: Plan, steps: int) -> tuple[float, float]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
-from refimpl.centring.crops import CropRule, crop, grey, standardised
+from refimpl.centring.crops import CropRule, crop, grey, standardised, turned
 from refimpl.centring.targets import HIT_COUNT, Target
 from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64
@@ -119,7 +119,7 @@ class HeatMap:
 def heat_map(
     net: Any, image: NDArray[Any], rule: CropRule, zoom: float, target: Target, *,
     mode: str = "auto", step_px: float = 10.0, size: int = 128, batch: int = 64, threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    turns: int = 1, smooth_px: float = 0.0, progress: Callable[[int, int], None] | None = None,
 ) -> HeatMap:  # fmt: skip
     """Predict every point of a picture.
 
@@ -144,13 +144,20 @@ def heat_map(
         Crops at once, of ``exact``.
     threads
         Of torch; on a busy machine more are slower.
+    turns
+        1, or 8: the mean of what the net says of the picture in all eight ways to turn and flip
+        it; what depends on how the picture lies cancels.
+    smooth_px
+        Deviation of a Gaussian that the map is smoothed with. About that of the beam is apt: a
+        beam cannot be aimed at less than its width.
     progress
         Called with the crops done and all of them, of ``exact``.
 
     Raises
     ------
     ConfigError
-        An unknown mode, ``dense`` of a net that cannot, or a step that is not positive.
+        An unknown mode, ``dense`` of a net that cannot, a step that is not positive, turns other
+        than 1 and 8, or a negative width.
     """
     inner = getattr(net, "net", net)
     can = isinstance(inner, FullyConvolutional)
@@ -160,18 +167,44 @@ def heat_map(
         raise ConfigError("mode dense: this net is not fully convolutional: take exact", key="mode")
     if not step_px > 0.0:
         raise ConfigError(f"step {step_px:g} px: expected a positive number", key="step")
+    if turns not in (1, 8):
+        raise ConfigError(f"turns {turns}: expected 1 or 8", key="turns", got=turns)
+    if not smooth_px >= 0.0:
+        raise ConfigError(f"smooth_px {smooth_px:g}: expected 0 or more", key="smooth_px")
     values, edge = grey(image), rule.edge_px(zoom)
     height, width = values.shape
     x, y = (_places(extent, step_px) for extent in (width, height))
     net.eval()
     torch.set_num_threads(threads)
+    exact = mode == "exact" or not can
+    found = np.zeros((len(y), len(x)))
     with torch.no_grad():
-        if mode == "exact" or not can:
-            found = _exact(net, values, x, y, edge, size, batch, progress)
-        else:
-            found = _dense(inner, values, x, y, edge, size)
+        for which in range(turns):
+            seen, across, down = turned(values, which), *((y, x) if which % 2 else (x, y))
+            found += _unturned(
+                _exact(net, seen, across, down, edge, size, batch, _part(progress, which, turns))
+                if exact else _dense(inner, seen, across, down, edge, size), which,
+            )  # fmt: skip
+    found /= turns
+    if smooth_px:
+        found = gaussian_filter(found, smooth_px / step_px, mode="nearest")
     count = target.invert(found) if target.is_invertible else np.full(found.shape, np.nan)
     return HeatMap(x, y, found, count, _outside(x, y, edge, width, height))
+
+
+def _unturned(values: F64, which: int) -> F64:
+    """Undo :func:`refimpl.centring.crops.turned`."""
+    back = np.rot90(values, -(which % 4))
+    return np.asarray(np.flip(back, axis=-1) if which >= 4 else back)
+
+
+def _part(
+    progress: Callable[[int, int], None] | None, which: int, turns: int
+) -> Callable[[int, int], None] | None:
+    """Progress of one of the turns as that of all."""
+    if progress is None:
+        return None
+    return lambda done, of: progress(which * of + done, turns * of)
 
 
 def _places(extent: int, step: float) -> F64:

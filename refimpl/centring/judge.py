@@ -125,7 +125,9 @@ def judge(
     return aim_scores(aims(point_of, n, seed, progress=progress, **options))
 
 
-def of_net(net: Any, *, step_um: float = 8.0, least: float = 0.0, **options: Any) -> PointOf:
+def of_net(
+    net: Any, *, step_um: float = 8.0, smooth_um: float = 0.0, least: float = 0.0, **options: Any
+) -> PointOf:
     """Aim at the highest point of the heat map of a regressor.
 
     Parameters
@@ -134,6 +136,8 @@ def of_net(net: Any, *, step_um: float = 8.0, least: float = 0.0, **options: Any
         A regressor; without a crop rule of its own it was taught crops of 240 um.
     step_um
         Of the grid.
+    smooth_um
+        Deviation of the Gaussian that the map is smoothed with.
     least
         Predicted reflections below which no point is given.
     options
@@ -144,7 +148,8 @@ def of_net(net: Any, *, step_um: float = 8.0, least: float = 0.0, **options: Any
     def point(seen: Seen) -> tuple[float, float] | None:
         found = heat_map(
             net, seen.picture, net.crop or crop_rule(), seen.zoom, net.target,
-            size=int(net.hparams["size"]), step_px=step_um / seen.um_per_px, **options,
+            size=int(net.hparams["size"]), step_px=step_um / seen.um_per_px,
+            smooth_px=smooth_um / seen.um_per_px, **options,
         ).best(1, least=least)  # fmt: skip
         return (found[0].x_px, found[0].y_px) if found else None
 

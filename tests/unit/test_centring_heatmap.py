@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 torch = pytest.importorskip("torch", reason="needs the extra centring (torch)")
 
@@ -59,6 +60,37 @@ def test_dense_is_exact_but_for_the_standardisation(size: int) -> None:
     # the batch is of no matter
     again = heat_map(net, image, mode="exact", batch=100, **options)
     np.testing.assert_allclose(again.value, exact.value, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["dense", "exact"])
+def test_the_mean_of_all_turns_turns_with_the_picture(mode: str) -> None:
+    torch.manual_seed(5)
+    net = build("a_fcn").eval()
+    image, options = spot(50.0, 40.0), dict(step_px=20.0, size=32, mode=mode, turns=8)
+    found = heat_map(net, image, RULE, 1.0, TARGET, **options)
+    quarter = heat_map(net, np.rot90(image), RULE, 1.0, TARGET, **options)
+    mirrored = heat_map(net, image[:, ::-1], RULE, 1.0, TARGET, **options)
+    np.testing.assert_allclose(quarter.value, np.rot90(found.value), atol=1e-5)
+    np.testing.assert_allclose(mirrored.value, found.value[:, ::-1], atol=1e-5)
+    one = heat_map(net, image, RULE, 1.0, TARGET, **(options | {"turns": 1}))
+    assert np.abs(one.value - found.value).max() > 1e-3
+    np.testing.assert_allclose(
+        heat_map(Brightness(), image, RULE, 1.0, TARGET, step_px=20.0, size=32, turns=8).value,
+        heat_map(Brightness(), image, RULE, 1.0, TARGET, step_px=20.0, size=32).value, atol=1e-4,
+    )  # fmt: skip
+
+
+def test_a_smoothed_map() -> None:
+    options: Any = {"rule": RULE, "zoom": 1.0, "target": TARGET, "size": 64, "step_px": 5.0}
+    sharp = heat_map(Brightness(), spot(80.0, 60.0), **options)
+    smooth = heat_map(Brightness(), spot(80.0, 60.0), smooth_px=10.0, **options)
+    assert smooth.value.max() < 0.6 * sharp.value.max()
+    by_steps = gaussian_filter(sharp.value, 10.0 / 5.0, mode="nearest")
+    np.testing.assert_allclose(smooth.value, by_steps, atol=1e-12)
+    np.testing.assert_array_equal(smooth.count, TARGET.invert(smooth.value))
+    for name, value in (("turns", 3), ("smooth_px", -1.0)):
+        with pytest.raises(ConfigError, match=f"{name} {value:g}: expected"):
+            heat_map(Brightness(), spot(1.0, 1.0), **(options | {name: value}))
 
 
 def made(value: np.ndarray[Any, Any], outside: float = 0.0) -> HeatMap:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
@@ -62,7 +65,10 @@ class AimScores:
 
 
 def aim_of(
-    point_px: tuple[float, float] | None, true_count: F64, on_crystal: F64, um_per_px: float
+    point_px: tuple[float, float] | None,
+    true_count: F64,
+    on_crystal: NDArray[np.bool_],
+    um_per_px: float,
 ) -> Aim:
     """Judge a point.
 

@@ -12,6 +12,7 @@ from refimpl.cli import (
     centring_fuse,
     centring_loop,
     centring_match,
+    centring_mesh,
     centring_reproduce,
     centring_simulate,
     centring_train,
@@ -46,3 +47,5 @@ _command("fuse", centring_fuse.fuse, "Fuse points of several rotations to a plac
          centring_fuse.EXAMPLES)  # fmt: skip
 _command("train", centring_train.train, "Train a net to tell reflection counts from photographs.",
          centring_train.EXAMPLES)  # fmt: skip
+_command("mesh", centring_mesh.mesh, "Find crystals in a raster of reflection counts.",
+         centring_mesh.EXAMPLES)  # fmt: skip

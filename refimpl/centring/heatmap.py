@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
-from refimpl.centring.crops import CropRule, crop, grey, standardised, turned
+from refimpl.centring.crops import CropRule, crop, grey, locally_standardised, standardised, turned
 from refimpl.centring.targets import HIT_COUNT, Target
 from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64
@@ -244,11 +244,7 @@ def _dense(net: FullyConvolutional, image: F64, x: F64, y: F64, edge: float, siz
     rows, columns = (-(-n // net.STRIDE) * net.STRIDE for n in (rows, columns))
     middle = image.shape[1] / 2.0, image.shape[0] / 2.0
     small = _scaled(image, middle, step, rows, columns)
-    mean = uniform_filter(small, size, mode="nearest")
-    square = uniform_filter(small * small, size, mode="nearest")
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    flat = deviation <= 1e-9 * (1.0 + np.abs(mean))
-    seen = np.where(flat, 0.0, (small - mean) / np.where(flat, 1.0, deviation))
+    seen = locally_standardised(small, size)
     heat = net.heat(torch.from_numpy(seen[None, None].astype(np.float32)))[0].double().numpy()
     # a value is of the middle of its cell of 4 x 4
     u = ((x - middle[0]) / step + columns / 2.0) / net.STRIDE - 0.5

@@ -132,10 +132,11 @@ class Stop(lightning.callbacks.EarlyStopping):
             trainer.should_stop = True
 
 
-class Best(lightning.Callback):
+class Best(lightning.callbacks.Checkpoint):
     """The weights of the best validation, in memory and, with a folder, in a file.
 
-    The last of the callbacks: ``last.ckpt`` holds the states of the others after the epoch.
+    A checkpoint callback runs after all others, early stopping too: ``last.ckpt`` holds their
+    states after the epoch.
     """
 
     def __init__(self, folder: Path | None) -> None:

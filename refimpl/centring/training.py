@@ -128,6 +128,9 @@ def fit(
         See :func:`train`, and ``CrystalDataModule.setup``.
     """
     data.setup("fit")
+    last = _last(None if folder is None else Path(folder)) if resume else None
+    if last is not None:  # Lightning would load the weights first, and fail for another net
+        data.load_state_dict(_began(last))
 
     def make() -> Regressor:
         return Regressor(
@@ -199,18 +202,29 @@ def _last(folder: Path | None) -> str | None:
     return str(path)
 
 
+def _began(path: str) -> dict[str, Any]:
+    """What the data module of a checkpoint was."""
+    try:
+        # mapped: the weights stay on the disk
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        state = content["CrystalDataModule"]
+    except Exception as error:  # torch, pickle and zip raise a dozen kinds for a broken file
+        raise FormatError(f"no checkpoint to go on from: {error}", path=path) from error
+    return dict(state)
+
+
 def _trainer(
     s: TrainingSettings, folder: Path | None, watch: Watch, logger: Any
 ) -> tuple[Any, Best]:
     from refimpl.io.atomic import make_folder
 
     best = Best(None if folder is None else make_folder(folder))
-    callbacks: list[Any] = [watch, Stop(s.patience), best]  # best writes the states of the others
+    callbacks: list[Any] = [watch, Stop(s.patience), best]
     if logger is not None:
         callbacks.insert(0, lightning.callbacks.LearningRateMonitor("epoch"))
     trainer = lightning.Trainer(
         max_epochs=s.epochs, callbacks=callbacks, logger=logger or False, deterministic=True,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, accelerator="cpu" if not torch.cuda.is_available() else "auto",
         devices=1, log_every_n_steps=1,
     )  # fmt: skip

@@ -68,7 +68,9 @@ def read_log_table(
                 f"{len(row)} cells: the header has {len(header)}", path=path, line=line
             )
         for column, cell in zip(header, row, strict=True):
-            columns[column].append(_value(column, cell.strip(), column in names, path, line))
+            columns[column].append(
+                _value(column, cell.strip(), column in names, column in needed, path, line)
+            )
     if lines:
         columns["line"] = [line for line, _ in rows[1:]]
     return pd.DataFrame(columns)
@@ -79,9 +81,11 @@ def _known(cell: str, names: Mapping[str, Sequence[str]]) -> str:
     return next((column for column, all_ in names.items() if text.lower() in all_), text)
 
 
-def _value(column: str, cell: str, known: bool, path: Path, line: int) -> object:
+def _value(column: str, cell: str, known: bool, needed: bool, path: Path, line: int) -> object:
     if not known or column in ("image", "crystal", "series"):
         return cell
+    if not (cell or needed or column == "frame"):
+        return float("nan")
     try:
         if column == "time_s":
             value = seconds_of(cell)

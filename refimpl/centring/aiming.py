@@ -56,6 +56,7 @@ class Aiming:
 
 def compare_aims(
     net: Any, n: int, seed: int = 0, *, pictures: int = 6, step_um: float | None = None,
+    smooth_um: float = 0.0, zooms: tuple[float, float] | None = None,
     progress: Callable[[int, int], None] | None = None, **options: Any,
 ) -> Aiming:  # fmt: skip
     """Let a net and others aim at the pictures of :func:`refimpl.centring.judge.views`.
@@ -70,12 +71,16 @@ def compare_aims(
         How many are kept with their heat maps.
     step_um
         Of the grid of the heat maps; None: by the kind of net.
+    smooth_um
+        Deviation of the Gaussian that the heat maps are smoothed with.
+    zooms
+        Range of the zoom; None: that of the pictures for training.
     progress
         Called with the pictures done and all of them.
     options
         Of :func:`~refimpl.centring.heatmap.heat_map`.
     """
-    from refimpl.centring.judge import views
+    from refimpl.centring.judge import ZOOMS, views
 
     others = _others()
     aims: dict[str, list[Aim]] = {NET: [], **{name: [] for name in others}}
@@ -85,11 +90,11 @@ def compare_aims(
     def judged(seen: Seen, point: tuple[float, float] | None) -> Aim:
         return aim_of(point, seen.count_map, seen.on_crystal, seen.um_per_px)
 
-    for i, seen in enumerate(views(n, seed)):
+    for i, seen in enumerate(views(n, seed, zooms=zooms or ZOOMS)):
         made = shown(
             net, seen.picture, seen.zoom, title=f"crystal {i + 1}", rule=rule, truth=seen,
             least=0.0 if net.target.is_invertible else None, step_px=step / seen.um_per_px,
-            **options,
+            smooth_px=smooth_um / seen.um_per_px, **options,
         )  # fmt: skip
         best = made.points[0] if made.points else None
         aims[NET].append(judged(seen, None if best is None else (best.x_px, best.y_px)))

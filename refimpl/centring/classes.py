@@ -56,7 +56,7 @@ def open_classes(
     found = _SIMULATED.fullmatch(str(source))
     if found is not None:
         views, crops = int(found[2] or 2), int(found[3] or 6)
-        made = of_windows(windows(int(found[1]), views, crops, size, seed, empty=empty))
+        made = of_windows(windows(int(found[1]), views, crops, size, seed, empty=empty), f"{seed}-")
         check_classes(made, str(source))
         return made
     if str(source).startswith("simulated:"):
@@ -64,9 +64,9 @@ def open_classes(
     return _of_folder(Path(source), size, progress)
 
 
-def of_windows(made: Windows) -> Samples:
-    """Labelled samples of simulated windows."""
-    return Samples.of(made.image, made.label, [str(k) for k in made.crystal])
+def of_windows(made: Windows, name: str = "") -> Samples:
+    """Labelled samples of simulated windows; loops are named by what is given and their number."""
+    return Samples.of(made.image, made.label, [f"{name}{k}" for k in made.crystal])
 
 
 def check_classes(samples: Samples, where: str) -> None:

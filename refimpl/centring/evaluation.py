@@ -17,19 +17,15 @@ from numpy.typing import NDArray
 
 from refimpl.centring.aiming import Aiming
 from refimpl.centring.heat_shown import Shown
+from refimpl.centring.predict import predict
 from refimpl.centring.samples import Samples
 from refimpl.centring.scores import Scores, scores_of
 from refimpl.centring.splits import PARTS, Split
 from refimpl.centring.targets import HIT_COUNT, Target
-from refimpl.errors import ConfigError, MissingExtra
+from refimpl.errors import ConfigError
 from refimpl.frames import F64
 
-try:
-    import torch
-except ImportError as error:
-    raise MissingExtra("centring", "an evaluation") from error
-
-__all__ = ["Evaluation", "HitTable", "evaluate", "hit_table", "parts_of", "predicted_targets"]
+__all__ = ["Evaluation", "HitTable", "evaluate", "hit_table", "parts_of"]
 
 NEW, ALL = "new", "all"
 """Parts of crystals that a split does not know, and of all where there is no split."""
@@ -170,15 +166,16 @@ def evaluate(
     Raises
     ------
     ConfigError
-        Pictures of another size or number of channels than the net was taught, a crystal in no
-        part, a count that the target refuses.
+        No pictures, or of another size or number of channels than the net was taught, a crystal in
+        no part, a count that the target refuses.
     """
     if part is None:
         known = None if split is None else split.part_of(samples.crystal.tolist())
         part = np.full(len(samples), ALL) if known is None else known
-    target, crystal = net.target, samples.crystal
-    predicted = predicted_targets(net, samples.images)
-    wanted = target.apply(samples.count, crystal)
+    if not len(samples):
+        raise ConfigError("no pictures to judge the net by")
+    target, predicted = net.target, predict(net, samples)
+    wanted = samples.targets(target)
     # the baseline is what the net could have known: the mean of what it was taught
     taught = wanted[part == "train"] if (part == "train").any() else None
     names = [name for name in (*PARTS, NEW, ALL) if (part == name).any()]
@@ -197,30 +194,6 @@ def parts_of(samples: Samples, split: Split) -> NDArray[np.str_]:
     """(n,) part of each picture; ``new`` where the split does not know its crystal."""
     known = {name: part for part in PARTS for name in getattr(split, part)}
     return np.array([known.get(str(c), NEW) for c in samples.crystal.tolist()], dtype=np.str_)
-
-
-def predicted_targets(net: Any, images: NDArray[np.float32], *, batch: int = 256) -> F64:
-    """(n,) targets that a net predicts of (n, channels, size, size) standardised pictures.
-
-    Raises
-    ------
-    ConfigError
-        No pictures, or of another size or number of channels than it was taught.
-    """
-    wanted = int(net.hparams["channels"]), int(net.hparams["size"])
-    if (images.shape[1], images.shape[2]) != wanted:
-        raise ConfigError(
-            f"pictures of {images.shape[1]} channels and {images.shape[2]} px: this net was taught "
-            f"{wanted[0]} and {wanted[1]} px"
-        )
-    if not len(images):
-        raise ConfigError("no pictures to judge the net by")
-    net.eval()
-    found = []
-    with torch.no_grad():
-        for i in range(0, len(images), batch):
-            found.append(net(torch.from_numpy(images[i : i + batch])).double().cpu().numpy())
-    return np.concatenate(found)
 
 
 def hit_table(predicted: F64, true: F64, least: float = HIT_COUNT) -> HitTable:

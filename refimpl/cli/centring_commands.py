@@ -7,9 +7,12 @@ from collections.abc import Callable
 import typer
 
 from refimpl.cli import (
+    centring_classify,
     centring_count,
+    centring_evaluate,
     centring_export,
     centring_fuse,
+    centring_heatmap,
     centring_loop,
     centring_match,
     centring_mesh,
@@ -49,3 +52,9 @@ _command("train", centring_train.train, "Train a net to tell reflection counts f
          centring_train.EXAMPLES)  # fmt: skip
 _command("mesh", centring_mesh.mesh, "Find crystals in a raster of reflection counts.",
          centring_mesh.EXAMPLES)  # fmt: skip
+_command("evaluate", centring_evaluate.evaluate, "Judge a net, with the thesis's figures.",
+         centring_evaluate.EXAMPLES)  # fmt: skip
+_command("heatmap", centring_heatmap.heatmap, "Say where to aim in a photograph.",
+         centring_heatmap.EXAMPLES)  # fmt: skip
+_command("classify", centring_classify.classify, "Tell crystals from empty loops.",
+         centring_classify.EXAMPLES)  # fmt: skip

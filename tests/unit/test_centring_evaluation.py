@@ -29,9 +29,13 @@ RULE = CropRule(64.0, 0.0)
 class Middle(torch.nn.Module):
     """Answers with the middle of the picture, darker is more."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.sign = torch.nn.Parameter(torch.tensor(-1.0))
+
     def forward(self, images: Any) -> Any:
         half = images.shape[-1] // 2
-        return -images[:, 0, half - 1 : half + 1, half - 1 : half + 1].mean(dim=(1, 2))
+        return self.sign * images[:, 0, half - 1 : half + 1, half - 1 : half + 1].mean(dim=(1, 2))
 
 
 def regressor(target: Target = TANH, crop: CropRule | None = RULE, size: int = 32) -> Regressor:
@@ -96,7 +100,7 @@ def test_hits_by_hand(samples: Samples) -> None:
 
 
 def test_pictures_that_the_net_was_not_taught(samples: Samples) -> None:
-    with pytest.raises(ConfigError, match="pictures of 1 channels and 32 px: this net was taught"):
+    with pytest.raises(ConfigError, match="pictures of size 32: the net was taught 64"):
         evaluate(regressor(size=64), samples)
     with pytest.raises(ConfigError, match="no pictures to judge"):
         evaluate(regressor(), samples.some(np.arange(0)))

@@ -107,6 +107,8 @@ class CrystalDataModule(lightning.LightningDataModule):
                 raise ConfigError(f"no pictures of the crystals of {name}", key=name)
         known = self.parts["train"] if s.statistics == "train" else self.samples
         self.target = fit_target(s.target, known.count, known.crystal, per_crystal=s.per_crystal)
+        for rows in self.parts.values():
+            rows.targets(self.target)  # refused here, before a split is written
         if self.keep is not None:
             self.split.save(self.keep)
         self.is_set_up = True

@@ -22,9 +22,10 @@ from refimpl.centring.simulate_view import crop_rule, px_per_um
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
 
-__all__ = ["Seen", "aims", "judge", "of_loop", "of_net", "views"]
+__all__ = ["PointOf", "Seen", "aims", "judge", "of_loop", "of_net", "views"]
 
 PointOf = Callable[["Seen"], "tuple[float, float] | None"]
+"""Who says where to aim in a photograph [px], or nowhere."""
 
 ZOOMS = (1.0, 4.0)
 _UNSEEN = 7  # another stream than that of scenes for training
@@ -70,7 +71,7 @@ def views(
     n
         Crystals, one photograph of each.
     seed
-        Other seeds, other crystals; none is ever that of a set for training.
+        Other seeds, other crystals; drawn from another stream than those of sets for training.
     zooms
         Range of the zoom.
     face_on

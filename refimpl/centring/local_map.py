@@ -89,8 +89,8 @@ def local_map(
     found = perf_counter()
     left, top, part = 0, 0, values
     if loop.is_found:
-        # as much again as the crops at its rim see
-        room = reach_um / scale + rule.edge_px(zoom) / 2.0
+        # as much more as the crops at its rim see, and the filter that draws them
+        room = reach_um / scale + 0.625 * rule.edge_px(zoom) + 4.0
         rows, columns = (
             slice(max(int(at - room), 0), max(min(math.ceil(at + room), n), 1))
             for at, n in zip((loop.y_px, loop.x_px), values.shape, strict=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import RegularGridInterpolator
 
 torch = pytest.importorskip("torch", reason="needs the extra centring (torch)")
 cv2 = pytest.importorskip("cv2", reason="needs the extra centring (OpenCV)")
@@ -46,18 +47,22 @@ def test_a_local_map_is_part_of_the_whole_one(ring: Any, mode: str) -> None:
     assert abs(found.loop.y_px - 300.0) < 5.0
     x, y = np.meshgrid(found.heat.x_px, found.heat.y_px)
     assert max(np.abs(x - found.loop.x_px).max(), np.abs(y - found.loop.y_px).max()) <= 100.0
-    assert found.heat.value.shape == x.shape == (11, 11)
+    assert found.heat.value.shape == x.shape
+    assert x.shape[0] in (10, 11)
     assert (found.heat.outside == 0.0).all()
-    crops = [
-        prepared(ring, 1.0, RULE, size=32, centre_px=(float(a), float(b)))
-        for a, b in zip(x.ravel(), y.ravel(), strict=True)
-    ]
-    with torch.no_grad():
-        alone = net(torch.from_numpy(np.stack(crops)[:, None].astype(np.float32))).numpy()
     if mode == "exact":
+        crops = [
+            prepared(ring, 1.0, RULE, size=32, centre_px=(float(a), float(b)))
+            for a, b in zip(x.ravel(), y.ravel(), strict=True)
+        ]
+        with torch.no_grad():
+            alone = net(torch.from_numpy(np.stack(crops)[:, None].astype(np.float32))).numpy()
         np.testing.assert_allclose(found.heat.value.ravel(), alone, atol=1e-5)
-    else:
-        assert np.corrcoef(found.heat.value.ravel(), alone)[0, 1] > 0.7
+    else:  # the picture is drawn anew, from another corner
+        whole = heat_map(net, ring, RULE, 1.0, TARGET, size=32, step_px=4.0, mode=mode)
+        between = RegularGridInterpolator((whole.y_px, whole.x_px), whole.value)
+        same = between(np.stack([y, x], axis=-1)).ravel()
+        assert np.corrcoef(found.heat.value.ravel(), same)[0, 1] > 0.8
     assert found.loop_s > 0.0 < found.map_s
 
 

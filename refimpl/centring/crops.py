@@ -21,6 +21,7 @@ __all__ = [
     "crop",
     "grey",
     "locally_standardised",
+    "planes",
     "prepared",
     "standardised",
     "turned",
@@ -86,6 +87,23 @@ def grey(image: NDArray[Any]) -> F64:
             f"picture of shape {np.asarray(image).shape}: expected (h, w) or (h, w, 3)"
         )
     return np.asarray(values, dtype=np.float64)
+
+
+def planes(image: NDArray[Any], channels: int = 1) -> F64:
+    """(channels, h, w) of a picture: its luminance, or its colours; grey as three equal ones.
+
+    Raises
+    ------
+    ConfigError
+        It is no picture, see :func:`grey`.
+    """
+    luminance = grey(image)
+    values = np.asarray(image, dtype=np.float64)
+    if channels == 1:
+        return luminance[None]
+    if values.ndim == 2:
+        return np.repeat(luminance[None], channels, axis=0)
+    return np.ascontiguousarray(np.moveaxis(values[..., :channels], 2, 0))
 
 
 def crop(image: F64, centre_px: tuple[float, float], edge_px: float, size: int) -> F64:

@@ -6,12 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refimpl.centring.crops import CropRule, crop, grey, standardised
+from refimpl.centring.crops import CropRule, crop, planes, standardised
 from refimpl.centring.dataset_files import read_columns, samples_of, write_hdf5, write_npz
 from refimpl.centring.samples import Samples
 from refimpl.errors import ConfigError, FormatError
@@ -158,7 +156,7 @@ def _from_file(path: Path, size: int, channels: int, rule: CropRule | None) -> S
     if rule is not None and "kind" in columns:
         raise ConfigError("these pictures are cropped already: give no rule", path=path, key="crop")
     return samples_of(
-        columns, path, lambda picture, zoom: _seen(_planes(picture, channels), zoom, rule, size),
+        columns, path, lambda picture, zoom: _seen(planes(picture, channels), zoom, rule, size),
         size=size, channels=channels,
     )  # fmt: skip
 
@@ -173,12 +171,12 @@ def _from_table(
     table = read_picture_table(place)
     images = np.empty((len(table), channels, size, size), dtype=np.float32)
     columns = [table[c].tolist() for c in ("image", "zoom", "x_px", "y_px", "line")]
-    last, planes = None, np.empty(0)
+    last, layers = None, np.empty(0)
     for row, (name, zoom, x, y, line) in enumerate(zip(*columns, strict=True)):
         try:
             if name != last:  # a mesh scan has many rows of one picture
-                last, planes = name, _planes(read_photograph(place.parent / name), channels)
-            images[row] = _seen(planes, zoom, rule, size, None if x != x else (x, y))
+                last, layers = name, planes(read_photograph(place.parent / name), channels)
+            images[row] = _seen(layers, zoom, rule, size, None if x != x else (x, y))
         except (FormatError, ConfigError) as error:
             raise FormatError(str(error), path=place, line=line, key="image", got=name) from error
         if progress is not None:
@@ -191,26 +189,15 @@ def _from_table(
     )  # fmt: skip
 
 
-def _planes(picture: NDArray[Any], channels: int) -> F64:
-    """(channels, h, w) of a picture."""
-    if channels == 1:
-        return grey(picture)[None]
-    grey(picture)  # refuses what is no picture
-    values = np.asarray(picture, dtype=np.float64)
-    if values.ndim == 2:
-        return np.repeat(values[None], 3, axis=0)
-    return np.ascontiguousarray(np.moveaxis(values[..., :3], 2, 0))
-
-
 def _seen(
-    planes: F64, zoom: float, rule: CropRule | None, size: int,
+    layers: F64, zoom: float, rule: CropRule | None, size: int,
     at: tuple[float, float] | None = None,
 ) -> F64:  # fmt: skip
     """(channels, size, size) what a net sees of a picture."""
-    height, width = planes.shape[1:]
+    height, width = layers.shape[1:]
     own = rule or CropRule(float(min(height, width)), 0.0)
     if own.slope_px and zoom != zoom:
         raise ConfigError("no zoom: the crop is linear in it", key="zoom")
     edge = own.edge_px(zoom if own.slope_px else 0.0)
     centre = (width / 2.0, height / 2.0) if at is None else at
-    return np.stack([standardised(crop(plane, centre, edge, size)) for plane in planes])
+    return np.stack([standardised(crop(plane, centre, edge, size)) for plane in layers])

@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from refimpl.centring.crops import CropRule, crop, grey, locally_standardised, standardised, turned
+from refimpl.centring.crops import (
+    CropRule,
+    crop,
+    locally_standardised,
+    planes,
+    standardised,
+    turned,
+)
 from refimpl.centring.targets import HIT_COUNT, Target
 from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64
@@ -126,8 +133,8 @@ def heat_map(
     Parameters
     ----------
     net
-        Takes (n, 1, size, size) and gives targets: a regressor, or a net of
-        :func:`refimpl.centring.nets.build`.
+        Takes (n, channels, size, size) and gives targets: a regressor, or, for one channel, a net
+        of :func:`refimpl.centring.nets.build`.
     image
         (h, w) or (h, w, 3).
     rule, zoom
@@ -171,8 +178,9 @@ def heat_map(
         raise ConfigError(f"turns {turns}: expected 1 or 8", key="turns", got=turns)
     if not smooth_px >= 0.0:
         raise ConfigError(f"smooth_px {smooth_px:g}: expected 0 or more", key="smooth_px")
-    values, edge = grey(image), rule.edge_px(zoom)
-    height, width = values.shape
+    channels = int(getattr(net, "hparams", {}).get("channels", 1))
+    values, edge = planes(image, channels), rule.edge_px(zoom)
+    height, width = values.shape[1:]
     x, y = (_places(extent, step_px) for extent in (width, height))
     net.eval()
     torch.set_num_threads(threads)
@@ -228,8 +236,11 @@ def _exact(
     points = [(float(a), float(b)) for b in y for a in x]
     found = np.empty(len(points))
     for i in range(0, len(points), batch):
-        crops = [standardised(crop(image, at, edge, size)) for at in points[i : i + batch]]
-        seen = torch.from_numpy(np.stack(crops)[:, None].astype(np.float32))
+        crops = [
+            [standardised(crop(plane, at, edge, size)) for plane in image]
+            for at in points[i : i + batch]
+        ]
+        seen = torch.from_numpy(np.asarray(crops, dtype=np.float32))
         found[i : i + len(crops)] = net(seen).double().numpy()
         if progress is not None:
             progress(min(i + batch, len(points)), len(points))
@@ -239,13 +250,14 @@ def _exact(
 def _dense(net: FullyConvolutional, image: F64, x: F64, y: F64, edge: float, size: int) -> F64:
     """One pass over the whole picture, drawn to the scale of the crops."""
     step = edge / size
-    rows, columns = (max(int(np.ceil(n / step)), 1) for n in image.shape)
+    rows, columns = (max(int(np.ceil(n / step)), 1) for n in image.shape[1:])
     # a multiple of what the poolings leave out, and about the middle of the picture
     rows, columns = (-(-n // net.STRIDE) * net.STRIDE for n in (rows, columns))
-    middle = image.shape[1] / 2.0, image.shape[0] / 2.0
-    small = _scaled(image, middle, step, rows, columns)
-    seen = locally_standardised(small, size)
-    heat = net.heat(torch.from_numpy(seen[None, None].astype(np.float32)))[0].double().numpy()
+    middle = image.shape[2] / 2.0, image.shape[1] / 2.0
+    seen = np.stack([
+        locally_standardised(_scaled(plane, middle, step, rows, columns), size) for plane in image
+    ])  # fmt: skip
+    heat = net.heat(torch.from_numpy(seen[None].astype(np.float32)))[0].double().numpy()
     # a value is of the middle of its cell of 4 x 4
     u = ((x - middle[0]) / step + columns / 2.0) / net.STRIDE - 0.5
     v = ((y - middle[1]) / step + rows / 2.0) / net.STRIDE - 0.5

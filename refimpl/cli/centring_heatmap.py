@@ -84,7 +84,7 @@ def heatmap(
             progress=lambda done, of: tell("heat map", done / max(of, 1)),
         )  # fmt: skip
     _write(made, net.target.name, out, map_)
-    _print(made, net, zoom, rule.edge_px(zoom or 0.0), as_json)
+    _print(made, net, (picture, zoom, rule.edge_px(zoom or 0.0)), as_json)
     return 0
 
 
@@ -99,13 +99,13 @@ def _write(made: Shown, target: str, out: Path | None, map_: Path | None) -> Non
         write_map(made.heat, map_)
 
 
-def _print(made: Shown, net: Any, zoom: float | None, edge_px: float, as_json: bool) -> None:
+def _print(made: Shown, net: Any, asked: tuple[Path, float | None, float], as_json: bool) -> None:
     from refimpl.io.atomic import json_text
 
     if as_json:
         points = [{"x_px": p.x_px, "y_px": p.y_px, "count": p.count} for p in made.points]
         typer.echo(json_text({
-            "picture": made.title, "zoom": zoom, "crop_px": edge_px,
+            "picture": asked[0], "zoom": asked[1], "crop_px": asked[2],
             "arch": net.hparams["arch"], "target": net.target.as_dict(),
             "crystal": bool(points), "points": points, "contrast": made.heat.contrast,
         }))  # fmt: skip

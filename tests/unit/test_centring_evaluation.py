@@ -165,3 +165,16 @@ def test_aims_beside_others() -> None:
     assert found.as_dict()["net"]["n"] == 2
     assert found.sentences()[0].startswith("aim, net: on the crystal in")
     assert step_for(regressor()) == 24.0
+
+
+def test_a_net_of_colours_sees_them() -> None:
+    net = Regressor("a_fcn", TANH.as_dict(), RULE.as_dict(), size=32, channels=3).eval()
+    grey = spot(60.0, 40.0)
+    colour = np.stack([grey, grey[::-1], grey], axis=-1)
+    for mode in ("exact", "dense"):
+        one, two, three = (
+            shown(net, p, 1.0, step_px=20.0, mode=mode).heat.value
+            for p in (grey, np.stack([grey] * 3, axis=-1), colour)
+        )
+        np.testing.assert_array_equal(one, two)
+        assert np.abs(three - one).max() > 1e-4

@@ -82,12 +82,15 @@ class Watch(lightning.Callback):
         torch.manual_seed(int(own.generate_state(1, np.uint64)[0] >> 1))
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Keep and tell the numbers of the epoch."""
+        """Keep the numbers of the epoch."""
         row = {name: float(v) for name, v in trainer.callback_metrics.items() if "lr-" not in name}
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.history.append(row)
+
+    def tell(self, epoch: int) -> None:
+        """Call `progress`; after the files are written, so that it may end the run."""
         if self.progress is not None:
-            self.progress(trainer.current_epoch, row)
+            self.progress(epoch, self.history[-1])
 
     def state_dict(self) -> dict[str, Any]:
         """History, for the checkpoint."""
@@ -139,8 +142,8 @@ class Best(lightning.callbacks.Checkpoint):
     states after the epoch.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder, self.loss, self.epoch = folder, math.inf, -1
+    def __init__(self, folder: Path | None, watch: Watch) -> None:
+        self.folder, self.watch, self.loss, self.epoch = folder, watch, math.inf, -1
         self.weights: dict[str, Any] | None = None
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
@@ -161,6 +164,7 @@ class Best(lightning.callbacks.Checkpoint):
                 _save(trainer, self.folder / "best.ckpt")
         if self.folder is not None:
             _save(trainer, self.folder / "last.ckpt")
+        self.watch.tell(int(trainer.current_epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Best weights, for the checkpoint."""

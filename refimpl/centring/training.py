@@ -160,7 +160,8 @@ def fit_module(
     data
         A Lightning data module, or the loaders (training, validation).
     folder, resume, progress, logger
-        See :func:`fit`. What `progress` raises ends the training and comes through.
+        See :func:`fit`. What `progress` raises ends the training and comes through; the epoch
+        is in ``last.ckpt`` by then.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def _trainer(
 ) -> tuple[Any, Best]:
     from refimpl.io.atomic import make_folder
 
-    best = Best(None if folder is None else make_folder(folder))
+    best = Best(None if folder is None else make_folder(folder), watch)
     callbacks: list[Any] = [watch, Stop(s.patience), best]
     if logger is not None:
         callbacks.insert(0, lightning.callbacks.LearningRateMonitor("epoch"))

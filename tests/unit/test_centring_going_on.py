@@ -69,7 +69,7 @@ def test_stopping_and_shrinking_go_on(
     assert (want[-1] < want[0]) == bool(plateau)
     # ended within the patience: what was waited counts
     with pytest.raises(Ended):
-        train(samples, split, settings, folder=tmp_path, progress=end_after(n - 1, Ended))
+        train(samples, split, settings, folder=tmp_path, progress=end_after(n - 2, Ended))
     told: list[int] = []
     on = train(
         samples, split, settings, folder=tmp_path, resume=True,

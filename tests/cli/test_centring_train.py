@@ -160,6 +160,25 @@ def test_a_crystal_in_two_parts(
     assert "crystal 'c1' is in two places (train and test)" in capsys.readouterr().err
 
 
+def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
+    barred = ("torch", "pytorch_lightning", "torchmetrics", "cv2", "onnx")
+    lines = [
+        "import sys",
+        f"sys.modules.update(dict.fromkeys({barred!r}))",
+        "from refimpl.centring import datasets, datasets_made, samples, training_settings",
+        "from refimpl.cli.main import main",
+        f"sys.exit(main(['centring', 'train', 'simulated:3', '-o', {str(tmp_path / 'run')!r}]))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "refimpl: training needs the extra 'centring': pip install 'refimpl[centring]'"
+    ]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_and_going_on(data: Path, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """Crystal centring: lucid3 on its own snapshots, and who aims where on simulated crystals.
 
-    python validation/centring.py [--nets FILE ...] [--update docs/centring.md]
+    python validation/centring.py [--net FILE] [--update docs/centring.md]
 
 Needs the set ``lucid3-snapshots`` and the extra ``centring``. Tables in Markdown; with ``--update``
-also the pictures of the page, in ``pictures`` beside it. Checkpoints of the shipped recipe, one a
-seed, make a table of their own, between markers of their own.
+also the pictures of the page, in ``pictures`` beside it; that of heat maps with a checkpoint of the
+shipped recipe only, of seed 0 (``benchmarks/centring_aim.py --keep`` keeps it).
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import statistics
 import sys
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,12 @@ from PIL import Image
 
 from refimpl import data
 from refimpl.centring.aim import AimScores, aim_of, aim_scores
-from refimpl.centring.judge import Seen, of_loop, of_net, views
+from refimpl.centring.judge import Seen, of_loop, views
 from refimpl.centring.loop import find_loop, locate_loop
 from refimpl.centring.net_sizes import NETS
 from refimpl.centring.nets import build, parameters_of
 from refimpl.centring.simulate_scene import scene
-from refimpl.io.atomic import atomic_path, write_text
+from refimpl.io.atomic import atomic_path
 
 SNAPSHOTS = "lucid3-snapshots/golden.json"
 CRYSTALS = 200
@@ -132,27 +130,6 @@ def parts() -> list[str]:
             snapshots(), *comparators()]  # fmt: skip
 
 
-def taught(paths: Sequence[Path]) -> str:
-    """Checkpoints on the same crystals, and their median."""
-    from refimpl.centring.modules import load_regressor
-
-    rows, all_of = [], []
-    for path in paths:
-        point_of = of_net(load_regressor(path))
-        seen = views(CRYSTALS, 0, zooms=ZOOMS["zoom 1 to 4"])
-        found = aim_scores(
-            [aim_of(point_of(s), s.count_map, s.on_crystal, s.um_per_px) for s in seen]
-        )
-        all_of.append(found)
-        rows.append(_row(f"`{path.stem}`", found))
-    middle = AimScores(CRYSTALS, *(
-        statistics.median(getattr(f, name) for f in all_of)
-        for name in ("found", "hit", "relative", "away_um")
-    ))  # fmt: skip
-    rows.append(_row("median", middle))
-    return table((f"{CRYSTALS} unseen crystals, zoom 1 to 4", *HEAD[1:]), rows)
-
-
 def write_pictures(folder: Path) -> None:
     """Pictures of the page: they lie in the repository, so they are small."""
     from refimpl.centring.simulate_collection import Plan, collect
@@ -166,25 +143,38 @@ def write_pictures(folder: Path) -> None:
         path.write_bytes(memory.getvalue())
 
 
+def write_heat_maps(checkpoint: Path, path: Path) -> None:
+    """Heat maps of the first six of the crystals above, by a net of the recipe."""
+    from refimpl.centring.aiming import compare_aims
+    from refimpl.centring.modules import load_regressor
+    from refimpl.centring.recipe import RECIPE
+    from refimpl.report import style
+    from refimpl.report.centring_pictures import heat_maps
+
+    net = load_regressor(checkpoint)
+    found = compare_aims(
+        net, 6, seed=0, pictures=6, step_um=RECIPE.step_um, smooth_um=RECIPE.smooth_um,
+        turns=RECIPE.turns,
+    )  # fmt: skip
+    drawn = style.png(heat_maps(found.shown, net.target.name))
+    with Image.open(io.BytesIO(drawn)) as picture, atomic_path(path) as temporary:
+        picture.convert("RGB").save(temporary, "JPEG", quality=70, optimize=True)
+
+
 def main() -> int:
     """Print the tables; with ``--update`` write them and the pictures."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--nets", type=Path, nargs="+", default=[])
+    parser.add_argument("--net", type=Path)
     parser.add_argument("--update", type=Path)
     options, rest = parser.parse_known_args()
     page = options.update
-    if options.nets:
-        text = taught(options.nets)
-        print(text)
-        if page is not None:
-            begin, end = "<!-- begin centring-nets -->", "<!-- end centring-nets -->"
-            head, tail = page.read_text().split(begin)[0], page.read_text().split(end)[1]
-            write_text(page, f"{head}{begin}\n\n{text}\n\n{end}{tail}")
-        return 0
     given = [*rest, *(["--update", str(page)] if page is not None else [])]
     status = run("centring", __doc__.split("\n\n")[0], SNAPSHOTS, parts, given)
     if status == 0 and page is not None:
-        write_pictures(page.parent / "pictures")
+        pictures = page.parent / "pictures"
+        write_pictures(pictures)
+        if options.net is not None:
+            write_heat_maps(options.net, pictures / "centring_heat.jpg")
     return status
 
 

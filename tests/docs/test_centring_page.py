@@ -68,7 +68,8 @@ def test_every_fault_has_the_test_that_the_theory_names() -> None:
 
 def test_the_page_has_the_commands() -> None:
     shown = {command.split()[2] for command, _ in commands(PAGE) if command.startswith("refimpl ")}
-    assert {"simulate", "match", "train", "evaluate", "heatmap", "fuse", "mesh", "loop", "export"} <= shown
+    wanted = {"simulate", "match", "train", "evaluate", "heatmap", "fuse", "mesh", "loop", "export"}
+    assert wanted <= shown
 
 
 @pytest.mark.slow

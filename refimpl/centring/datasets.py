@@ -194,6 +194,8 @@ def _seen(
     at: tuple[float, float] | None = None,
 ) -> F64:  # fmt: skip
     """(channels, size, size) what a net sees of a picture."""
+    if not np.isfinite(layers).all():
+        raise ConfigError("the picture has values that are not finite")
     height, width = layers.shape[1:]
     own = rule or CropRule(float(min(height, width)), 0.0)
     if own.slope_px and zoom != zoom:

@@ -137,6 +137,7 @@ def test_simulated() -> None:
     ("row", "line", "key", "words"),
     [
         ("gone.png,1,c", 3, "image", r"gone\.png: cannot read the picture: No such file"),
+        ("nan.tif,1,c", 3, "image", "the picture has values that are not finite"),
         ("text.png,1,c", 3, "image", r"text\.png: not a picture"),
         ("0.png,,c", 3, "rc", "reflection count nan: expected a number of 0 or more"),
         ("0.png,nan,c", 3, "rc", "reflection count nan"),
@@ -152,6 +153,7 @@ def test_rows_that_are_wrong(
 ) -> None:
     for name in ("ok.png", "0.png"):
         Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / name)
+    Image.fromarray(np.full((8, 8), np.nan, dtype=np.float32)).save(tmp_path / "nan.tif")
     (tmp_path / "text.png").write_text("no picture")
     table = tmp_path / "pairs.csv"
     table.write_text(f"image,rc,crystal\nok.png,3,c\n{row}\n")
@@ -208,6 +210,8 @@ def test_files_that_are_wrong(tmp_path: Path) -> None:
         open_samples(of(**good | {"rc": ["many", "few"]}))
     with pytest.raises(ConfigError, match=r"pictures of shape \(2, 8\)"):
         open_samples(of(**good | {"images": np.zeros((2, 8))}))
+    with pytest.raises(ConfigError, match=r"x\.npz: the picture has values that are not finite"):
+        open_samples(of(**good | {"images": np.full((2, 8, 8), np.inf)}))
     newer = {"kind": ["refimpl.centring_samples"], "schema": [9]}
     with pytest.raises(FormatError, match="schema 9 is newer than this refimpl"):
         open_samples(of(**good, **newer))

@@ -15,6 +15,7 @@ from refimpl.centring.datasets import open_samples, rule_of
 from refimpl.centring.samples import Samples
 from refimpl.centring.splits import Split, load_split
 from refimpl.errors import ConfigError, FormatError
+from refimpl.frames import F64
 from refimpl.io.atomic import write_json, write_text
 
 if TYPE_CHECKING:
@@ -153,8 +154,10 @@ def _cell(value: str) -> str:
     return '"' + value.replace('"', '""') + '"' if set(value) & set(',"\n') else value
 
 
-def write_map(heat: HeatMap, path: str | Path) -> Path:
+def write_map(heat: HeatMap, path: str | Path, deviation: F64 | None = None) -> Path:
     """Write a heat map: ``.npz`` with its arrays, or ``.csv`` with a row a point.
+
+    `deviation` is that of the target between several predictions, where there are.
 
     Raises
     ------
@@ -165,17 +168,19 @@ def write_map(heat: HeatMap, path: str | Path) -> Path:
 
     place = Path(path)
     kind = place.suffix.lower()
+    more: dict[str, Any] = {} if deviation is None else {"deviation": deviation}
     if kind == ".npz":
         with atomic_path(place) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file, x_px=heat.x_px, y_px=heat.y_px, value=heat.value, count=heat.count,
-                outside=heat.outside,
+                outside=heat.outside, **more,
             )  # fmt: skip
         return place
     if kind != ".csv":
         raise ConfigError(f"map {place}: expected .npz or .csv", key="map", path=place)
     x, y = np.meshgrid(heat.x_px, heat.y_px)
-    columns = (x, y, heat.value, heat.count, heat.outside)
+    columns = (x, y, heat.value, heat.count, heat.outside, *more.values())
     rows = np.stack([c.ravel() for c in columns], axis=-1)
     lines = [",".join("" if v != v else f"{v:.6g}" for v in row) for row in rows.tolist()]
-    return write_text(place, "x_px,y_px,target,count,outside\n" + "\n".join(lines) + "\n")
+    header = ",".join(["x_px,y_px,target,count,outside", *more])
+    return write_text(place, header + "\n" + "\n".join(lines) + "\n")

@@ -61,6 +61,8 @@ def mesh_samples(
     if not np.isfinite(points).all():
         raise ConfigError("mesh: a point is not finite")
     values, edge = grey(picture), rule.edge_px(zoom)
+    if not np.isfinite(values).all():
+        raise ConfigError("mesh: the picture has values that are not finite")
     images = np.empty((len(points), 1, size, size), dtype=np.float32)
     for row, (x, y) in enumerate(points):
         images[row, 0] = standardised(crop(values, (float(x), float(y)), edge, size))

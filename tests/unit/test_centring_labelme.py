@@ -129,3 +129,5 @@ def test_a_mesh_scan_over_one_picture() -> None:
         mesh_samples(picture, points, [1, 2, 3], crystal="m", rule=rule, zoom=2.0)
     with pytest.raises(ConfigError, match="a point is not finite"):
         mesh_samples(picture, points * np.nan, [1, 2], crystal="m", rule=rule, zoom=2.0)
+    with pytest.raises(ConfigError, match="the picture has values that are not finite"):
+        mesh_samples(picture * np.nan, points, [1, 2], crystal="m", rule=rule, zoom=2.0)

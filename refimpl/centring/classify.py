@@ -172,10 +172,11 @@ def _fit(
 def empty_probability(net: Any, images: NDArray[np.float32], *, batch: int = 64) -> F64:
     """(n,) probability of an empty loop, of (n, channels, size, size) standardised pictures."""
     net.eval()
+    place = next(net.parameters()).device
     answers = [np.empty(0)]
     with torch.no_grad():
         for i in range(0, len(images), batch):
-            seen = torch.from_numpy(images[i : i + batch])
+            seen = torch.from_numpy(images[i : i + batch]).to(place)
             answers.append(torch.sigmoid(net(seen)).double().cpu().numpy())
     return np.concatenate(answers)
 

@@ -117,7 +117,7 @@ class Evaluation:
         return {
             "kind": "refimpl.centring_evaluation", "schema": 1, "checkpoint": self.checkpoint,
             "source": self.source, "arch": self.arch, "target": self.target.as_dict(),
-            "judged": self.judged,
+            "judged": self.judged, "baseline": "train" if "train" in self.scores else "own part",
             "parts": {
                 name: {
                     **scores.as_dict(),

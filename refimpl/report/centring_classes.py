@@ -113,7 +113,7 @@ def mistakes(view: ClassView) -> Figure:
         for i in rows.tolist()
     ]
     title = f"Told wrong: {len(rows)} of {len(view.wrong)}, the surest first"
-    return gallery(found.samples.images, rows, texts, title)
+    return gallery(found.samples.images, rows, texts, title, cross=False)
 
 
 _FIGURES = {
@@ -131,7 +131,7 @@ _FIGURES = {
     "photo_wrong": Entry(
         mistakes,
         "Gallery of pictures that were told wrong",
-        "Titles are the truth and the answered probability of an empty loop.",
+        "Under each its true class and the answered probability of an empty loop.",
     ),
 }
 

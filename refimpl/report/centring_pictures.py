@@ -27,7 +27,9 @@ _WARM = colormaps["plasma"]
 _HALO: list[Any] = [withStroke(linewidth=3.2, foreground="#ffffff")]
 
 
-def gallery(images: NDArray[np.float32], rows: I64, texts: Sequence[str], title: str) -> Figure:
+def gallery(
+    images: NDArray[np.float32], rows: I64, texts: Sequence[str], title: str, *, cross: bool = True
+) -> Figure:
     """Crops with a red cross where the beam was, as the thesis has them.
 
     Parameters
@@ -40,6 +42,8 @@ def gallery(images: NDArray[np.float32], rows: I64, texts: Sequence[str], title:
         Under each.
     title
         Above all.
+    cross
+        Draw it.
     """
     n_lines = max(-(-len(rows) // _COLUMNS), 1)
     with style.styled():
@@ -56,7 +60,8 @@ def gallery(images: NDArray[np.float32], rows: I64, texts: Sequence[str], title:
             ax.imshow(seen if seen.shape[2] == 3 else seen[..., 0], cmap="gray", vmin=0.0, vmax=1.0,
                       origin="upper")  # fmt: skip
             middle = (images.shape[-1] - 1) / 2.0
-            ax.plot(middle, middle, marker="+", ms=11, mew=1.2, color="#ff2a1f")
+            if cross:
+                ax.plot(middle, middle, marker="+", ms=11, mew=1.2, color="#ff2a1f")
             ax.set_axis_off()
             ax.text(0.5, -0.04, text, transform=ax.transAxes, ha="center", va="top", fontsize=8.5)
     return figure

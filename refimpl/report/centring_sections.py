@@ -24,7 +24,7 @@ def findings(view: EvaluationView) -> list[tuple[str, str, str]]:
     level = "good" if part < _CLEARLY else "look" if part < _HARDLY else "bad"
     out = [
         (level, "Better than the mean",
-         f"its MSE is {part:.2f} of what predicting the mean of the training set would give"),
+         f"its MSE is {part:.2f} of what predicting the mean for all would give"),
     ]  # fmt: skip
     if np.isfinite(scores.spearman):
         level = "good" if scores.spearman > _ALIKE else "look" if scores.spearman > 0.2 else "bad"
@@ -116,10 +116,13 @@ def score_table(view: EvaluationView) -> str:
              NOTHING if hits is None else f"{hits.baseline_accuracy:.3f}")
         )  # fmt: skip
     return page.table(
-        ("part", "crystals", "pictures", "MSE", "of the mean", "MAE", "of the median", "Pearson",
-         "Spearman", "hits told", "of the more frequent"),
-        rows, caption="Errors are of the transformed target, so they compare within one target "
-        "only. Each stands beside what one number predicted for all would give.",
+        ("part", "crystals", "pictures", "MSE", "mean", "MAE", "median", "Pearson", "Spearman",
+         "hits told", "guess"),
+        rows, caption="Errors are of the transformed target: they compare within one target only. "
+        "Mean and median are the errors of that one number"
+        f"{' of the training set' if 'train' in found.scores else ''} predicted for all; hits "
+        "told is the part of pictures whose hit or miss is predicted right, guess that of always "
+        "saying what is more frequent.",
         numeric="k" + "n" * 10,
     )  # fmt: skip
 

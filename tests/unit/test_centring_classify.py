@@ -174,3 +174,13 @@ def test_folders_of_pictures(tmp_path: Path) -> None:
         open_classes(tmp_path, size=24)
     with pytest.raises(FormatError, match="no such folder"):
         open_classes(tmp_path / "none")
+
+
+@pytest.mark.slow
+def test_simulated_crystals_are_told_from_empty_loops() -> None:
+    made = open_classes("simulated:80x2x5", size=64)
+    parts = split_crystals(made.crystal.tolist(), made.count)
+    found = train_classifier(made, parts, TrainingSettings(epochs=12)).test
+    assert found.baseline_accuracy < 0.55
+    assert found.accuracy > 0.75
+    assert found.loss < 0.8 * found.baseline_loss

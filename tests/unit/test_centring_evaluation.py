@@ -14,10 +14,13 @@ torch = pytest.importorskip("torch", reason="needs the extra centring (torch)")
 
 from refimpl.centring.aiming import compare_aims  # noqa: E402
 from refimpl.centring.crops import CropRule  # noqa: E402
+from refimpl.centring.datasets import simulated, write_hdf5  # noqa: E402
 from refimpl.centring.evaluation import evaluate, hit_table, parts_of  # noqa: E402
+from refimpl.centring.evaluation_files import open_for, pictures_of  # noqa: E402
 from refimpl.centring.heat_shown import rule_for, shown, shown_files, step_for  # noqa: E402
 from refimpl.centring.modules import Regressor  # noqa: E402
 from refimpl.centring.samples import Samples  # noqa: E402
+from refimpl.centring.simulate_view import crop_rule  # noqa: E402
 from refimpl.centring.splits import Split  # noqa: E402
 from refimpl.centring.targets import Target, fit_target  # noqa: E402
 from refimpl.errors import ConfigError, FormatError  # noqa: E402
@@ -88,6 +91,24 @@ def test_without_a_split_and_with_new_crystals(samples: Samples) -> None:
     assert [(n, s.n) for n, s in found.scores.items()][-2:] == [("test", 10), ("new", 5)]
     with pytest.raises(ConfigError, match="crystal 'other' is in no part of the split"):
         evaluate(regressor(), some, SPLIT)
+
+
+def test_pictures_of_files_that_are_cropped_already(tmp_path: Path) -> None:
+    made = simulated(3, 1, 2, 32)
+    rule = crop_rule()
+    write_hdf5(made, tmp_path / "known.h5", rule=rule)
+    write_hdf5(made, tmp_path / "unknown.h5")
+    net = regressor(crop=rule)
+    for name in ("known.h5", "unknown.h5"):
+        found = open_for(net, str(tmp_path / name))
+        np.testing.assert_array_equal(found.images, made.images)
+        assert pictures_of(evaluate(net, found), str(tmp_path / name), 2) is None
+    with pytest.raises(ConfigError, match=r"cropped to 60 \+ 60 zoom px, the net was taught 64"):
+        open_for(regressor(), str(tmp_path / "known.h5"))
+    with pytest.raises(ConfigError, match="the net was taught 64"):
+        open_for(regressor(), "simulated:2")
+    alone = open_for(regressor(crop=None), "simulated:3x1x2")
+    np.testing.assert_array_equal(alone.images, made.images)
 
 
 def test_hits_by_hand(samples: Samples) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from refimpl.centring.crops import CropRule
 from refimpl.centring.scores import scores_of
@@ -19,37 +19,43 @@ try:
 except ImportError as error:
     raise MissingExtra("centring", "training and prediction") from error
 
-__all__ = ["SCHEMA", "Classifier", "Regressor", "load_regressor"]
+__all__ = ["SCHEMA", "Classifier", "Regressor", "Taught", "load_module", "load_regressor"]
 
 SCHEMA = 1
 
 
-class _Taught(lightning.LightningModule):
-    """What regression and classification share."""
+class Taught(lightning.LightningModule):
+    """What nets share that answer pictures with what ``loss_of`` compares with the truth."""
 
     loss_of: Any
 
     def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        """Loss of a batch."""
         images, wanted = batch
         loss: torch.Tensor = self.loss_of(self(images), wanted)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Answer of the net."""
         answer: torch.Tensor = self.net(images)
         return answer
 
     def on_validation_epoch_start(self) -> None:
+        """Begin with nothing seen."""
         self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def validation_step(self, batch: Any, index: int) -> None:
+        """Keep answers and truth: errors are of the whole set."""
         images, wanted = batch
         self.seen.append((self(images).detach().cpu(), wanted.detach().cpu()))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
         return torch.optim.Adam(self.parameters(), lr=float(self.hparams["lr"]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another schema."""
         schema = checkpoint.get("hyper_parameters", {}).get("schema")
         if schema != SCHEMA:
             raise FormatError(
@@ -57,7 +63,10 @@ class _Taught(lightning.LightningModule):
             )
 
 
-class Regressor(_Taught):
+_Module = TypeVar("_Module", bound=Taught)
+
+
+class Regressor(Taught):
     """A net that predicts the target of a reflection count.
 
     Parameters
@@ -112,7 +121,7 @@ class Regressor(_Taught):
         return answer
 
 
-class Classifier(_Taught):
+class Classifier(Taught):
     """The net that tells empty loops (1) from crystals (0); it answers with a logit.
 
     Schurmann & Lindhe (2019), section 2.4: binary cross-entropy, alphabetical labels.
@@ -145,14 +154,26 @@ def load_regressor(path: str | Path) -> Regressor:
     FormatError
         The file is missing, no checkpoint of a regressor, or of another schema.
     """
+    return load_module(Regressor, path, "a regressor")
+
+
+def load_module(kind: type[_Module], path: str | Path, what: str) -> _Module:
+    """Read a checkpoint of a kind of module; `what` names it in messages.
+
+    Raises
+    ------
+    FormatError
+        As :func:`load_regressor`.
+    """
     try:
         # weights_only: a checkpoint is data, and no program of whoever sent it
-        net = Regressor.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        net = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except FormatError as error:
         raise FormatError(str(error), path=path) from error
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
     except Exception as error:  # torch, pickle and zip raise a dozen kinds for a broken file
-        raise FormatError(f"no checkpoint of a regressor: {error}", path=path) from error
+        raise FormatError(f"no checkpoint of {what}: {error}", path=path) from error
     net.eval()
-    return net
+    made: _Module = net
+    return made

@@ -1,4 +1,4 @@
-"""The nets: a1 to a10 and the classifier of the thesis, and a small fully convolutional one.
+"""The nets: a1 to a10 and the classifier of the thesis, a fully convolutional and a known one.
 
 Schurmann & Lindhe (2019), Tables 2.2 and 2.3 and section 2.4. Theirs were Keras models, so layers
 begin as Keras's do (Glorot uniform, biases 0) and convolutions are not padded. A batch is
@@ -15,13 +15,15 @@ from refimpl.errors import ConfigError, MissingExtra
 try:
     import torch
     from torch import nn
+
+    from refimpl.centring.backbones import BACKBONES, ResidualNet
 except ImportError as error:
     raise MissingExtra("centring", "a net") from error
 
 __all__ = ["CONVOLUTIONAL", "FullyConvolutional", "build", "parameters_of"]
 
 CONVOLUTIONAL = "a_fcn"
-_NAMES = (*NETS, CONVOLUTIONAL, "classifier")
+_NAMES = (*NETS, CONVOLUTIONAL, *BACKBONES, "classifier")
 
 
 def build(name: str, *, channels: int = 1, size: int = 128, padding: str = "valid") -> nn.Module:
@@ -30,7 +32,8 @@ def build(name: str, *, channels: int = 1, size: int = 128, padding: str = "vali
     Parameters
     ----------
     name
-        a1 to a10, ``a_fcn``, or ``classifier`` (logit of an empty loop).
+        a1 to a10, ``a_fcn``, ``resnet18``, ``resnet18_slim``, or ``classifier`` (logit of an empty
+        loop).
     channels
         1 (grey) or 3.
     size
@@ -55,6 +58,8 @@ def build(name: str, *, channels: int = 1, size: int = 128, padding: str = "vali
         )
     if name == CONVOLUTIONAL:
         return FullyConvolutional(channels)
+    if name in BACKBONES:
+        return ResidualNet(channels, BACKBONES[name])
     if name == "classifier":
         return _Stack(*_classifier(channels, size, padding))
     return _Stack(*_of_table(NETS[name], channels, size, padding))

@@ -38,6 +38,9 @@ class Crops(NamedTuple):
         (n,) expected counts.
     scene_seed
         (n,) seed of the scene.
+    mask
+        (n, m, m) part of each pixel that is on a crystal, in 255ths, coarser than the image; empty
+        unless asked for.
     """
 
     image: NDArray[np.uint8]
@@ -48,6 +51,7 @@ class Crops(NamedTuple):
     xy_px: F64
     expected: F64
     scene_seed: I64
+    mask: NDArray[np.uint8]
 
 
 def scene_seed(seed: int, index: int) -> int:
@@ -58,7 +62,7 @@ def scene_seed(seed: int, index: int) -> int:
 def samples(
     n_crystals: int, views: int = 2, crops: int = 10, size_px: int = 64, seed: int = 0, *,
     zooms: tuple[float, float] = (1.0, 4.0), edge_um: float = 240.0, out_of_view: float = 0.06,
-    empty: float = 0.04, progress: Callable[[int, int], None] | None = None,
+    empty: float = 0.04, mask_px: int = 0, progress: Callable[[int, int], None] | None = None,
 ) -> Crops:  # fmt: skip
     """Make crops about points on crystals, on loops and beside them.
 
@@ -78,6 +82,8 @@ def samples(
         Part of the views that look away from the crystal.
     empty
         Part of the scenes that are empty loops.
+    mask_px
+        Side of the masks of the crystals; 0: none.
     progress
         Called with scenes done, and how many there are.
 
@@ -94,6 +100,7 @@ def samples(
     n = n_crystals * views * crops
     rule = crop_rule(edge_um)
     image = np.empty((n, size_px, size_px), dtype=np.uint8)
+    mask = np.empty((n if mask_px else 0, mask_px, mask_px), dtype=np.uint8)
     columns = {name: np.empty(n) for name in ("zoom", "omega_rad", "expected", "rc")}
     xy = np.empty((n, 2))
     seeds = [scene_seed(seed, i) for i in range(n_crystals)]
@@ -108,9 +115,14 @@ def samples(
             places = _places(rng, seen, seen.view(zoom, omega, at), crops)
             expected = seen.rc_px(places, zoom, omega, at_um=at)
             rows = slice(row, row + crops)
+            if mask_px:
+                shape = seen.crystal_mask(zoom, omega, at_um=at).astype(np.float64)
             for k, (x, y) in enumerate(places):
                 part = crop(picture, (float(x), float(y)), rule.edge_px(zoom), size_px)
                 image[row + k] = np.rint(part)
+                if mask_px:
+                    part = crop(shape, (float(x), float(y)), rule.edge_px(zoom), mask_px)
+                    mask[row + k] = np.rint(255.0 * part)
             columns["zoom"][rows], columns["omega_rad"][rows] = zoom, omega
             columns["expected"][rows], xy[rows] = expected, places
             columns["rc"][rows] = rng.poisson(expected)
@@ -121,7 +133,7 @@ def samples(
     return Crops(
         image, columns["rc"].astype(np.int64), np.repeat(np.arange(n_crystals), each),
         columns["zoom"], columns["omega_rad"], xy, columns["expected"],
-        np.repeat(np.array(seeds, dtype=np.int64), each),
+        np.repeat(np.array(seeds, dtype=np.int64), each), mask,
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_pictures_are_there_and_small() -> None:
 
 
 def test_every_fault_has_the_test_that_the_theory_names() -> None:
-    check_faults(THEORY, "centring|lucid", 11)
+    check_faults(THEORY, "centring|lucid", 14)
 
 
 def test_the_page_has_the_commands() -> None:

@@ -44,7 +44,7 @@ def train(
     out: Annotated[Path, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder of the run.")],
     arch: Annotated[str, typer.Option(
-        metavar="NAME", help="Net: a1 to a10, or a_fcn.")] = "a_fcn",
+        metavar="NAME", help="Net: a1 to a10, a_fcn, resnet18, resnet18_slim.")] = "a_fcn",
     target: Annotated[str, typer.Option(
         metavar="NAME", help="vanilla, log, tanh, slog, log_first or log_literal.")] = "tanh",
     per_crystal: Annotated[str | None, typer.Option(

@@ -12,6 +12,7 @@ import numpy as np
 
 from refimpl.centring.crops import CropRule
 from refimpl.centring.datasets import open_samples, rule_of
+from refimpl.centring.heat_shown import rule_for
 from refimpl.centring.samples import Samples
 from refimpl.centring.splits import Split, load_split
 from refimpl.errors import ConfigError, FormatError
@@ -87,11 +88,12 @@ def open_for(
     Raises
     ------
     ConfigError
-        The pictures are cropped already, by another rule than the net's.
+        The pictures are cropped already, by another rule than the net's; or another one is given.
     FormatError
         See there.
     """
-    wanted = net.crop or rule
+    known = net.crop is not None or rule is not None
+    wanted = rule_for(net, rule) if known else None
     size, channels = int(net.hparams["size"]), int(net.hparams["channels"])
     cropped = source.startswith("simulated:") or Path(source).suffix.lower() in _FILES
     own = rule_of(source) if cropped else None

@@ -40,7 +40,7 @@ def _aim_options(
         metavar="N", min=0, help="Aim at N simulated crystals of known truth; default: 20 where "
         "SOURCE is simulated, else 0.", rich_help_panel=_AIM)] = None,
     maps: Annotated[int, typer.Option(
-        metavar="N", min=0, help="Heat maps on the page.", rich_help_panel=_AIM)] = _MAPS,
+        metavar="N", min=0, help="Heat maps on the page of -o.", rich_help_panel=_AIM)] = _MAPS,
     mode: Annotated[str, typer.Option(
         metavar="NAME", help="exact, dense or auto.", rich_help_panel=_AIM)] = "auto",
     step_um: Annotated[float | None, typer.Option(
@@ -151,7 +151,7 @@ def _aimed(found: Evaluation, asked: _Asked, rule: Any, options: Options, tell: 
             progress=lambda done, of: tell("aim", done / max(of, 1)), **how,
         )  # fmt: skip
         found, shown = replace(found, aiming=aiming), aiming.shown
-    if options["maps"] and not asked.source.startswith("simulated:"):
+    if asked.out is not None and options["maps"] and not asked.source.startswith("simulated:"):
         from refimpl.centring.evaluation_files import pictures_of
         from refimpl.centring.heat_shown import shown_files
 

@@ -31,6 +31,7 @@ from refimpl.centring.simulate_scene import scene
 from refimpl.io.atomic import atomic_path
 
 SNAPSHOTS = "lucid3-snapshots/golden.json"
+OTHERS = ("a_fcn", "classifier", "resnet18", "resnet18_slim")
 CRYSTALS = 200
 ZOOMS = {"zoom 1, 2 µm/px": (1.0, 1.0), "zoom 1 to 4": (1.0, 4.0)}
 HEAD = ("", "found", "on the crystal", "RC there / best", "away [µm]")
@@ -116,10 +117,10 @@ def nets() -> str:
     """Table 2.2 of the thesis, with the parameters of our nets."""
     both = {
         name: [f"{parameters_of(build(name, channels=c)):,}" for c in (1, 3)]
-        for name in (*NETS, "a_fcn", "classifier")
+        for name in (*NETS, *OTHERS)
     }
     rows = [(name, *vars(net).values(), *both[name]) for name, net in NETS.items()]
-    rows += [(f"`{name}`", *[""] * 6, *both[name]) for name in ("a_fcn", "classifier")]
+    rows += [(f"`{name}`", *[""] * 6, *both[name]) for name in OTHERS]
     head = ("", "C8", "pool", "C16", "F256", "F128", "F64", "parameters, grey", "colour")
     return table(head, rows)
 

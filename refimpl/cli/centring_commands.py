@@ -17,6 +17,7 @@ from refimpl.cli import (
     centring_match,
     centring_mesh,
     centring_reproduce,
+    centring_segment,
     centring_simulate,
     centring_train,
 )
@@ -58,3 +59,7 @@ _command("heatmap", centring_heatmap.heatmap, "Say where to aim in a photograph.
          centring_heatmap.EXAMPLES)  # fmt: skip
 _command("classify", centring_classify.classify, "Tell crystals from empty loops.",
          centring_classify.EXAMPLES)  # fmt: skip
+_command("segment", centring_segment.segment, "Say where a photograph shows crystal.",
+         centring_segment.EXAMPLES)  # fmt: skip
+_command("train-segment", centring_segment.train_segment, "Train a net to see crystals.",
+         centring_segment.TRAIN_EXAMPLES)  # fmt: skip

@@ -127,6 +127,7 @@ def fuse(
         not positive.
     """
     st, omega = np.asarray(st_um, dtype=np.float64), np.asarray(omega_rad, dtype=np.float64)
+    st = st.reshape(0, 2) if not st.size else st
     if st.ndim != 2 or st.shape[1:] != (2,) or omega.shape != st.shape[:1]:
         raise ConfigError(f"fusion: points of shape {st.shape} at {omega.size} rotations")
     if not (np.isfinite(st).all() and np.isfinite(omega).all()):

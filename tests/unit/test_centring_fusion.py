@@ -125,6 +125,7 @@ def test_a_simulated_crystal_seen_in_pictures(side: str) -> None:
 @pytest.mark.parametrize(
     ("degrees", "options", "text"),
     [
+        ([], {}, "0 points: 2 or more are needed"),
         ([0.0], {}, "1 points: 2 or more are needed"),
         ([0.0, 180.0], {}, "too few sides to tell its depth: add"),
         ([0.0, 10.0], {}, "too few sides"),

@@ -20,13 +20,13 @@ from refimpl.centring.classes import check_classes, of_windows
 from refimpl.centring.samples import Samples
 from refimpl.centring.simulate_windows import Windows
 from refimpl.centring.splits import PARTS, Split
-from refimpl.errors import ConfigError, FormatError, MissingExtra
+from refimpl.errors import ConfigError, MissingExtra
 from refimpl.frames import F64
 
 try:
     import torch
 
-    from refimpl.centring.modules import Classifier
+    from refimpl.centring.modules import Classifier, load_module
     from refimpl.centring.training import Trained, TrainingSettings, fit_module
     from refimpl.centring.turned_data import TurnedData, loader
 except ImportError as error:
@@ -220,14 +220,4 @@ def load_classifier(path: str | Path) -> Classifier:
     FormatError
         The file is missing, no checkpoint of a classifier, or of another schema.
     """
-    try:
-        # weights_only: a checkpoint is data, and no program of whoever sent it
-        net = Classifier.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except FormatError as error:
-        raise FormatError(str(error), path=path) from error
-    except OSError as error:
-        raise FormatError(f"cannot read: {error.strerror}", path=path) from error
-    except Exception as error:  # torch, pickle and zip raise a dozen kinds for a broken file
-        raise FormatError(f"no checkpoint of a classifier: {error}", path=path) from error
-    net.eval()
-    return net
+    return load_module(Classifier, path, "a classifier")

@@ -126,6 +126,6 @@ NIGHT = Plan()
 """At 128 px, as in the thesis: hours."""
 
 SMALL = Plan(
-    crystals=48, views=2, crops=10, size=32, epochs=6, patience=3, aim=3, step_um=40.0,
+    crystals=48, views=2, crops=8, size=32, epochs=5, patience=3, aim=3, step_um=40.0,
 )  # fmt: skip
 """All nets at 32 px on few pictures: it shows that everything works, and no more."""

@@ -116,7 +116,7 @@ def markdown(
     out += [f"\n{name} failed: {why}" for name, why in (failed or {}).items()]
     if plan.archs and plan.targets:
         out += ["", "## Table 2.3: mean square errors", "", *_table_2_3(plan, nets)]
-        out += ["", "## More of our nets", "", *_table_more(nets)]
+        out += ["", "## More of our nets", "", *_table_more(plan, nets)]
     if plan.classifier:
         out += ["", "## Table 2.5: crystal or empty loop", "", *_table_2_5(classifier)]
     out += ["", "## What can be compared, and what not", ""]
@@ -170,7 +170,7 @@ def _table_2_3(plan: Plan, nets: Sequence[Row]) -> list[str]:
     return out
 
 
-def _table_more(nets: Sequence[Row]) -> list[str]:
+def _table_more(plan: Plan, nets: Sequence[Row]) -> list[str]:
     out = [
         "| net | target | parameters | epochs, best | Pearson | Spearman | MAE | of the median | "
         "hits the crystal | reflections there | away [um] | minutes |",
@@ -188,7 +188,8 @@ def _table_more(nets: Sequence[Row]) -> list[str]:
     return [
         *out, "",
         "Hits, and reflections there as a part of the most that any point has: of the highest "
-        "point of the heat map of crystals that no net was taught. Minutes of the last attempt.",
+        f"point of the heat maps, a point each {plan.step_um:g} um, of {plan.aim} crystals that no "
+        "net was taught. Minutes of the last attempt.",
     ]  # fmt: skip
 
 

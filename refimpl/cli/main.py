@@ -18,6 +18,7 @@ import refimpl
 from refimpl.cli import (
     centring_commands,
     cluster,
+    conform,
     epu_commands,
     metrology_commands,
     nearfield_commands,
@@ -47,6 +48,9 @@ app.add_typer(centring_commands.app, name="centring")
 app.command(
     "cluster", epilog=cluster.EXAMPLES, short_help="Write a Parsl configuration for a scheduler."
 )(cluster.cluster)
+app.command(
+    "conform", epilog=conform.EXAMPLES, short_help="Hold any code to the quantities of refimpl."
+)(conform.conform)
 
 
 def _version(value: bool) -> None:

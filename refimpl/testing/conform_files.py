@@ -1,0 +1,277 @@
+"""Files of the conformance kit: the same content as JSON, as HDF5 and as plain text.
+
+JSON is ``{"schema", "version", "quantity", "inputs", "outputs", "cases"}``; ``inputs`` and
+``outputs`` describe the arrays, a case is ``{"inputs": {name: value}, "outputs": {...}}``, with
+nested lists by rows and null for NaN. HDF5 has the groups ``cases/<case>/inputs`` and
+``.../outputs`` with a dataset an array, and the descriptions as JSON in the root's attributes.
+Text has a line ``case NAME`` and below it a line an array, ``NAME RANK LENGTHS VALUES``; a word
+has rank -1. A code under test is given a file without outputs, and writes one with outputs only
+(of JSON and HDF5 the other parts may be left out). Not here: what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refimpl.errors import FormatError
+from refimpl.io.atomic import atomic_path, write_text
+from refimpl.testing.conform_records import SCHEMA, VERSION, Case, Outputs, Quantity
+
+__all__ = [
+    "FORMATS",
+    "one_case_text",
+    "read_cases",
+    "read_outputs",
+    "write_cases",
+    "write_outputs",
+]
+
+FORMATS = ("json", "h5", "txt")
+"""Suffixes of the three."""
+
+_Values = dict[str, dict[str, dict[str, Any]]]
+
+
+def write_cases(path: Path, quantity: Quantity, cases: Sequence[Case], *, bare: bool) -> Path:
+    """Write the cases of a quantity; ``bare`` without the outputs, for a code under test."""
+    content: _Values = {
+        case.name: {"inputs": case.inputs, **({} if bare else {"outputs": case.outputs})}
+        for case in cases
+    }
+    return _write(path, _head(quantity), content)
+
+
+def one_case_text(quantity: Quantity, case: Case) -> str:
+    """One case as JSON."""
+    return _json_text(
+        _head(quantity), {case.name: {"inputs": case.inputs, "outputs": case.outputs}}
+    ).rstrip()
+
+
+def write_outputs(path: Path, quantity: Quantity, outputs: Mapping[str, Outputs]) -> Path:
+    """Write what a code under test gives, by the name of the case."""
+    content: _Values = {name: {"outputs": dict(values)} for name, values in outputs.items()}
+    return _write(path, _head(quantity), content)
+
+
+def read_cases(path: Path, quantity: Quantity) -> list[Case]:
+    """Cases of a quantity, with outputs where the file has them.
+
+    Raises
+    ------
+    FormatError
+        The file is not one of the kit, or of another quantity or version.
+    """
+    head, content = _read(path)
+    if head.get("schema") != SCHEMA or head.get("quantity") != quantity.name:
+        raise FormatError(
+            f"holds {head.get('schema')!r} of {head.get('quantity')!r}: expected {SCHEMA!r} of "
+            f"{quantity.name!r}", path=path,
+        )  # fmt: skip
+    if head.get("version") != VERSION:
+        raise FormatError(
+            f"vectors of version {head.get('version')}: this refimpl has {VERSION}", path=path
+        )
+    described = {a.name: a.dtype for a in (*quantity.inputs, *quantity.outputs)}
+    return [
+        Case(
+            f"{quantity.name}/{name}",
+            {k: _typed(v, described.get(k, "f8")) for k, v in parts.get("inputs", {}).items()},
+            {k: _typed(v, described.get(k, "f8")) for k, v in parts.get("outputs", {}).items()},
+        )
+        for name, parts in content.items()
+    ]
+
+
+def read_outputs(path: Path) -> dict[str, dict[str, Any]]:
+    """What a code under test wrote: arrays by case and name; types are looked at by the judge.
+
+    Raises
+    ------
+    FormatError
+        The file is missing or not as described.
+    """
+    _, content = _read(path)
+    return {name: parts.get("outputs", {}) for name, parts in content.items()}
+
+
+def _typed(value: Any, dtype: str) -> Any:
+    if dtype == "str":
+        return str(value)
+    return np.asarray(value, dtype=np.float64 if dtype == "f8" else np.int64)
+
+
+def _head(quantity: Quantity) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "quantity": quantity.name,
+        "title": quantity.title,
+        "definition": quantity.definition,
+        "note": quantity.note,
+        "inputs": [asdict(a) for a in quantity.inputs],
+        "outputs": [asdict(a) for a in quantity.outputs],
+    }
+
+
+def _write(path: Path, head: dict[str, Any], content: _Values) -> Path:
+    if path.suffix == ".json":
+        return write_text(path, _json_text(head, content))
+    if path.suffix == ".txt":
+        return write_text(path, _plain_text(head, content))
+    _write_hdf5(path, head, content)
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Any], _Values]:
+    try:
+        if path.suffix == ".h5":
+            return _read_hdf5(path)
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as exc:
+        raise FormatError(f"cannot read: {exc}", path=path) from exc
+    return _from_json(text, path) if path.suffix == ".json" else _from_text(text, path)
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def _listed(value: Any) -> Any:
+    """Nested lists with None for NaN."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return array.tolist()
+    as_objects = array.astype(object)
+    as_objects[np.isnan(array)] = None
+    return as_objects.tolist()
+
+
+def _json_text(head: dict[str, Any], content: _Values) -> str:
+    lines = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}," for k, v in head.items()]
+    cases = []
+    for name, parts in content.items():
+        arrays = [
+            f"{json.dumps(part)}: {{\n"
+            + ",\n".join(
+                f"  {json.dumps(k)}: {json.dumps(_listed(v), allow_nan=False)}"
+                for k, v in values.items()
+            )
+            + "\n}"
+            for part, values in parts.items()
+        ]
+        cases.append(f"{json.dumps(name)}: {{" + ",\n".join(arrays) + "}")
+    return "{\n" + "\n".join(lines) + '\n"cases": {\n' + ",\n".join(cases) + "\n}}\n"
+
+
+def _from_json(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
+    try:
+        content = json.loads(text)
+        cases = {
+            name: {
+                part: {k: _unlisted(v) for k, v in values.items()}
+                for part, values in parts.items()
+                if part in ("inputs", "outputs")
+            }
+            for name, parts in content["cases"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise FormatError(f"not a file of the conformance kit: {exc!r}", path=path) from exc
+    return content, cases
+
+
+def _unlisted(value: Any) -> Any:
+    """Array of nested lists; null is NaN."""
+    if isinstance(value, str):
+        return value
+    array = np.array(value)
+    return array.astype(np.float64) if array.dtype.kind in "Of" else array
+
+
+# --- plain text -----------------------------------------------------------------------------------
+
+
+def _plain_text(head: dict[str, Any], content: _Values) -> str:
+    lines = [f"{head['schema']} {head['version']} {head['quantity']}"]
+    for name, parts in content.items():
+        lines.append(f"case {name}")
+        for key, value in (pair for part in parts.values() for pair in part.items()):
+            if isinstance(value, str):
+                lines.append(f"{key} -1 {value}")
+                continue
+            array = np.asarray(value)
+            numbers = [str(v) if array.dtype.kind in "iu" else _digits(v) for v in array.flat]
+            lines.append(" ".join([key, str(array.ndim), *map(str, array.shape), *numbers]))
+    return "\n".join(lines) + "\n"
+
+
+def _digits(value: float) -> str:
+    return "nan" if math.isnan(value) else f"{value:.17g}"
+
+
+def _from_text(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
+    """Values of a code under test: all of them are taken for outputs."""
+    head: dict[str, Any] = {}
+    content: _Values = {}
+    values: dict[str, Any] | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if words[0] == SCHEMA and len(words) == 3:
+            head = {"schema": SCHEMA, "version": int(words[1]), "quantity": words[2]}
+        elif words[0] == "case" and len(words) == 2:
+            values = content.setdefault(words[1], {"outputs": {}})["outputs"]
+        else:
+            try:
+                if values is None:
+                    raise ValueError("no case before it")
+                rank = int(words[1])
+                shape = tuple(int(w) for w in words[2 : 2 + rank])
+                numbers = np.array([float(w) for w in words[2 + rank :]])
+                values[words[0]] = numbers.reshape(shape)
+            except (ValueError, IndexError) as exc:
+                raise FormatError(f"not an array: {exc}", path=path, line=number) from exc
+    return head, content
+
+
+# --- HDF5 -----------------------------------------------------------------------------------------
+
+
+def _write_hdf5(path: Path, head: dict[str, Any], content: _Values) -> None:
+    import h5py
+
+    options: Any = {"libver": ("v108", "v110"), "track_order": True}  # small headers
+    with atomic_path(path) as part, h5py.File(part, "w", **options) as file:
+        for key, value in head.items():
+            file.attrs[key] = value if isinstance(value, (str, int)) else json.dumps(value)
+        top = file.create_group("cases", track_order=True)
+        for name, parts in content.items():
+            for kind, values in parts.items():
+                group = top.create_group(f"{name}/{kind}", track_order=True)
+                for key, value in values.items():
+                    group.create_dataset(key, data=value, track_times=False)
+
+
+def _read_hdf5(path: Path) -> tuple[dict[str, Any], _Values]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        head = {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
+        content = {
+            name: {kind: {k: _stored(d[()]) for k, d in g.items()} for kind, g in parts.items()}
+            for name, parts in file["cases"].items()
+        }
+    return head, content
+
+
+def _stored(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else np.asarray(value)

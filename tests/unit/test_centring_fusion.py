@@ -61,7 +61,7 @@ def test_errors_are_at_the_bound(omega: Any, axis_um: float | None) -> None:
 
 
 def test_looking_for_outliers_costs_little_and_the_deviation_is_told() -> None:
-    found = [fuse(seen(EVEN, sigma=4.0, seed=k), EVEN) for k in range(300)]
+    found = [fuse(seen(EVEN, sigma=4.0, seed=k), EVEN) for k in range(120)]
     pulls = [(f.centre_um - PLACE) / f.deviation_um for f in found]
     assert np.sqrt(np.mean(np.square(pulls))) < 1.25  # 20 degrees of freedom: 1.05
     assert np.mean([f.sigma_um for f in found]) == pytest.approx(4.0, rel=0.1)

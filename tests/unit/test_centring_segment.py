@@ -146,10 +146,10 @@ def test_a_backbone_trains_and_exports_like_any_net(masked: Masked, tmp_path: Pa
 
     own = replace(masked.samples, count=np.round(1000.0 * masked.mask.mean(axis=(1, 2))))
     parts = split_crystals(own.crystal.tolist(), own.count)
-    settings = replace(SHORT, arch="resnet18_slim", target="vanilla", lr=1e-3)
+    settings = replace(SHORT, arch="resnet18_slim", target="vanilla", epochs=4, lr=1e-3)
     made = train(own, parts, settings, folder=tmp_path, crop=RULE.as_dict())
     assert made.checkpoint is not None
-    assert made.history[made.best_epoch]["val_pearson"] > 0.5
+    assert made.history[made.best_epoch]["val_pearson"] > 0.3
     net = load_regressor(made.checkpoint)
     assert isinstance(net, Regressor)
     assert export_onnx(net, tmp_path / "net.onnx").difference < 1e-4

@@ -23,6 +23,7 @@ from refimpl.cli import (
     metrology_commands,
     nearfield_commands,
     powder_commands,
+    validate,
 )
 from refimpl.errors import ConvergenceError, RefimplError
 
@@ -51,6 +52,10 @@ app.command(
 app.command(
     "conform", epilog=conform.EXAMPLES, short_help="Hold any code to the quantities of refimpl."
 )(conform.conform)
+
+app.command(
+    "validate", epilog=validate.EXAMPLES, short_help="Check the figures of the published sources."
+)(validate.validate)
 
 
 def _version(value: bool) -> None:

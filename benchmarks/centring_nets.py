@@ -32,7 +32,7 @@ def net_speeds(archs: list[str], size: int) -> Table:
     name = torch.cuda.get_device_name() if where == "cuda" else "CPU, one thread"
     table = Table(
         f"Nets at {size} px, {name}", "net", "batch, training", "pictures / s, training", "use",
-        "batch, prediction", "crops / s", "heat maps / s", "of", "use ",
+        "batch, prediction", "crops / s", "heat maps / s", "of", "use, maps",
     )  # fmt: skip
     for arch in archs:
         taught, quiet, use = _fastest(lambda batch, a=arch: _step(a, size, batch, where), where)

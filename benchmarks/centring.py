@@ -78,8 +78,8 @@ def heat(crystals: int, checkpoint: Path | None) -> tuple[list[Table], list[str]
     table = Table(
         f"Heat maps of unseen crystals, 480 x 600 px, net of {what}, {net.hparams['size']} px, one "
         "thread", "grid", "crystals", "points", "crop by crop", "all at once", "ratio",
-        "correlation", "on the crystal, crop by crop", "on it, at once", "reflections, crop by crop",
-        "reflections, at once",
+        "correlation", "on the crystal, crop by crop", "on it, at once",
+        "reflections, crop by crop", "reflections, at once",
     )  # fmt: skip
     seen = list(views(crystals, 100))
     for step_um, some in ((16.0, seen), (8.0, seen[:5])):

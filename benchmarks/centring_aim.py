@@ -94,7 +94,7 @@ def main() -> int:
             net = load_regressor(folder / "best.ckpt")
             numbers = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
         else:
-            timing = measure(train, 1, attempts=1)
+            timing = measure(train, 1, attempts=1, warm_up=False)
             net, best = kept[0].net, kept[0].history[kept[0].best_epoch]
             numbers = {
                 "wall_s": timing.median_s, "cpu_s": timing.cpu_s, "quiet": timing.quotable,

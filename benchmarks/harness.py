@@ -92,6 +92,7 @@ def measure(
     *,
     window_s: float = WINDOW_S,
     attempts: int = 3,
+    warm_up: bool = True,
 ) -> Timing:
     """Time a call after one warm-up call.
 
@@ -103,8 +104,11 @@ def measure(
         Least number of calls, least time over all of them.
     attempts
         A busy machine is tried again so many times in all; the quietest attempt is kept.
+    warm_up
+        False for what takes minutes, against which a first call is as good as any.
     """
-    call()
+    if warm_up:
+        call()
     best: Timing | None = None
     for attempt in range(attempts):
         timing = _once(call, repeats, window_s)

@@ -37,11 +37,13 @@ class CrystalDataModule(lightning.LightningDataModule):
     source
         Samples, or what :func:`refimpl.centring.datasets.open_samples` reads.
     split
-        Which crystals are for what; a file of it; None: drawn, 60/20/20, by the seed.
+        Which crystals are for what; a file of it; None: drawn by the seed.
     settings
         Target, batch, augmentation, statistics, seed, workers.
     size, channels, rule
         Of the pictures of a source that is read.
+    shares
+        Of the crystals for training, validation and test, where the split is drawn.
     keep
         Where to write the ids of the parts as JSON.
     progress
@@ -61,12 +63,13 @@ class CrystalDataModule(lightning.LightningDataModule):
     def __init__(
         self, source: Samples | Source, split: Split | str | Path | None = None,
         settings: TrainingSettings | None = None, *, size: int = 128, channels: int = 1,
-        rule: CropRule | None = None, keep: str | Path | None = None,
+        rule: CropRule | None = None, shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
+        keep: str | Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.settings = settings or TrainingSettings()
-        self.source, self.keep, self.tell = source, keep, progress
+        self.source, self.shares, self.keep, self.tell = source, shares, keep, progress
         self.split = split if split is None or isinstance(split, Split) else load_split(split)
         self.is_set_up = False
         if isinstance(source, Samples):
@@ -99,7 +102,7 @@ class CrystalDataModule(lightning.LightningDataModule):
         self.samples = self._opened()
         names = self.samples.crystal.tolist()
         if self.split is None:
-            self.split = split_crystals(names, self.samples.count, seed=s.seed)
+            self.split = split_crystals(names, self.samples.count, shares=self.shares, seed=s.seed)
         part = self.split.part_of(names)
         self.parts = {name: self.samples.some(np.flatnonzero(part == name)) for name in PARTS}
         for name in ("train", "val"):

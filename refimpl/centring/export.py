@@ -192,7 +192,7 @@ def _count(writer: GraphWriter, value: str, target: Target) -> str:
     elif target.name == "slog":
         z = writer.add("Mul", writer.add("Sign", y), expm1(writer.add("Abs", y)))
     elif target.name == "tanh":
-        drawn = writer.add("Clip", y, number(-_NEAR_ONE), number(_NEAR_ONE))
+        drawn = writer.add("Clip", y, number(-_NEAR_ONE), number(target.ceiling))
         upper = writer.add("Log", writer.add("Add", number(1.0), drawn))
         lower = writer.add("Log", writer.add("Sub", number(1.0), drawn))
         z = writer.add("Mul", writer.add("Sub", upper, lower), number(0.5))

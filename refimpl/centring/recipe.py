@@ -56,15 +56,32 @@ class Recipe:
     smooth_um: float = 12.0
     turns: int = 8
 
+    @property
+    def source(self) -> str:
+        """Of the pictures, as :func:`refimpl.centring.datasets.open_samples` takes it."""
+        return f"simulated:{self.crystals}x{self.views}x{self.crops}"
+
 
 RECIPE = Recipe()
 """The shipped one: ten minutes on two cores at most."""
 
 
 def data_of(
-    seed: int = 0, recipe: Recipe = RECIPE, *, progress: Callable[[int, int], None] | None = None
-) -> CrystalDataModule:
-    """Simulated crystals of a seed, in parts; `progress` is called with the crystals made.
+    seed: int = 0, recipe: Recipe = RECIPE, *, keep: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None, **settings: Any,
+) -> CrystalDataModule:  # fmt: skip
+    """Simulated crystals of a seed, in parts.
+
+    Parameters
+    ----------
+    seed, recipe
+        Of the crystals, the split and the training; what to do.
+    keep
+        Where to write the ids of the parts.
+    progress
+        Called with the crystals that are simulated.
+    settings
+        Settings that change no result: threads, workers.
 
     Raises
     ------
@@ -72,14 +89,12 @@ def data_of(
         torch is not installed.
     """
     from refimpl.centring.datamodule import CrystalDataModule
-    from refimpl.centring.datasets import simulated
-    from refimpl.centring.simulate_view import crop_rule
-    from refimpl.centring.splits import split_crystals
 
     r = recipe
-    made = simulated(r.crystals, r.views, r.crops, r.size_px, seed, progress=progress)
-    split = split_crystals(made.crystal.tolist(), made.count, shares=r.shares, seed=seed)
-    return CrystalDataModule(made, split, replace(r.settings, seed=seed), rule=crop_rule())
+    return CrystalDataModule(
+        r.source, None, replace(r.settings, seed=seed, **settings), size=r.size_px,
+        shares=r.shares, keep=keep, progress=progress,
+    )  # fmt: skip
 
 
 def train_recipe(

@@ -50,6 +50,8 @@ class Target:
         Smallest count, where the safe logarithm begins.
     per_crystal
         One of :data:`PER_CRYSTAL`: "counts" are those of :func:`alike`, and there is no way back.
+    most
+        Largest count; tanh says nothing of larger ones, so that its way back ends there.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Target:
     deviation: float
     least: float
     per_crystal: str | None = None
+    most: float = math.inf
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
@@ -120,8 +123,13 @@ class Target:
             return np.asarray(np.sign(z) * np.log1p(np.abs(z)))
         return np.asarray(np.tanh(z)) if self.name == "tanh" else np.asarray(z)
 
+    @property
+    def ceiling(self) -> float:
+        """Largest value of tanh that has a way back: that of :attr:`most`."""
+        return min(math.tanh((self.most - self.mean) / self.deviation), _NEAR_ONE)
+
     def invert(self, value: ArrayLike) -> F64:
-        """Targets back to reflection counts; what lies beyond the range of tanh is drawn in.
+        """Targets back to reflection counts; what tanh could not have given is drawn in.
 
         Raises
         ------
@@ -143,7 +151,7 @@ class Target:
         elif self.name == "slog":
             z = np.sign(y) * np.expm1(np.abs(y))
         elif self.name == "tanh":
-            z = np.arctanh(np.clip(y, -_NEAR_ONE, _NEAR_ONE))
+            z = np.arctanh(np.clip(y, -_NEAR_ONE, self.ceiling))
         else:
             z = y
         return np.asarray(self.deviation * z + self.mean)
@@ -182,7 +190,10 @@ def fit_target(
             raise ConfigError("target per crystal: needs the crystal of each count", key="crystal")
         rc = alike(rc, crystal, per_crystal)
     values = np.log1p(rc) if name == "log_first" else rc
-    return Target(name, float(values.mean()), float(values.std()), float(rc.min()), per_crystal)
+    return Target(
+        name, float(values.mean()), float(values.std()), float(rc.min()), per_crystal,
+        float(rc.max()),
+    )  # fmt: skip
 
 
 def alike(count: ArrayLike, crystal: ArrayLike, how: str) -> F64:

@@ -5,32 +5,36 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.centring_options import crop_rule
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from refimpl.centring.crops import CropRule
     from refimpl.centring.datamodule import CrystalDataModule
     from refimpl.centring.scores import Scores
     from refimpl.centring.training import Trained
+    from refimpl.centring.training_settings import TrainingSettings
 
 __all__ = ["EXAMPLES", "train"]
 
 EXAMPLES = """\b
 Examples:
   refimpl centring train simulated:100 --size 64 -o run
+  refimpl centring train recipe -o net
   refimpl centring train pairs.csv --crop 60,60 -o run
   refimpl centring train pairs.csv --crop 60,60 --arch a9 --patience 0 --pack data.h5 -o thesis
   refimpl centring train data.h5 --split run/split.json --target log -o log
   refimpl centring train data.h5 --target log --split run/split.json -o log --resume
 
 SOURCE: a CSV table with image, rc, crystal and perhaps zoom, omega_deg (as refimpl centring match
-writes it) or its folder; an .h5 or .npz file; simulated:N crystals (or NxVIEWSxCROPS).
+writes it) or its folder; an .h5 or .npz file; simulated:N crystals (or NxVIEWSxCROPS); or
+"recipe": the shipped one, which says itself how it is trained.
 DIR gets best.ckpt (all that predicting needs), last.ckpt, split.json, history.csv, run.json.
 Exit: 0 done; 2 bad input; 130 interrupted: the same command with --resume goes on."""
 
@@ -40,7 +44,7 @@ _DONE = ("best.ckpt", "last.ckpt")
 
 def train(
     source: Annotated[str, typer.Argument(
-        metavar="SOURCE", help="Pictures with counts: CSV, folder, .h5, .npz or simulated:N.")],
+        metavar="SOURCE", help="Pictures: CSV, folder, .h5, .npz, simulated:N, or recipe.")],
     out: Annotated[Path, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder of the run.")],
     arch: Annotated[str, typer.Option(
@@ -104,7 +108,7 @@ def train(
         patience=patience, plateau=plateau, schedule=schedule, augment=augment,
         statistics=statistics, seed=seed, threads=threads, workers=workers,
     )  # fmt: skip
-    rule = _rule(crop)
+    rule = crop_rule(crop)
     _check_place(out, resume)
     parse.output_file(pack)
     if pack is not None and pack.suffix.lower() not in (".h5", ".hdf5", ".npz"):
@@ -113,12 +117,16 @@ def train(
     from refimpl.centring.training import check_net
 
     check_net(arch, size=size, channels=channels)
+    shares = (0.6, 0.2, 0.2)
+    if source == "recipe":
+        given = size != 128 or channels != 1 or rule is not None or split is not None
+        source, settings, size, shares = _recipe(settings, given)
     with parse.output_folder(out):
         goes_on = (out / "last.ckpt").exists()
         with parse.progress() as tell:
             data = CrystalDataModule(
                 source, split, settings, size=size, channels=channels, rule=rule,
-                keep=None if goes_on else out / "split.json",
+                shares=shares, keep=None if goes_on else out / "split.json",
                 progress=lambda done, of: tell("pictures", done / max(of, 1)),
             )  # fmt: skip
             data.setup("fit")
@@ -131,16 +139,26 @@ def train(
     return 0
 
 
-def _rule(text: str | None) -> CropRule | None:
-    from refimpl.centring.crops import CropRule
+def _recipe(
+    asked: TrainingSettings, given: bool
+) -> tuple[str, TrainingSettings, int, tuple[float, float, float]]:
+    """Source, settings, size and shares of the recipe.
 
-    if text is None:
-        return None
-    try:
-        offset, slope = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--crop {text}: expected A,B", key="crop", got=text) from None
-    return CropRule(offset, slope)
+    Raises
+    ------
+    ConfigError
+        An option says something that the recipe says.
+    """
+    from refimpl.centring.recipe import RECIPE
+    from refimpl.centring.training_settings import TrainingSettings
+
+    free = {name: getattr(asked, name) for name in ("seed", "threads", "workers")}
+    if given or asked != TrainingSettings(**free):
+        raise ConfigError(
+            "train recipe: the recipe says how it is trained; expected no options but -o, --seed, "
+            "--threads, --workers, --pack, --resume and --json", key="source", got="recipe",
+        )  # fmt: skip
+    return RECIPE.source, replace(RECIPE.settings, **free), RECIPE.size_px, RECIPE.shares
 
 
 def _check_place(out: Path, resume: bool) -> None:

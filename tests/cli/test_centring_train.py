@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra centring (torch)")
 
+from refimpl.centring import recipe
 from refimpl.centring.datasets import open_samples, write_hdf5
 from refimpl.centring.modules import load_regressor
 from refimpl.centring.predict import scores_on
+from refimpl.centring.recipe import RECIPE, train_recipe
 from refimpl.centring.samples import Samples
+from refimpl.centring.simulate_view import crop_rule
 from refimpl.centring.splits import load_split
 from refimpl.cli.main import main
 
@@ -201,3 +205,29 @@ def test_ctrl_c_and_going_on(data: Path, tmp_path: Path) -> None:
     again = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=100)
     assert again.returncode == 0, again.stderr
     assert [row["epoch"] for row in history(out)] == [str(k) for k in range(done + 2)]
+
+
+def test_the_recipe_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(
+        RECIPE, crystals=20, views=1, crops=2, size_px=16,
+        settings=replace(RECIPE.settings, epochs=2),
+    )  # fmt: skip
+    monkeypatch.setattr(recipe, "RECIPE", small)
+    out = tmp_path / "net"
+    assert run("recipe", "--seed", 5, "-o", out) == 0
+    split = load_split(out / "split.json")
+    assert [len(split.train), len(split.val), len(split.test)] == [16, 2, 2]
+    told = json.loads((out / "run.json").read_text())
+    assert told["settings"]["schedule"] == "one-cycle"
+    assert told["settings"]["seed"] == 5
+    net = load_regressor(out / "best.ckpt")
+    assert (net.hparams["size"], net.crop) == (16, crop_rule())
+    expected = train_recipe(5, recipe=small).net.state_dict()
+    assert all((value == expected[name]).all() for name, value in net.state_dict().items())
+    capsys.readouterr()
+    for option in (["--epochs", 3], ["--size", 64], ["--crop", "60,60"]):
+        assert run("recipe", *option, "-o", tmp_path / "other") == 2
+        assert "train recipe: the recipe says how it is trained" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

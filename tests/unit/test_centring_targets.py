@@ -200,3 +200,12 @@ def test_splits_that_cannot_be() -> None:
         split_crystals(list("abc"), [1, 2, 3], shares=(0.5, 0.5, 0.1))
     with pytest.raises(ConfigError, match="3 crystals for 2 counts"):
         split_crystals(list("abc"), [1, 2])
+
+
+def test_tanh_ends_at_the_largest_count_that_was_seen() -> None:
+    target = fit_target("tanh", COUNTS)
+    most = float(np.max(COUNTS))
+    np.testing.assert_allclose(target.invert(target.apply(COUNTS)), COUNTS, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(target.invert([1.0, 1.7]), most, rtol=1e-9)
+    free = Target("tanh", target.mean, target.deviation, target.least)
+    assert free.invert(1.0) > 2.0 * most

@@ -19,6 +19,7 @@ from refimpl.cli import (
     centring_commands,
     cluster,
     conform,
+    convert,
     epu_commands,
     metrology_commands,
     nearfield_commands,
@@ -49,6 +50,9 @@ app.add_typer(centring_commands.app, name="centring")
 app.command(
     "cluster", epilog=cluster.EXAMPLES, short_help="Write a Parsl configuration for a scheduler."
 )(cluster.cluster)
+app.command(
+    "convert", epilog=convert.EXAMPLES, short_help="Write a geometry in another program's format."
+)(convert.convert)
 app.command(
     "conform", epilog=conform.EXAMPLES, short_help="Hold any code to the quantities of refimpl."
 )(conform.conform)

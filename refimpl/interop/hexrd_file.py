@@ -51,6 +51,8 @@ class HexrdPanel:
         (3,) of the panel's centre.
     distortion
         Function name and parameters, or None.
+    image_origin_px
+        (fast, slow) of the first pixel in an image of several panels (``roi``), or None.
     """
 
     name: str
@@ -59,6 +61,7 @@ class HexrdPanel:
     tilt: tuple[float, float, float]
     translation_mm: tuple[float, float, float]
     distortion: tuple[str, tuple[float, ...]] | None = None
+    image_origin_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,13 @@ def _panel_of_hexrd(name: str, data: Mapping[str, Any]) -> HexrdPanel:
         _triple(transform["translation"]),
         None
         if not distortion
-        else (distortion["function_name"], _floats(distortion["parameters"])),
+        else (_word(distortion["function_name"]), _floats(distortion["parameters"])),
+        None if pixels.get("roi") is None else (int(pixels["roi"][1]), int(pixels["roi"][0])),
     )
+
+
+def _word(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _panel_of_plain(name: str, data: Mapping[str, Any]) -> HexrdPanel:
@@ -173,7 +181,7 @@ def _floats(values: Any) -> tuple[float, ...]:
 
 
 def read_hexrd(path: str | Path) -> HexrdInstrument:
-    """Instrument of a JSON or YAML file; YAML needs the package PyYAML.
+    """Instrument of a JSON, YAML or HDF5 (.hexrd) file; YAML needs the package PyYAML.
 
     Raises
     ------
@@ -188,6 +196,8 @@ def read_hexrd(path: str | Path) -> HexrdInstrument:
 def read_tree(path: str | Path) -> dict[str, Any]:
     """All that an instrument file says, as it says it; raises as :func:`read_hexrd`."""
     file = Path(path)
+    if _is_hdf5(file):
+        return _hdf5(file)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -196,6 +206,38 @@ def read_tree(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise FormatError("not a HEXRD instrument: no keys at the top", path=path)
     return data
+
+
+def _is_hdf5(file: Path) -> bool:
+    """Whether a file is HDF5, as those with the suffix ``.hexrd`` are."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False
+
+
+def _hdf5(file: Path) -> dict[str, Any]:
+    """Keys below ``instrument`` of an HDF5 file; masks of pixels are left out."""
+    import h5py
+
+    def tree(group: Any) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, node in group.items():
+            if hasattr(node, "keys"):
+                out[name] = tree(node)
+            elif node.ndim < 2:
+                value = np.ravel(node[()])
+                out[name] = value[0] if value.size == 1 else value.tolist()
+        return out
+
+    try:
+        with h5py.File(file, "r") as content:
+            if "instrument" not in content:
+                raise FormatError("not a HEXRD instrument: no group 'instrument'", path=file)
+            return tree(content["instrument"])
+    except OSError as exc:
+        raise FormatError(f"cannot be read as HDF5: {exc}", path=file) from exc
 
 
 def _json(text: str, path: str | Path) -> Any:

@@ -43,7 +43,11 @@ _UNEVEN_DEG: Final = 1e-3
 
 
 def experiment_from_nexus(
-    path: str | Path, name: str | None = None, mu_per_mm: float | None = None
+    path: str | Path,
+    name: str | None = None,
+    mu_per_mm: float | None = None,
+    *,
+    need_range: bool = True,
 ) -> Experiment:
     """Experiment that an NXmx file states.
 
@@ -54,7 +58,10 @@ def experiment_from_nexus(
     name
         Path of the NXdetector group in it; None takes the only one that has modules.
     mu_per_mm
-        Attenuation of the sensor; None takes that of silicon at the wavelength.
+        Attenuation of the sensor; None takes that of the file if it was written here, else that
+        of silicon at the wavelength.
+    need_range
+        Refuse a detector without a saturation value, which images need and a geometry does not.
 
     Returns
     -------
@@ -73,7 +80,10 @@ def experiment_from_nexus(
     panels = detector_from_nexus(path, name).panels
     with h5py.File(path, "r") as file:
         wavelength = _wavelength(file, path)
-        sensor = _sensor(_the_detector(file, path, name), wavelength, mu_per_mm, path)
+        group = _the_detector(file, path, name)
+        if mu_per_mm is None and "refimpl_mu" in group:
+            mu_per_mm = float(group["refimpl_mu"][()])
+        sensor = _sensor(group, wavelength, mu_per_mm, path, need_range)
         axes = _sample_axes(file, path)
     goniometer, scan = _goniometer_and_scan(axes, path)
     return Experiment(
@@ -101,17 +111,18 @@ def _wavelength(file: Any, path: str | Path) -> float:
 
 
 def _sensor(
-    group: Any, wavelength: float, mu_per_mm: float | None, path: str | Path
+    group: Any, wavelength: float, mu_per_mm: float | None, path: str | Path, need_range: bool
 ) -> dict[str, Any]:
     """What the modules share: sensor and trusted range."""
     top = next(
         (group[k] for k in ("saturation_value", "countrate_correction_count_cutoff") if k in group),
         None,
     )
-    if top is None:
+    if top is None and need_range:
         raise FormatError(f"{group.name} has no field saturation_value", path=path)
     low = float(np.ravel(group["underload_value"][()])[0]) if "underload_value" in group else 0.0
-    out: dict[str, Any] = {"trusted_range": (low, float(np.ravel(top[()])[0]))}
+    high = 0.0 if top is None else float(np.ravel(top[()])[0])
+    out: dict[str, Any] = {"trusted_range": (low, high)}
     if "sensor_thickness" not in group:
         return out
     field = group["sensor_thickness"]

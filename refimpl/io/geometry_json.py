@@ -20,7 +20,14 @@ from refimpl.errors import FormatError, RefimplError
 from refimpl.io.atomic import write_json
 from refimpl.units import DEG
 
-__all__ = ["SCHEMA", "Geometry", "geometry_dict", "read_geometry", "write_geometry"]
+__all__ = [
+    "SCHEMA",
+    "Geometry",
+    "detector_dict",
+    "geometry_dict",
+    "read_geometry",
+    "write_geometry",
+]
 
 SCHEMA = 1
 _KIND = "refimpl.geometry"
@@ -52,9 +59,16 @@ def geometry_dict(
     model: TiltedFlat, wavelength_angstrom: float | None = None, **extra: Any
 ) -> dict[str, Any]:
     """JSON-ready content for a parametrised detector."""
-    detector = model.detector()
-    boxes = None if model.panel_boxes is None else np.asarray(model.panel_boxes).tolist()
-    moves = None if model.panel_corrections is None else model.panel_corrections.tolist()
+    return detector_dict(model.detector(), model, wavelength_angstrom, **extra)
+
+
+def detector_dict(
+    detector: Detector,
+    model: TiltedFlat | None = None,
+    wavelength_angstrom: float | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """JSON-ready content for panels, with the parameters that they came from if there are any."""
     return {
         "schema": SCHEMA,
         "kind": _KIND,
@@ -82,21 +96,27 @@ def geometry_dict(
             "panel_lsd_mm": list(detector.distortion.panel_lsd_mm),
             "panel_d_p2": list(detector.distortion.panel_d_p2),
         },
-        "model": {
-            "kind": "tilted_flat",
-            "image_transform": list(model.image_transform),
-            "shape": list(model.shape),
-            "pixel_size_mm": list(model.pixel_size_mm),
-            "lsd_mm": model.lsd_mm,
-            "beam_centre_px": list(model.beam_centre_px),
-            "tilts_deg": [t / DEG for t in model.tilts_rad],
-            "rho_d_mm": model.rho_d_mm,
-            "p": list(model.p),
-            "parallax_mm": model.parallax_mm,
-            "panel_boxes": boxes,
-            "panel_corrections": moves,
-        },
+        "model": None if model is None else _model_dict(model),
         **extra,
+    }
+
+
+def _model_dict(model: TiltedFlat) -> dict[str, Any]:
+    boxes = None if model.panel_boxes is None else np.asarray(model.panel_boxes).tolist()
+    moves = None if model.panel_corrections is None else model.panel_corrections.tolist()
+    return {
+        "kind": "tilted_flat",
+        "image_transform": list(model.image_transform),
+        "shape": list(model.shape),
+        "pixel_size_mm": list(model.pixel_size_mm),
+        "lsd_mm": model.lsd_mm,
+        "beam_centre_px": list(model.beam_centre_px),
+        "tilts_deg": [t / DEG for t in model.tilts_rad],
+        "rho_d_mm": model.rho_d_mm,
+        "p": list(model.p),
+        "parallax_mm": model.parallax_mm,
+        "panel_boxes": boxes,
+        "panel_corrections": moves,
     }
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from refimpl.errors import FormatError
 from refimpl.io.atomic import atomic_path, write_text
-from refimpl.testing.conform_records import SCHEMA, VERSION, Case, Outputs, Quantity
+from refimpl.testing.conform_records import SCHEMA, VERSION, Array, Case, Outputs, Quantity
 
 __all__ = [
     "FORMATS",
@@ -35,6 +35,8 @@ __all__ = [
 
 FORMATS = ("json", "h5", "txt")
 """Suffixes of the three."""
+
+_PACKED = 256  # arrays with more elements are compressed in HDF5
 
 _Values = dict[str, dict[str, dict[str, Any]]]
 
@@ -79,15 +81,15 @@ def read_cases(path: Path, quantity: Quantity) -> list[Case]:
         raise FormatError(
             f"vectors of version {head.get('version')}: this refimpl has {VERSION}", path=path
         )
-    described = {a.name: a.dtype for a in (*quantity.inputs, *quantity.outputs)}
-    return [
-        Case(
-            f"{quantity.name}/{name}",
-            {k: _typed(v, described.get(k, "f8")) for k, v in parts.get("inputs", {}).items()},
-            {k: _typed(v, described.get(k, "f8")) for k, v in parts.get("outputs", {}).items()},
+    described = {a.name: a for a in (*quantity.inputs, *quantity.outputs)}
+    out = []
+    for name, parts in content.items():
+        ins, outs = (
+            {k: _typed(v, described[k]) for k, v in parts.get(kind, {}).items() if k in described}
+            for kind in ("inputs", "outputs")
         )
-        for name, parts in content.items()
-    ]
+        out.append(Case(f"{quantity.name}/{name}", ins, outs))
+    return out
 
 
 def read_outputs(path: Path) -> dict[str, dict[str, Any]]:
@@ -102,10 +104,15 @@ def read_outputs(path: Path) -> dict[str, dict[str, Any]]:
     return {name: parts.get("outputs", {}) for name, parts in content.items()}
 
 
-def _typed(value: Any, dtype: str) -> Any:
-    if dtype == "str":
+def _typed(value: Any, described: Array) -> Any:
+    if described.dtype == "str":
         return str(value)
-    return np.asarray(value, dtype=np.float64 if dtype == "f8" else np.int64)
+    array = np.asarray(value, dtype=np.float64 if described.dtype == "f8" else np.int64)
+    letters = [word for word in described.shape.split(",") if word]
+    if array.size or array.ndim == len(letters):
+        return array
+    # nested lists do not tell the shape of an array without elements
+    return array.reshape([int(word) if word.isdecimal() else 0 for word in letters])
 
 
 def _head(quantity: Quantity) -> dict[str, Any]:
@@ -249,16 +256,17 @@ def _from_text(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
 def _write_hdf5(path: Path, head: dict[str, Any], content: _Values) -> None:
     import h5py
 
-    options: Any = {"libver": ("v108", "v110"), "track_order": True}  # small headers
+    options: Any = {"libver": ("v108", "v110")}  # small headers
     with atomic_path(path) as part, h5py.File(part, "w", **options) as file:
         for key, value in head.items():
             file.attrs[key] = value if isinstance(value, (str, int)) else json.dumps(value)
-        top = file.create_group("cases", track_order=True)
+        top = file.create_group("cases")
         for name, parts in content.items():
             for kind, values in parts.items():
-                group = top.create_group(f"{name}/{kind}", track_order=True)
+                group = top.create_group(f"{name}/{kind}")
                 for key, value in values.items():
-                    group.create_dataset(key, data=value, track_times=False)
+                    packed = "gzip" if np.size(value) > _PACKED else None
+                    group.create_dataset(key, data=value, track_times=False, compression=packed)
 
 
 def _read_hdf5(path: Path) -> tuple[dict[str, Any], _Values]:

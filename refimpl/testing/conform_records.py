@@ -47,7 +47,10 @@ Inputs = dict[str, Any]
 Outputs = dict[str, NDArray[Any]]
 Compare = Literal["value", "angle", "exact", "labels"]
 
-_ROOMS = ("geometry", "crystal")
+_ROOMS = (
+    "geometry", "crystal", "grains", "rotation", "nearfield", "images", "fits", "electrons",
+    "targets",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

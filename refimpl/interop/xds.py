@@ -106,7 +106,7 @@ def xparm_from_experiment(experiment: Experiment) -> Xparm:
     if beam is None or detector is None:
         raise GeometryError("XPARM.XDS: the experiment has no beam or no detector")
     pixel = detector.modules[0].pixel_size_mm
-    if any(m.pixel_size_mm != pixel for m in detector.modules):
+    if not np.allclose([m.pixel_size_mm for m in detector.modules], pixel, rtol=1e-12, atol=0.0):
         raise GeometryError("XPARM.XDS has one pixel size, the panels have several")
     places = {m.raw_image_offset for m in detector.modules}
     if len(places) != len(detector):

@@ -138,7 +138,10 @@ def count(verdicts: Sequence[Verdict]) -> dict[str, int]:
 def _check(claim: Claim, functions: _Functions, at_most_s: float | None) -> Verdict:
     if claim.cannot:
         return Verdict(claim, "cannot be checked", remark=claim.cannot)
-    missing = [f"the data {name}" for name in claim.needs if not data.is_here(name)]
+    try:
+        missing = [f"the data {name}" for name in claim.needs if not data.is_here(name)]
+    except ConfigError as exc:
+        raise ConfigError(f"claim {claim.id!r}: {exc}", key="needs") from exc
     missing += [f"the module {m}" for m in claim.modules if importlib.util.find_spec(m) is None]
     if missing:
         return Verdict(claim, "cannot be checked", remark=f"not here: {', '.join(missing)}")

@@ -18,6 +18,7 @@ import refimpl
 from refimpl.cli import (
     centring_commands,
     cluster,
+    compare,
     conform,
     convert,
     epu_commands,
@@ -50,6 +51,11 @@ app.add_typer(centring_commands.app, name="centring")
 app.command(
     "cluster", epilog=cluster.EXAMPLES, short_help="Write a Parsl configuration for a scheduler."
 )(cluster.cluster)
+app.command(
+    "compare",
+    epilog=compare.EXAMPLES,
+    short_help="Compare two results of any code, with a verdict.",
+)(compare.compare)
 app.command(
     "convert", epilog=convert.EXAMPLES, short_help="Write a geometry in another program's format."
 )(convert.convert)

@@ -146,7 +146,7 @@ def judge_quantity(
     verdicts = []
     for case in cases:
         is_known = any(fnmatchcase(case.id, pattern) for pattern in known)
-        values = got.get(case.name, "no outputs of this case")
+        values = got.get(case.name, "the code gives no outputs of this case")
         verdicts.append(judge_case(quantity, case, values, is_known=is_known))
     return QuantityVerdict(quantity.name, tuple(verdicts))
 

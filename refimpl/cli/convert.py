@@ -14,8 +14,9 @@ __all__ = ["EXAMPLES", "convert"]
 
 EXAMPLES = """\b
 Formats, by suffix or by --from and --to:
-  geometry (.json), midas (.txt), dials (.expt), poni, hexrd (.yml, .hexrd), crystfel (.geom),
-  imaged11 (.par), xds (XPARM.XDS), nxmx (.nxs)
+  geometry (.json), midas (.txt), dials (.expt), poni (.poni), hexrd (.yml, .hexrd),
+  crystfel (.geom), imaged11 (.par), xds (XPARM.XDS), nxmx (.nxs), and by --to alone pyfai:
+  a .poni with a NeXus detector beside it, which holds panels and distortion
 
 \b
 Examples:

@@ -72,6 +72,9 @@ FORMATS: Final[Mapping[str, Format]] = {
                 _EXACT, files.read_dials, files.write_dials),
         _format("poni", "pyFAI .poni", ".poni", ("wavelength",), _EXACT,
                 planes.read_pyfai, planes.write_pyfai),
+        _format("pyfai", "pyFAI .poni with a NeXus detector beside it", "",
+                (*_ALL, "names"), "all digits; pyFAI itself: 1e-7 rad in 2-theta",
+                planes.read_pyfai_nexus, planes.write_pyfai_nexus),
         _format("hexrd", "HEXRD instrument, YAML or HDF5 (read)", ".yml .yaml .hexrd",
                 ("panels", "boundaries", "wavelength", "names"), _EXACT,
                 planes.read_hexrd_file, planes.write_hexrd_file),
@@ -106,8 +109,11 @@ def kind_to_write(path: Path, kind: str | None = None) -> Format:
     for format_ in FORMATS.values():
         if path.name.lower().endswith(format_.suffixes):
             return format_
-    known = ", ".join(f"{f.name} ({f.suffixes[0]})" for f in FORMATS.values())
-    raise ConfigError(f"the format of {path} does not follow from its name; name one of: {known}")
+    known = ", ".join(f"{f.name} ({f.suffixes[0]})" for f in FORMATS.values() if f.suffixes)
+    raise ConfigError(
+        f"the format of {path} does not follow from its name; name one (--from, --to) of: {known}, "
+        "pyfai"
+    )
 
 
 def kind_to_read(path: Path, kind: str | None = None) -> Format:
@@ -120,6 +126,8 @@ def kind_to_read(path: Path, kind: str | None = None) -> Format:
     """
     if kind is None and path.suffix.lower() == ".json":
         return FORMATS[files.kind_of_json(path)]
+    if kind is None and path.suffix.lower() == ".poni" and planes.is_nexus_poni(path):
+        return FORMATS["pyfai"]
     if kind is None and files.is_xparm(path):
         return FORMATS["xds"]
     return kind_to_write(path, kind)

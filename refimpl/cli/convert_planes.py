@@ -13,7 +13,8 @@ import numpy as np
 
 from refimpl.cli.convert_files import Options, Written
 from refimpl.detector.model import TiltedFlat
-from refimpl.errors import ConfigError, GeometryError
+from refimpl.errors import ConfigError, FormatError, GeometryError
+from refimpl.interop.poni_file import ANGSTROM_PER_M
 from refimpl.interop.setup import (
     DIALS_FROM_LAB,
     Setup,
@@ -23,18 +24,21 @@ from refimpl.interop.setup import (
     setup_from_experiments,
     setup_from_model,
 )
-from refimpl.io.atomic import write_text
+from refimpl.io.atomic import atomic_path, write_text
 
 __all__ = [
+    "is_nexus_poni",
     "read_crystfel",
     "read_hexrd_file",
     "read_imaged11",
     "read_pyfai",
+    "read_pyfai_nexus",
     "upright",
     "write_crystfel",
     "write_hexrd_file",
     "write_imaged11",
     "write_pyfai",
+    "write_pyfai_nexus",
 ]
 
 
@@ -98,6 +102,60 @@ def write_pyfai(path: Path, setup: Setup) -> Written:
 
     poni = poni_from_tilted_flat(upright(setup), setup.wavelength_angstrom)
     return (write_text(path, format_poni(poni)),), ()
+
+
+def is_nexus_poni(path: Path) -> bool:
+    """Whether a ``.poni`` file names a file of corners."""
+    from refimpl.interop.pyfai_nexus import detector_file
+
+    try:
+        return detector_file(path.read_text(encoding="utf-8", errors="replace")) is not None
+    except (OSError, FormatError):
+        return False
+
+
+def read_pyfai_nexus(path: Path, options: Options) -> Setup:
+    """``.poni`` with a file of corners: what was written here, or one flat grid."""
+    from refimpl.detector.panel import Detector
+    from refimpl.interop import pyfai_nexus as nexus
+    from refimpl.io.geometry_json import parse_geometry
+
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    name = nexus.detector_file(text)
+    if name is None:
+        raise FormatError("the detector is no NexusDetector", path=path)
+    beside = path.parent / Path(name).name
+    file = beside if beside.exists() else Path(name)
+    geometry, corners = nexus.read_nexus_detector(file)
+    poni = nexus.parse_nexus_poni(text, corners.shape[:2], path)
+    if geometry is not None and nexus.belongs(geometry, poni):
+        found = parse_geometry(dict(geometry), file)
+        return Setup(found.detector, found.model, poni.wavelength_angstrom)
+    panel = nexus.panel_of_corners(corners, poni)
+    detector = Detector((panel,), panel.size_px[::-1])
+    return setup_from_detector(detector, poni.wavelength_angstrom)
+
+
+def write_pyfai_nexus(path: Path, setup: Setup) -> Written:
+    """``.poni`` and ``<stem>.detector.h5`` with the corners of all pixels."""
+    from refimpl.interop.pyfai_nexus import nexus_poni_text, write_nexus_detector
+    from refimpl.io.geometry_json import detector_dict
+
+    corners = path.with_name(f"{path.stem}.detector.h5")
+    content = detector_dict(setup.detector, setup.model, setup.wavelength_angstrom)
+    with atomic_path(corners) as temporary:
+        poni = write_nexus_detector(temporary, setup.detector, plane_of(setup), content)
+    wavelength = setup.wavelength_angstrom
+    if wavelength is not None:
+        poni = replace(poni, wavelength_m=wavelength / ANGSTROM_PER_M)
+    said = (
+        f"pyFAI looks for {corners.name} at {corners.absolute()}: mend the path if it is moved",
+        "pyFAI keeps corners in single precision: its 2-theta is within about 1e-7 rad",
+    )
+    return (write_text(path, nexus_poni_text(poni, corners.absolute())), corners), said
 
 
 def upright(setup: Setup) -> TiltedFlat:

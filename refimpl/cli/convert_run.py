@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from refimpl.cli.convert_files import Options
-from refimpl.cli.convert_formats import Format, kind_to_read, kind_to_write
+from refimpl.cli.convert_formats import FORMATS, Format, kind_to_read, kind_to_write
 from refimpl.errors import ConfigError, GeometryError
 from refimpl.frames import F64
 from refimpl.interop.holdings import FEATURES, NOTES, features, without
@@ -98,8 +98,10 @@ def write_setup(
     essential = [key for key in missing if key in FEATURES]
     if essential and not lossy:
         what = "; ".join(f"{FEATURES[key]} ({found[key]})" for key in essential)
+        able = [f.name for f in FORMATS.values() if set(essential) <= f.holds]
         raise GeometryError(
-            f"{format_.title} cannot hold {what}; --lossy leaves that out and says so"
+            f"{format_.title}: no place for {what}; --lossy leaves that out and says so"
+            + (f" (formats that have one: {', '.join(able)})" if able else "")
         )
     lost = [f"{FEATURES[key]} ({found[key]})" for key in essential]
     lost += [f"{NOTES[key]} ({found[key]})" for key in missing if key in NOTES]

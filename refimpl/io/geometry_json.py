@@ -25,6 +25,7 @@ __all__ = [
     "Geometry",
     "detector_dict",
     "geometry_dict",
+    "parse_geometry",
     "read_geometry",
     "write_geometry",
 ]
@@ -141,6 +142,13 @@ def read_geometry(path: str | Path) -> Geometry:
         raise FormatError(f"cannot read the geometry: {exc}", path=path) from exc
     except json.JSONDecodeError as exc:
         raise FormatError(f"not JSON: {exc.msg}", path=path, line=exc.lineno) from exc
+    except (ValueError, RecursionError) as exc:  # a number of 5000 digits, 1000 brackets
+        raise FormatError(f"not JSON: {exc}", path=path) from exc
+    return parse_geometry(content, path)
+
+
+def parse_geometry(content: Any, path: str | Path | None = None) -> Geometry:
+    """Geometry of the content of a ``geometry.json``; see :func:`read_geometry`."""
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise FormatError(f"not a geometry: expected an object of kind {_KIND!r}", path=path)
     if content.get("schema") != SCHEMA:

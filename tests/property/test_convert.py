@@ -27,7 +27,7 @@ from refimpl.rotations import expmap
 NAMES = {
     "geometry": "g.json", "midas": "m.txt", "dials": "d.expt", "poni": "p.poni",
     "hexrd": "h.yml", "crystfel": "c.geom", "imaged11": "i.par", "xds": "XPARM.XDS",
-    "nxmx": "n.nxs",
+    "nxmx": "n.nxs", "pyfai": "n.poni",
 }  # fmt: skip
 MM, RAD = 1e-9, 1e-10
 """What a round trip may change: the least that the formats promise."""
@@ -86,7 +86,7 @@ def rotations(draw):
 def there(setup: Setup, folder: str, kind: str) -> Setup:
     """Setup after it was written and read."""
     path = Path(folder) / NAMES[kind]
-    _, written, _, _, _, _ = write_setup(path, setup, lossy=True)
+    _, written, _, _, _, _ = write_setup(path, setup, kind, lossy=True)
     shape = None if len(written) > 1 else setup.detector.image_shape
     return read_setup(path, None, Options(shape=shape))[0]
 
@@ -100,8 +100,11 @@ def same(got: Setup, expected: Setup) -> None:
     )  # 1e-9 eV in a photon energy
 
 
+PLANES = sorted(set(NAMES) - {"pyfai"})  # 4 corners of each of 1e6 pixels: panels below are small
+
+
 @settings(max_examples=40)
-@given(planes(), st.sampled_from(sorted(NAMES)), st.sampled_from(sorted(NAMES)))
+@given(planes(), st.sampled_from(PLANES), st.sampled_from(PLANES))
 def test_a_plane_there_and_back(setup, first, second):
     with tempfile.TemporaryDirectory() as folder:
         source = there(setup, folder, first)

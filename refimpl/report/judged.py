@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from refimpl.frames import F64
+from refimpl.frames import F64, I64
 from refimpl.report import style
 
 if TYPE_CHECKING:
@@ -84,13 +84,11 @@ def _draw_map(figure: Figure, ax: Axes, picture: Picture, xy: F64) -> None:
         colours = {"cmap": style.DIVERGING, "vmin": -top, "vmax": top}
     size = float(np.clip(40_000.0 / len(rows), 3.0, 60.0))
     points = ax.scatter(at[:, 0], at[:, 1], size, value, linewidths=0, marker="s", **colours)
-    if picture.arrows is not None:
-        some = slice(None, None, -(-len(rows) // _MOST_ARROWS))
-        u, v = picture.arrows[rows][some].T
-        quiver = ax.quiver(*at[some].T, u, v, color=style.INK, width=0.004, angles="xy")
-        longest = float(np.sqrt((u * u + v * v).max(initial=0.0)))
-        if longest > 0.0:
-            key = float(f"{longest:.1g}")
+    if picture.arrows is not None and np.any(_thinned(picture.arrows, rows)):
+        u, v = _thinned(picture.arrows, rows).T
+        quiver = ax.quiver(*_thinned(xy, rows).T, u, v, color=style.INK, width=0.004, angles="xy")
+        key = float(f"{np.sqrt((u * u + v * v).max()):.1g}")
+        if key > 0.0:
             ax.quiverkey(quiver, 0.78, -0.14, key, f"{key:g} {picture.arrow_text}",
                          labelpos="E", fontproperties={"size": 8.0})  # fmt: skip
     ax.set(xlabel=picture.axes[0], ylabel=picture.axes[1], facecolor="#e4e9ee")
@@ -100,3 +98,8 @@ def _draw_map(figure: Figure, ax: Axes, picture: Picture, xy: F64) -> None:
     bar = figure.colorbar(points, ax=ax, extend="max" if not signed else "both", fraction=0.046)
     bar.set_label(picture.label)
     bar.outline.set_linewidth(0.6)
+
+
+def _thinned(values: F64, rows: I64) -> F64:
+    """(m, 2) some of the rows, evenly, few enough to be seen."""
+    return np.asarray(values[rows[:: -(-len(rows) // _MOST_ARROWS)]])

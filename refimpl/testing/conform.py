@@ -62,8 +62,8 @@ def vectors_root() -> Path | None:
     return Path(named) if named else here if here.is_dir() else None
 
 
-def chosen(only: Sequence[str] = ()) -> list[tuple[Quantity, str]]:
-    """Quantities, each with a pattern of its cases, that any of ``quantity[/case]`` names.
+def chosen(only: Sequence[str] = ()) -> list[tuple[Quantity, list[str]]]:
+    """Quantities, each with patterns of its cases, that any of ``quantity[/case]`` names.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def chosen(only: Sequence[str] = ()) -> list[tuple[Quantity, str]]:
     """
     known = quantities()
     if not only:
-        return [(q, "*") for q in known.values()]
-    out = []
+        return [(q, ["*"]) for q in known.values()]
+    patterns: dict[str, list[str]] = {}
     for word in only:
         name, _, case = word.partition("/")
         found = [q for q in known.values() if fnmatchcase(q.name, name)]
@@ -81,8 +81,9 @@ def chosen(only: Sequence[str] = ()) -> list[tuple[Quantity, str]]:
             raise ConfigError(
                 f"no quantity {name!r}: expected one of {', '.join(known)}", key="only", got=name
             )
-        out += [(q, case or "*") for q in found]
-    return out
+        for q in found:
+            patterns.setdefault(q.name, []).append(case or "*")
+    return [(q, patterns[q.name]) for q in known.values() if q.name in patterns]
 
 
 def load(quantity: Quantity, folder: Path | None = None) -> list[Case]:
@@ -101,8 +102,8 @@ def case_named(word: str, folder: Path | None = None) -> tuple[Quantity, Case]:
     ConfigError
         There is no such case.
     """
-    (quantity, pattern), *others = chosen([word])
-    found = [c for c in load(quantity, folder) if c.name == pattern]
+    (quantity, (name,)), *others = chosen([word])
+    found = [c for c in load(quantity, folder) if c.name == name]
     if others or not found:
         raise ConfigError(f"no case {word!r}: expected quantity/case", got=word)
     return quantity, found[0]
@@ -135,10 +136,12 @@ def conform(
         ``only`` names nothing.
     """
     verdicts = []
-    for quantity, pattern in chosen(only):
-        cases = [c for c in load(quantity, folder) if fnmatchcase(c.name, pattern)]
-        if not cases:
-            raise ConfigError(f"no case {quantity.name}/{pattern}", key="only")
+    for quantity, patterns in chosen(only):
+        every = load(quantity, folder)
+        for pattern in patterns:
+            if not any(fnmatchcase(c.name, pattern) for c in every):
+                raise ConfigError(f"no case {quantity.name}/{pattern}", key="only")
+        cases = [c for c in every if any(fnmatchcase(c.name, p) for p in patterns)]
         got = subject.run(quantity, cases)
         if isinstance(got, str):
             is_known = all(any(fnmatchcase(c.id, p) for p in known) for c in cases)

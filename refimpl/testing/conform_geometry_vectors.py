@@ -129,7 +129,7 @@ def _two_theta_eta(**given: Any) -> Inputs:
 
 
 quantity(Quantity(
-    "pixel_to_lab", "place of a pixel in the lab", "refimpl.detector.model.TiltedFlat.detector",
+    "pixel_to_lab", "place of a pixel in the lab", "refimpl.detector.model.TiltedFlat",
     (*PIXELS, *PLANE), LAB, _pixel_to_lab, _plain("pixel_to_lab"),
     "In the MIDAS frame (X beam, Y left, Z up) a pixel is at L + T (0, -(fast - beam) size, "
     "(slow - beam) size); lab X, Y, Z are its Y, Z, X.",

@@ -91,8 +91,9 @@ def pixel_pairs(a: Detector, b: Detector, codes: Sequence[int]) -> PixelPairs:
     theta: tuple[list[F64], list[F64]] = ([], [])
     places, numbers, missing = [], [], 0
     for k, panel in enumerate(a.panels):
-        f, s = (g.ravel() for g in np.meshgrid(*((np.arange(per) + 0.5) / per * n
-                                                 for n in panel.size_px)))  # fmt: skip
+        # from the centre of the first pixel to that of the last
+        sides = (np.linspace(0.5, n - 0.5, min(per, n)) for n in panel.size_px)
+        f, s = (g.ravel() for g in np.meshgrid(*sides))
         image = np.stack([f, s], axis=1) + panel.image_origin_px
         there = np.full(len(f), k) if stack else _panel_of(b, image @ matrix.T + offset)
         missing += int((there == _OUTSIDE).sum())

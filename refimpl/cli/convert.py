@@ -73,7 +73,9 @@ def convert(
         typer.echo(f"left out: {line}")
     for line in done.said:
         typer.echo(f"note: {line}")
-    typer.echo(f"read again: pixels within {done.largest_mm:.2g} mm and {done.largest_rad:.2g} rad")
+    mm, rad = done.largest_mm, done.largest_rad
+    if mm == mm:  # NaN: a package to read it again is missing
+        typer.echo(f"read again: pixels within {mm:.2g} mm and {rad:.2g} rad")
     typer.echo(f"wrote {', '.join(map(str, done.written))} ({done.source} to {done.target})")
     return 0
 

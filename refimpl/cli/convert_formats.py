@@ -68,7 +68,7 @@ FORMATS: Final[Mapping[str, Format]] = {
                 "panel shifts to 1e-10 px, degrees and µm", files.read_midas, files.write_midas),
         _format("dials", "DIALS experiments", ".expt",
                 (*_VECTORS, "sensor", "tables", "crystal", "experiments", "names", "tree",
-                 "trusted", "masks", "material", "images", "frame"),
+                 "trusted", "masks", "material", "images", "length", "frame"),
                 _EXACT, files.read_dials, files.write_dials),
         _format("poni", "pyFAI .poni", ".poni", ("wavelength",), _EXACT,
                 planes.read_pyfai, planes.write_pyfai),
@@ -87,7 +87,8 @@ FORMATS: Final[Mapping[str, Format]] = {
         _format("xds", "XPARM.XDS", ".xds", (*_VECTORS, "crystal", "frame"),
                 "all digits when written here; XDS itself prints 6 decimals",
                 files.read_xds, files.write_xds),
-        _format("nxmx", "NeXus NXmx", ".nxs .h5 .hdf5", (*_VECTORS, "sensor", "trusted"), _EXACT,
+        _format("nxmx", "NeXus NXmx", ".nxs .h5 .hdf5",
+                (*_VECTORS, "sensor", "trusted", "length"), _EXACT,
                 files.read_nxmx, files.write_nxmx_file),
     )
 }  # fmt: skip

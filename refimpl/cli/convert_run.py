@@ -9,7 +9,7 @@ import numpy as np
 
 from refimpl.cli.convert_files import Options
 from refimpl.cli.convert_formats import FORMATS, Format, kind_to_read, kind_to_write
-from refimpl.errors import ConfigError, GeometryError
+from refimpl.errors import ConfigError, GeometryError, MissingExtra
 from refimpl.frames import F64
 from refimpl.interop.holdings import FEATURES, NOTES, features, without
 from refimpl.interop.setup import Setup
@@ -34,7 +34,7 @@ class Converted:
         What the target says and the source did not, and the like.
     largest_mm, largest_rad
         Largest change of the place of a pixel, and of its 2-theta, between what was to be written
-        and what the target says when it is read again.
+        and what the target says when it is read again; NaN where a package for that is missing.
     """
 
     source: str
@@ -133,11 +133,16 @@ def convert(
         target, setup, kind_to, lossy=options.lossy
     )
     shape = kept.detector.image_shape
-    again, _ = read_setup(target, second.name, Options(shape=None if len(written) > 1 else shape))
-    mm, rad = largest_difference(kept, again)
-    return Converted(
-        first.name, second.name, written, lost, essential, (*setup.left_out, *said), mm, rad
-    )
+    said = (*setup.left_out, *said)
+    try:
+        again, _ = read_setup(
+            target, second.name, Options(shape=None if len(written) > 1 else shape)
+        )
+        mm, rad = largest_difference(kept, again)
+    except MissingExtra as error:
+        mm, rad = np.nan, np.nan
+        said = (*said, f"not read again: {error}")
+    return Converted(first.name, second.name, written, lost, essential, said, mm, rad)
 
 
 def largest_difference(first: Setup, second: Setup) -> tuple[float, float]:

@@ -42,7 +42,8 @@ NOTES: Final[Mapping[str, str]] = {
     "trusted": "the trusted range of counts",
     "masks": "masked rectangles",
     "material": "what the sensor is made of",
-    "images": "the names of the images and the number of them",
+    "images": "the names of the images",
+    "length": "how many images the scan has",
     "frame": "the frame of the source: the beam is along the format's own axis",
 }
 """What moves no pixel; lost with a word."""
@@ -102,6 +103,7 @@ def _features_of(experiments: tuple[Experiment, ...]) -> dict[str, str]:
         out["goniometer"] = "({:.6g}, {:.6g}, {:.6g})".format(*axis)
     if first.scan is not None:
         start, width = first.scan.oscillation_deg
+        out["length"] = str(first.scan.n_images)
         out["scan"] = f"{first.scan.n_images} images of {width:g} degrees from {start:g}"
     if first.crystal is not None:
         out["crystal"] = "cell {:.4g} {:.4g} {:.4g} Å".format(*first.crystal.cell[:3])

@@ -149,7 +149,7 @@ def detector_file(text: str) -> str | None:
         return None
     try:
         return str(json.loads(found.get("detector_config", ""))["filename"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError("NexusDetector: no filename in Detector_config") from error
 
 
@@ -236,17 +236,19 @@ def read_nexus_detector(path: str | Path) -> tuple[Mapping[str, Any] | None, NDA
             )
             if not found:
                 raise FormatError("no detector with pixel_corners", path=path)
-            corners = np.asarray(found[0]["pixel_corners"][()], dtype=np.float32)
+            data = found[0]["pixel_corners"]
+            if len(data.shape) != 4 or data.shape[2:] != (4, 3) or 0 in data.shape:
+                raise FormatError(
+                    f"pixel_corners of shape {data.shape}: expected (rows, columns, 4, 3)",
+                    path=path,
+                )
+            corners = np.asarray(data[()], dtype=np.float32)
             own = found[0][OWN][()] if OWN in found[0] else None
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError, AttributeError, TypeError) as error:
         raise FormatError(f"cannot be read as HDF5: {error}", path=path) from error
-    if corners.ndim != 4 or corners.shape[2:] != (4, 3):
-        raise FormatError(
-            f"pixel_corners of shape {corners.shape}: expected (rows, columns, 4, 3)", path=path
-        )
     try:
         return (None if own is None else json.loads(own)), corners
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{OWN} is not JSON: {error}", path=path) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ NAMES = {
     "hexrd": "h.yml", "crystfel": "c.geom", "imaged11": "i.par", "xds": "XPARM.XDS",
     "nxmx": "n.nxs", "pyfai": "n.poni",
 }  # fmt: skip
+if importlib.util.find_spec("yaml") is None:  # comes with the extra "interop"
+    del NAMES["hexrd"]
 MM, RAD = 1e-9, 1e-10
 """What a round trip may change: the least that the formats promise."""
 
@@ -103,7 +106,7 @@ def same(got: Setup, expected: Setup) -> None:
 PLANES = sorted(set(NAMES) - {"pyfai"})  # 4 corners of each of 1e6 pixels: panels below are small
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(planes(), st.sampled_from(PLANES), st.sampled_from(PLANES))
 def test_a_plane_there_and_back(setup, first, second):
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +118,7 @@ def test_a_plane_there_and_back(setup, first, second):
 HOLD_PANELS = sorted(name for name in NAMES if "panels" in FORMATS[name].holds)
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(grids(), st.sampled_from(HOLD_PANELS), st.sampled_from(HOLD_PANELS))
 def test_panels_there_and_back(setup, first, second):
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +162,7 @@ def test_distortion_there_and_back(setup, p):
 
 
 def test_every_format_is_here():
-    assert set(NAMES) == set(FORMATS)
+    assert {*NAMES, "hexrd"} == set(FORMATS)
 
 
 def test_pyfai_puts_pixels_where_we_do(tmp_path):

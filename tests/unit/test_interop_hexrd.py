@@ -18,6 +18,8 @@ from refimpl.interop.hexrd import (
     read_hexrd,
     tilted_flat_from_hexrd,
 )
+from refimpl.interop.hexrd_file import read_tree
+from refimpl.interop.hexrd_write import hexrd_from_detector, hexrd_yaml
 from refimpl.rotations import expmap, rotation_vector
 
 # The published single-surface geometry of the Pilatus 2M example (HEXRD/examples, acc6ae2a).
@@ -211,3 +213,51 @@ def test_published_24_panels(real_data):
     # panels stand 0.16 px rms off the plane by the spec; a panel in a wrong place is 200 px off
     assert np.abs(np.median(shift_px)) < 0.2
     assert 0.05 < shift_px.std() < 0.5
+
+
+def test_panels_of_one_image_are_written_with_their_places(tmp_path):
+    pytest.importorskip("yaml", reason="PyYAML is not installed")
+    boxes = np.array([[0, 0, 30, 40], [37, 0, 67, 40]])
+    flat = TiltedFlat((40, 67), (0.1, 0.2), 90.0, (31.0, 12.0), (0.01, 0.2, 0.1))
+    detector = flat.replace(panel_boxes=boxes).detector()
+    (tmp_path / "a.yml").write_text(hexrd_yaml(hexrd_from_detector(detector, 0.3)))
+    found = read_hexrd(tmp_path / "a.yml")
+    assert [p.image_origin_px for p in found.panels] == [(0, 0), (37, 0)]
+    places = {p.name: p.image_origin_px for p in found.panels}
+    again = detector_from_hexrd(found, (40, 67), places)
+    for got, panel in zip(again.panels, detector.panels, strict=True):
+        assert (got.size_px, got.pixel_size_mm) == (panel.size_px, panel.pixel_size_mm)
+        np.testing.assert_allclose(got.origin_mm, panel.origin_mm, atol=1e-12)
+        np.testing.assert_allclose(got.fast_axis, panel.fast_axis, atol=1e-14)
+
+
+def test_small_numbers_are_numbers_in_yaml(tmp_path):
+    pytest.importorskip("yaml", reason="PyYAML is not installed")
+    (tmp_path / "a.yml").write_text(hexrd_yaml({"a": {"b c": 1e-05, "d": [2.5e-07, 3, -1e22]}}))
+    assert read_tree(tmp_path / "a.yml") == {"a": {"b c": 1e-05, "d": [2.5e-07, 3, -1e22]}}
+
+
+def test_hdf5_instruments(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "a.hexrd", "w") as file:
+        panel = file.create_group("instrument/detectors/a")
+        panel["pixels/rows"], panel["pixels/columns"] = [40], [30]
+        panel["pixels/size"] = [0.1, 0.2]
+        panel["transform/tilt"], panel["transform/translation"] = [0.0, 0.1, 0.0], [1.0, 2.0, -90.0]
+        panel["buffer"] = np.ones((40, 30), dtype=bool)
+        panel["distortion/function_name"], panel["distortion/parameters"] = "GE_41RT", [0.0] * 6
+        file["instrument/beam/energy"] = [60.0]
+        file["instrument/beam/vector/azimuth"] = [90.0]
+        file["instrument/beam/vector/polar_angle"] = [90.0]
+    (panel,) = read_hexrd(tmp_path / "a.hexrd").panels
+    assert (panel.shape, panel.pixel_size_mm) == ((40, 30), (0.1, 0.2))
+    assert panel.translation_mm == (1.0, 2.0, -90.0)
+    assert panel.distortion == ("GE_41RT", (0.0,) * 6)
+    with h5py.File(tmp_path / "b.hexrd", "w") as file:
+        file["other"] = 1
+    with pytest.raises(FormatError, match="no group 'instrument'"):
+        read_hexrd(tmp_path / "b.hexrd")
+    (tmp_path / "c.hexrd").write_bytes((tmp_path / "a.hexrd").read_bytes()[:600])
+    with pytest.raises(FormatError, match="cannot be read as HDF5"):
+        read_hexrd(tmp_path / "c.hexrd")

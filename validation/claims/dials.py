@@ -72,13 +72,6 @@ def run_rmsd(name: str, which: str) -> list[float]:
     return list(steps[0 if which == "first" else -1].rmsd)
 
 
-def run_panels(name: str) -> list[list[float]]:
-    """Panel, reflections, RMSDs [px, px, images] of the last step."""
-    table = _run(name).by_panel
-    rows = zip(table.labels, table.counts, table.values, strict=True)
-    return [[float(k), float(n), *map(float, v)] for k, n, v in rows]
-
-
 @cache
 def _problem(name: str) -> RefinementProblem:
     """The reference run's own reflections and free parameters."""

@@ -92,11 +92,6 @@ def distl_listing(image: int) -> bool:
     return printed.startswith(_distl(image).listing(f"{name}.cbf"))
 
 
-def stored_pixels() -> list[dict[str, Any]]:
-    """What the references say of the images."""
-    return list(json.loads(data.path("metrology/fixtures/thaumatin_grid_pixels.json").read_text()))
-
-
 def parallax() -> float:
     """Largest difference of 48 points from pixels to mm [mm]."""
     from refimpl.io.dials_files import read_expt

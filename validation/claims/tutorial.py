@@ -20,7 +20,6 @@ from refimpl.io.expt_files import read_expt
 from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology import RefinementResult, RefineSettings, refine
 from refimpl.metrology.rmsd import pool
-from refimpl.metrology.tutorial_tables import ACCEPTED
 from refimpl.metrology.tutorial_twin import tutorial_twin
 
 
@@ -96,12 +95,6 @@ def twin_panel(panel: int) -> list[float]:
 def twin_used(level: int) -> int:
     """Reflections that the twin's refinement used."""
     return int(_twin()[level].n_used)
-
-
-def twin_accepted() -> int:
-    """Reflections that the twin starts with."""
-    assert _twin()[0].n_accepted == _twin()[1].n_accepted
-    return int(_twin()[0].n_accepted) - ACCEPTED
 
 
 def twin_parameters() -> int:

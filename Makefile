@@ -52,8 +52,7 @@ help:
 	@echo "make lint      ruff, mypy --strict, cython-lint, import contracts, spelling"
 	@echo "make bench     time refimpl and, where installed, its peers"
 	@echo "make docs      build the documentation into docs/_build/html"
-	@echo "make validate  compare with real data (REFIMPL_DATA) and published figures; until"
-	@echo "               'refimpl validate' exists this runs the tests marked slow"
+	@echo "make validate  check published figures (REFIMPL_DATA), then run the tests marked slow"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
 
 $(VENV)/.python:
@@ -128,10 +127,8 @@ docs: $(VENV)/.docs $(VENV)/.twins
 	@echo docs/_build/html/index.html
 
 validate: $(VENV)/.twins
-	@if $(VENV)/bin/refimpl validate --help > /dev/null 2>&1; \
-	then $(VENV)/bin/refimpl validate; \
-	else echo "make: 'refimpl validate' does not exist yet: running the tests marked slow"; \
-	  $(PY) -m pytest -m slow; fi
+	$(VENV)/bin/refimpl validate $(VALIDATE)
+	$(PY) -m pytest -m slow
 
 clean:
 	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery refimpl.egg-info

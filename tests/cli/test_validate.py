@@ -93,7 +93,7 @@ def test_a_new_difference_is_exit_1(capsys, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "epu/readme/blok"], "near it are epu/readme/block"),
+        (["--only", "epu/readme/blocks"], "near it are epu/readme/block"),
         (["-o", "nowhere/page.html"], "the folder nowhere does not exist"),
         (["--claims", "nowhere"], "no folder claims in nowhere"),
     ],

@@ -161,6 +161,7 @@ class FullyConvolutional(nn.Module):
             *layer(2 * width, 2 * width), *layer(2 * width, 2 * width, 2),
             *layer(2 * width, 2 * width, 4), nn.Conv2d(2 * width, 1, 1),
         )  # fmt: skip
+        self.to(memory_format=torch.channels_last)  # a quarter faster on a processor
 
     def heat(self, images: torch.Tensor) -> torch.Tensor:
         """(n, channels, h, w) to (n, h / 4, w / 4); value (i, j) is of the point 4 (i + 1/2)."""

@@ -42,9 +42,9 @@ class Recipe:
         8.5 um), and over how many turns of the picture it is averaged.
     """
 
-    crystals: int = 1000
-    views: int = 2
-    crops: int = 6
+    crystals: int = 3000
+    views: int = 1
+    crops: int = 4
     size_px: int = 64
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     settings: TrainingSettings = field(

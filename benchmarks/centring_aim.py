@@ -6,9 +6,10 @@
 Each seed trains a net of its own on crystals of its own (one thread) and is judged on as many
 others, one photograph of each at zoom 1 to 4, the stage somewhere about the loop: at any rotation
 of the spindle, and within 35 degrees of the loop face on, as a search for the flat loop leaves it
-(edge on the loop hides the crystal from anybody). Goals, medians over the seeds, face on: on the crystal in 0.95, 0.85 of
-the best reflections there, training in 10 minutes, simulator included. lucid finds the loop, not
-the crystal; it sees the same pictures, and once more all at zoom 1, the scale it is made for.
+(edge on the loop hides the crystal from anybody). Goals, medians over the seeds, face on: on the
+crystal in 0.95, 0.85 of the best reflections there, training in 10 minutes, simulator included.
+lucid finds the loop, not the crystal; it sees the same pictures, and once more all at zoom 1, the
+scale it is made for.
 With --keep the nets stay in a folder with their times; those that are there are not made again.
 Exit 1: a goal is missed (that of time on a quiet machine).
 """
@@ -60,11 +61,14 @@ def others(crystals: int) -> Table:
         "on the crystal", "part of the best reflections", "away, µm",
     )  # fmt: skip
     who: dict[str, PointOf] = {"middle of the picture": middle}
-    face: tuple[str, dict[str, Any]] = ("face on", {"face_on": True})
+    pictures: dict[str, dict[str, Any]] = {
+        "face on": {"face_on": True},
+        "face on, at zoom 1": {"face_on": True, "zooms": (1.0, 1.0)},
+        "any rotation": {},
+    }
     who |= {f"lucid, mode {mode}": of_loop(mode) for mode in ("corrected", "lucid3", "lucid2")}
     for name, point_of in who.items():
-        for what, how in (face, ("face on, at zoom 1", face[1] | {"zooms": (1.0, 1.0)}),
-                          ("any rotation", {})):  # fmt: skip
+        for what, how in pictures.items():
             table.add(name, what, *cells(judge(point_of, crystals, 0, **how)))
     return table
 

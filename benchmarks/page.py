@@ -128,9 +128,9 @@ def _shown(arguments: Sequence[str]) -> list[str]:
     for word in arguments:
         if skip:
             skip = False
-        elif word in ("--update", "--peer-python", "--data"):
+        elif word in ("--update", "--peer-python", "--data", "--keep"):
             skip = True
-        elif not word.startswith(("--update=", "--peer-python=", "--data=")):
+        elif not word.startswith(("--update=", "--peer-python=", "--data=", "--keep=")):
             out.append(word)
     return out
 

@@ -33,8 +33,8 @@ def _strong(**given: Any) -> Inputs:
 def _strong_cases() -> Iterator[tuple[str, Inputs]]:
     name = "strong_pixels"
 
-    def one(rng: np.random.Generator, level: float, spots: int = 8) -> Inputs:
-        image = rng.poisson(level, (24, 31))
+    def one(rng: np.random.Generator, level: float, spots: int = 8, rows: int = 24) -> Inputs:
+        image = rng.poisson(level, (rows, 31))
         for _ in range(spots):
             s, f = rng.integers(0, 22), rng.integers(0, 29)
             image[s : s + rng.integers(1, 4), f : f + rng.integers(1, 3)] += rng.integers(20, 500)
@@ -51,6 +51,11 @@ def _strong_cases() -> Iterator[tuple[str, Inputs]]:
     yield "edge-no-spots", one(rng_of(name, 1002), 5.0, 0)
     yield "edge-threshold", one(rng_of(name, 1003), 3.0) | {"global_threshold": np.float64(100.0)}
     yield "edge-dark", one(rng_of(name, 1004), 0.0)
+    # many pixels near the limits, so that a small change of any number shows
+    near = {"sigma_background": np.float64(0.9), "sigma_strong": np.float64(0.5)}
+    yield "edge-many-near-the-limits", one(rng_of(name, 1005), 30.0, 0, 60) | near
+    level = near | {"global_threshold": np.float64(34.0)}  # some pixels hold just that
+    yield "edge-on-the-threshold", one(rng_of(name, 1006), 30.0, 0) | level
     for k in range(4):
         rng = rng_of(name, k)
         sigmas = {"sigma_background": rng.uniform(2.0, 7.0), "sigma_strong": rng.uniform(1.0, 4.0)}

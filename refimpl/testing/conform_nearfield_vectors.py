@@ -87,7 +87,8 @@ def _spot_cases() -> Iterator[tuple[str, Inputs]]:
     }
     rng = rng_of(name, 1003)
     yield "ordinary-ranges-and-boxes", _scan(rng) | limits | {"orientation": _rotations(rng, 12)}
-    yield "edge-pole", _scan(rng_of(name, 1004)) | {"exclude_pole_rad": np.float64(0.4)}
+    pole = {"exclude_pole_rad": np.float64(0.4), "orientation": _rotations(rng, 24)}
+    yield "edge-pole", _scan(rng) | pole
     # along the axis: a reflection that never meets the sphere, and two that graze it
     upright = {"orientation": np.eye(3)[None], "hkl": np.array([[0, 0, 2], [0, 2, 2], [2, 0, 1]])}
     yield "edge-on-axis", _scan(rng_of(name, 1005)) | upright
@@ -213,10 +214,9 @@ def _overlap(**given: Any) -> Inputs:
     return {"total": total, "overlap": overlap, "confidence": confidence}
 
 
-def _scene(rng: np.random.Generator, distances: int, corners: str) -> Inputs:
+def _scene(rng: np.random.Generator, distances: int, corners: str, n: int = 4) -> Inputs:
     lsd = np.sort(rng.uniform(5.0, 9.0, distances))
     centre = np.column_stack([rng.uniform(40.0, 60.0, distances), rng.uniform(3.0, 9.0, distances)])
-    n = 4
     middle = rng.uniform(-0.1, 0.1, (n, 1, 2))
     unit = {
         "triangle": [[-0.5, -0.289], [0.5, -0.289], [0.0, 0.577]],
@@ -241,24 +241,30 @@ def _overlap_cases() -> Iterator[tuple[str, Inputs]]:
     for j, corners in enumerate(("triangle", "square", "point")):
         yield f"ordinary-{corners}", _lit_up(_scene(rng_of(name, 1000 + j), 2, corners), 0.6)
     yield "edge-nearly-all-lit", _lit_up(_scene(rng_of(name, 1003), 1, "triangle"), 1.0)
+    lean = _scene(rng_of(name, 1006), 2, "triangle") | {"wedge_rad": np.float64(0.03)}
+    yield "ordinary-wedge", _lit_up(lean, 0.6)
+    parts = {
+        "ranges_rad": np.array([[-2.0, -0.4], [0.2, 2.6]]), "exclude_pole_rad": np.float64(0.3),
+        "boxes_mm": np.array([[-1.6, 1.2, -0.3, 1.9], [-1.5, 1.8, -0.2, 1.6]]),
+    }  # fmt: skip
+    yield "ordinary-ranges", _lit_up(_scene(rng_of(name, 1007), 1, "point", 20) | parts, 0.6)
     dark = _scene(rng_of(name, 1004), 1, "triangle")
     yield "edge-dark", dark | {"lit": dark["lit"][:0]}
-    outside = _scene(rng_of(name, 1005), 2, "triangle")
-    yield "edge-narrow-detector", _lit_up(outside | {"shape_px": np.array([48, 20])}, 0.8)
+    narrow = _scene(rng_of(name, 1005), 2, "triangle") | {"shape_px": np.array([48, 20])}
+    yield "edge-narrow-detector", _lit_up(narrow, 0.8)
     for k in range(2):
-        rng = rng_of(name, k)
-        yield f"random-{k:03d}", _lit_up(_scene(rng, 3, "triangle"), 0.5)
+        yield f"random-{k:03d}", _lit_up(_scene(rng_of(name, k), 3, "triangle"), 0.5)
 
 
 def _lit_up(scene: Inputs, share: float) -> Inputs:
-    """Scene with a share of the pixels lit that its own voxels show, so that some overlap."""
+    """Scene in which a share of the pixels that its voxels show is lit."""
     lsd, centre = scene["lsd_mm"], scene["beam_centre_px"]
     spots = _spots(**{**scene, "lsd_mm": lsd[0]})
     start, step, frames = scene["scan"].tolist()
     frame = np.floor((spots["omega_rad"] - start) / step)
-    seen = scene | {k: spots[k] for k in ("y_mm", "z_mm", "omega_rad")}
+    seen = scene | spots | {"lsd_mm": lsd[0], "beam_centre_px": centre[0]}
     seen["place_mm"] = scene["corners_mm"].mean(axis=1)[spots["orientation_row"]]
-    at = _project(**seen | {"lsd_mm": lsd[0], "beam_centre_px": centre[0]})
+    at = _project(**seen)
     first = np.column_stack([at["y_px"], at["z_px"]]) - centre[0]
     parts = [scene["lit"]]
     for d, (dy, dz) in itertools.product(range(len(lsd)), np.ndindex(5, 5)):
@@ -267,8 +273,7 @@ def _lit_up(scene: Inputs, share: float) -> Inputs:
     lit = np.unique(np.concatenate(parts), axis=0)
     limit = np.array([len(lsd), frames, *scene["shape_px"]])
     lit = lit[((lit >= 0) & (lit < limit)).all(axis=1)]
-    keep = np.random.default_rng(len(lit)).random(len(lit)) < share
-    return scene | {"lit": lit[keep]}
+    return scene | {"lit": lit[np.random.default_rng(len(lit)).random(len(lit)) < share]}
 
 
 quantity(Quantity(

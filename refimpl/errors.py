@@ -19,6 +19,10 @@ __all__ = [
 ]
 
 
+_LONGEST = 1500
+"""Characters of a message: what stands in a file may be quoted, a megabyte of it may not."""
+
+
 class RefimplError(Exception):
     """Base of every error that refimpl raises on purpose.
 
@@ -41,6 +45,9 @@ class RefimplError(Exception):
         self.line = line
         self.key = key
         self.got = got
+        if len(message) > _LONGEST:
+            left_out = len(message) - _LONGEST
+            message = f"{message[:_LONGEST]} ... ({left_out} characters left out)"
         where = "" if path is None else f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {message}" if where else message)
 

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from refimpl.errors import FormatError
 from refimpl.imaging.distl import FlatDetector
-from refimpl.io.frame_source import FrameSource
+from refimpl.io.frame_source import BROKEN, FrameSource
 
 __all__ = ["EigerGeometry", "eiger_counts", "read_eiger_geometry"]
 
 _DETECTOR: Final = "entry/instrument/detector"
 _METRES: Final = {"m": 1e3, "mm": 1.0, "um": 1e-3}
+_LONGEST: Final = 1000  # numbers where one is looked for; some writers give one a frame
 _ANGSTROM: Final = {"angstrom": 1.0, "a": 1.0, "nm": 10.0, "m": 1e10}
 
 
@@ -54,7 +55,9 @@ def read_eiger_geometry(path: str | Path, shape: tuple[int, int]) -> EigerGeomet
             wave, unit = _wavelength(file, place)
             cutoff = f"{_DETECTOR}/detectorSpecific/countrate_correction_count_cutoff"
             overload = int(_number(file, cutoff, place)[0]) if cutoff in file else 2**31 - 2
-    except OSError as error:
+    except FormatError:
+        raise
+    except BROKEN as error:
         raise FormatError("not a readable HDF5 file", path=place) from error
     scale = _ANGSTROM.get(unit.lower() or "angstrom")
     if scale is None:
@@ -81,8 +84,10 @@ def _number(file: Any, key: str, path: Path) -> tuple[float, str]:
         raise FormatError(f"no {key}: not a master file of an Eiger", path=path, key=key)
     item = file[key]
     try:
+        if item.size > _LONGEST:
+            raise ValueError(f"{item.size} numbers")
         value = float(np.ravel(item[()])[0])
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise FormatError(f"{key} holds no number", path=path, key=key) from error
     if not np.isfinite(value):
         raise FormatError(f"{key} is {value}: expected a finite number", path=path, key=key)

@@ -1,4 +1,4 @@
-"""Image files without an inner tree: TIFF, CBF, EDF, npy, and raw frames (GE and MIDAS DataType).
+"""Image files without an inner tree: TIFF, npy, and raw frames (GE and MIDAS DataType).
 
 Each opener returns a :class:`~refimpl.io.frame_source.FrameSource`. Truncation is told from the
 sizes that the headers state, because some readers pad what is missing with zeros.
@@ -12,7 +12,7 @@ import logging
 import re
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ __all__ = [
     "GE_HEAD_SIZE",
     "GE_SHAPE",
     "RAW_TYPES",
-    "open_fabio",
     "open_npy",
     "open_raw",
     "open_tiff",
+    "quiet",
+    "stated_cutoff",
 ]
 
 GE_HEAD_SIZE = 8192
@@ -43,7 +44,8 @@ RAW_TYPES: dict[int, str] = {1: "<u2", 2: "<f8", 3: "<f4", 4: "<u4", 5: "<i4"}
 _CUTOFF = re.compile(r"count_cutoff\s*[:=]?\s*(\d+)", re.IGNORECASE)
 
 
-def _cutoff(text: str) -> float | None:
+def stated_cutoff(text: str) -> float | None:
+    """Highest trustworthy count that a description states, or None."""
     found = _CUTOFF.search(text)
     return float(found.group(1)) if found else None
 
@@ -99,7 +101,7 @@ def open_tiff(path: Path) -> FrameSource:
         read=read,
         close=tif.close,
         metadata={"format": "TIFF", **({"description": description} if description else {})},
-        saturation=_cutoff(description),
+        saturation=stated_cutoff(description),
     )
 
 
@@ -132,75 +134,6 @@ def quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
-
-
-def open_fabio(path: Path) -> FrameSource:
-    """Open a CBF or EDF through fabio, gzip and bzip2 included.
-
-    Raises
-    ------
-    FormatError
-        Not such a file, or truncated.
-    """
-    import fabio
-
-    try:
-        with _quiet_fabio():
-            image = fabio.open(str(path))
-            n_frames, shape = int(image.nframes), tuple(int(n) for n in image.shape)
-            dtype, header = np.dtype(image.dtype), {str(k): str(v) for k, v in image.header.items()}
-    except (*BROKEN, AttributeError) as error:
-        # A cut CBF makes fabio assert (checksum) or trip over a missing section.
-        own = isinstance(error, (AssertionError, AttributeError, TypeError))
-        reason = "the pixels are cut or their checksum differs" if own else first_line(error)
-        raise FormatError(f"not a readable CBF or EDF: {reason}", path=path) from error
-    if len(shape) != 2:
-        image.close()
-        raise FormatError(f"frames of shape {shape} are not 2-D images", path=path)
-    _check_stated_size(path, header, n_frames)
-
-    def read(index: int) -> NDArray[Any]:
-        with _quiet_fabio():
-            return np.asarray(image.data if index == 0 else image.get_frame(index).data)
-
-    return FrameSource(
-        path=path,
-        n_frames=n_frames,
-        shape=(shape[0], shape[1]),
-        dtype=dtype.newbyteorder("="),
-        read=read,
-        close=image.close,
-        metadata={"format": type(image).__name__.removesuffix("Image").upper(), **header},
-        saturation=_cutoff("\n".join(header.values())),
-    )
-
-
-@contextmanager
-def _quiet_fabio() -> Iterator[None]:
-    with ExitStack() as stack:
-        for name in ("fabio.openimage", "fabio.edfimage", "fabio.cbfimage", "fabio.compression"):
-            stack.enter_context(quiet(name))
-        yield
-
-
-def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> None:
-    """Compare the binary size that the header states with the file: fabio pads with zeros."""
-    if path.suffix.lower() in (".gz", ".bz2"):
-        return
-    stated = next(
-        (header[k] for k in ("EDF_BinarySize", "X-Binary-Size", "Size") if k in header), ""
-    )
-    if not stated.isdigit():
-        return
-    head = header.get("EDF_HeaderSize", "512").strip() if "X-Binary-Size" not in header else "0"
-    needed = (int(stated) + (int(head) if head.isdigit() else 0)) * n_frames
-    size = path.stat().st_size
-    if size < needed:
-        raise FormatError(
-            f"truncated: the header states {needed} bytes for {n_frames} frame(s), the file has "
-            f"{size}",
-            path=path,
-        )
 
 
 def open_npy(path: Path) -> FrameSource:

@@ -148,9 +148,20 @@ def _open_parts(file: Any, name: str, path: Path) -> list[Any]:
     return opened
 
 
+def _check_written(part: Any, path: Path) -> None:
+    """Refuse a data set of which nothing was ever written: HDF5 would give zeros, however many."""
+    if part.is_virtual or part.external or not part.size:
+        return
+    if part.id.get_storage_size() == 0:
+        raise FormatError(
+            f"{part.name} states the shape {part.shape}, and no pixel of it was written", path=path
+        )
+
+
 def _source(file: Any, name: str, parts: list[Any], path: Path) -> FrameSource:
     for part in parts:
         _need_filters(part, path)
+        _check_written(part, path)
     shapes = {part.shape[-2:] for part in parts}
     if len(shapes) > 1:
         raise FormatError(f"the parts of {name} differ in shape: {sorted(shapes)}", path=path)

@@ -149,6 +149,8 @@ def read_npz_stack(path: str | Path, *, least: int = 0) -> FramePixels:
             )
     except BROKEN as error:
         raise FormatError(f"not a readable npz stack: {first_line(error)}", path=path) from error
+    if np.shape(shape) != (2,) or shape.dtype.kind not in "iu":
+        raise FormatError("not a readable npz stack: shape is not two whole numbers", path=path)
     n_rows, n_columns = (int(n) for n in shape)
     _check_npz(path, x, y, intensity, ptr, (n_rows, n_columns))
     parts = []

@@ -173,7 +173,7 @@ def open_source(
     FormatError, ConfigError
         As :func:`read`.
     """
-    from refimpl.io import flat_formats, hdf5_images, zarr_images
+    from refimpl.io import fabio_images, flat_formats, hdf5_images, zarr_images
 
     if not path.exists():
         raise FormatError("no such file", path=path)
@@ -190,7 +190,7 @@ def open_source(
         )
     openers: dict[str, Callable[[Path], FrameSource]] = {
         "tiff": flat_formats.open_tiff,
-        "fabio": flat_formats.open_fabio,
+        "fabio": fabio_images.open_fabio,
         "npy": flat_formats.open_npy,
     }
     return openers[kind](path)

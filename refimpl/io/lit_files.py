@@ -228,21 +228,34 @@ def open_frame_pixels(path: str | Path) -> Iterator[FramePixels]:
     except BROKEN as error:
         raise FormatError(f"not a readable HDF5 file: {first_line(error)}", path=path) from error
     with file:
-        if file.attrs.get("kind") != _KIND:
-            raise FormatError("not a file of lit pixels", path=path)
-        schema = int(file.attrs.get("schema", 0))
-        if schema > _SCHEMA:
-            raise FormatError(
-                f"schema {schema} is newer than this refimpl ({_SCHEMA}); upgrade", path=path
-            )
         try:
-            ny, nz = (int(n) for n in file.attrs["shape_px"])
-            ptr, source = file["ptr"][()], str(file.attrs["source"])
-            yield FramePixels((ny, nz), file["y"], file["z"], ptr, source)
+            opened = _opened(file, path)
+        except FormatError:
+            raise
+        except BROKEN as error:
+            raise FormatError(f"truncated or corrupt: {first_line(error)}", path=path) from error
+        try:
+            yield opened
         except (KeyError, OSError) as error:
             if getattr(error, "errno", None) is not None:  # not of HDF5, but of who reads
                 raise
             raise FormatError(f"truncated or corrupt: {first_line(error)}", path=path) from error
+
+
+def _opened(file: Any, path: str | Path) -> FramePixels:
+    if str(file.attrs.get("kind")) != _KIND:
+        raise FormatError("not a file of lit pixels", path=path)
+    schema = int(file.attrs.get("schema", 0))
+    if schema > _SCHEMA:
+        raise FormatError(
+            f"schema {schema} is newer than this refimpl ({_SCHEMA}); upgrade", path=path
+        )
+    ny, nz = (int(n) for n in file.attrs["shape_px"])
+    for name in ("y", "z", "ptr"):
+        if file[name].ndim != 1 or file[name].dtype.kind not in "iu":
+            raise FormatError(f"{name} is no list of whole numbers", path=path, key=name)
+    ptr, source = file["ptr"][()], str(file.attrs["source"])
+    return FramePixels((ny, nz), file["y"], file["z"], ptr, source)
 
 
 def read_frame_pixels(path: str | Path) -> FramePixels:

@@ -27,6 +27,7 @@ from refimpl.detector.tilted_flat import PANEL_FIELDS
 from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
 from refimpl.io.atomic import atomic_path, write_text
+from refimpl.io.flat_formats import open_tiff
 from refimpl.io.midas_outputs import PanelShifts, read_panel_shifts, write_panel_shifts
 from refimpl.units import DEG, UM
 
@@ -245,19 +246,19 @@ def read_panel_tif(path: str | Path, shape: tuple[int, int] | None = None) -> ND
     FormatError
         It cannot be read, is not one float32 image, or has another shape.
     """
-    import tifffile
-
     file = Path(path)
     try:
-        image = np.asarray(tifffile.imread(file))
+        file.open("rb").close()
     except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror or error}", path=file) from error
-    except (tifffile.TiffFileError, ValueError) as error:
-        raise FormatError(f"not a TIFF: {error}", path=file) from error
-    if image.ndim != 2 or image.dtype != np.float32:
-        raise FormatError(
-            f"a map of panels is one float32 image, got {image.dtype} of {image.shape}", path=file
-        )
+        raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
+    try:
+        with open_tiff(file) as source:
+            image, n = source.frame(0), source.n_frames
+    except FormatError as error:
+        raise FormatError("not a TIFF: no page of it can be read", path=file) from error
+    if n != 1 or image.dtype != np.float32:
+        got = f"{image.dtype} of {image.shape}" if n == 1 else f"{n} pages"
+        raise FormatError(f"a map of panels is one float32 image, got {got}", path=file)
     if shape is not None and image.shape != tuple(shape):
         raise FormatError(
             f"this map has {image.shape[1]} x {image.shape[0]} px, the image "

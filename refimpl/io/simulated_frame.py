@@ -16,6 +16,7 @@ import numpy as np
 from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.simulated_frame import SimulatedFrame
 from refimpl.io.atomic import atomic_path, json_text
+from refimpl.io.frame_source import BROKEN
 
 __all__ = ["DATASET", "TRUTH", "load_truth", "save"]
 
@@ -96,7 +97,7 @@ def load_truth(path: str | Path) -> dict[str, Any]:
         truth = json.loads(text)
     except FileNotFoundError:
         raise FormatError("no such file", path=source) from None
-    except (OSError, KeyError, ValueError) as error:
+    except BROKEN as error:
         raise FormatError(f"holds no truth of a simulated frame ({error})", path=source) from error
     if not isinstance(truth, dict) or "model" not in truth:
         raise FormatError("holds no truth of a simulated frame", path=source)

@@ -1,0 +1,110 @@
+"""CBF and EDF images through fabio, as a :class:`~refimpl.io.frame_source.FrameSource`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.errors import FormatError
+from refimpl.io.cbf import read_bytes, read_head
+from refimpl.io.flat_formats import quiet, stated_cutoff
+from refimpl.io.frame_source import FrameSource, first_line
+
+__all__ = ["open_fabio"]
+
+_CUT = "the pixels are cut or their checksum differs"
+
+
+def open_fabio(path: Path) -> FrameSource:
+    """Open a CBF or EDF through fabio, gzip and bzip2 included.
+
+    Raises
+    ------
+    FormatError
+        Not such a file, or truncated.
+    """
+    import fabio
+
+    _check_kind(path)
+    try:
+        with _quiet_fabio():
+            image = fabio.open(str(path))
+            n_frames, shape = int(image.nframes), tuple(int(n) for n in image.shape)
+            dtype, header = np.dtype(image.dtype), {str(k): str(v) for k, v in image.header.items()}
+    except Exception as error:  # fabio raises plain Exceptions as well
+        # A cut CBF makes fabio assert (checksum) or trip over a missing section.
+        own = isinstance(error, (AssertionError, AttributeError, TypeError))
+        reason = _CUT if own else first_line(error)
+        raise FormatError(f"not a readable CBF or EDF: {reason}", path=path) from error
+    if len(shape) != 2:
+        image.close()
+        raise FormatError(f"frames of shape {shape} are not 2-D images", path=path)
+    _check_stated_size(path, header, n_frames)
+
+    def read(index: int) -> NDArray[Any]:
+        try:
+            with _quiet_fabio():
+                return np.asarray(image.data if index == 0 else image.get_frame(index).data)
+        except Exception as error:
+            raise FormatError(
+                f"frame {index} of {n_frames} cannot be read: {first_line(error)}", path=path
+            ) from error
+
+    return FrameSource(
+        path=path,
+        n_frames=n_frames,
+        shape=(shape[0], shape[1]),
+        dtype=dtype.newbyteorder("="),
+        read=read,
+        close=image.close,
+        metadata={"format": type(image).__name__.removesuffix("Image").upper(), **header},
+        saturation=stated_cutoff("\n".join(header.values())),
+    )
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is no CBF or EDF: fabio would try thirty other formats, with their libraries.
+
+    A CBF whose binary section is not complete may keep it busy for ever.
+    """
+    head = read_bytes(path, 64)
+    if head.startswith(b"###CBF"):
+        try:
+            read_head(path)
+        except FormatError as error:
+            raise FormatError(f"not a readable CBF or EDF: {_CUT}", path=path) from error
+    elif not head.lstrip(b"\r\n").startswith(b"{"):
+        raise FormatError(f"not a readable CBF or EDF: starts with {head[:8]!r}", path=path)
+
+
+@contextmanager
+def _quiet_fabio() -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in ("fabio.openimage", "fabio.edfimage", "fabio.cbfimage", "fabio.compression"):
+            stack.enter_context(quiet(name))
+        yield
+
+
+def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> None:
+    """Compare the binary size that the header states with the file: fabio pads with zeros."""
+    if path.suffix.lower() in (".gz", ".bz2"):
+        return
+    stated = next(
+        (header[k] for k in ("EDF_BinarySize", "X-Binary-Size", "Size") if k in header), ""
+    )
+    if not stated.isdigit():
+        return
+    head = header.get("EDF_HeaderSize", "512").strip() if "X-Binary-Size" not in header else "0"
+    needed = (int(stated) + (int(head) if head.isdigit() else 0)) * n_frames
+    size = path.stat().st_size
+    if size < needed:
+        raise FormatError(
+            f"truncated: the header states {needed} bytes for {n_frames} frame(s), the file has "
+            f"{size}",
+            path=path,
+        )

@@ -92,7 +92,7 @@ def load_split(path: str | Path) -> Split:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", path=path) from error
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise FormatError(f'not a split of crystals: expected "kind": "{_KIND}"', path=path)

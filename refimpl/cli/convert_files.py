@@ -79,7 +79,7 @@ def kind_of_json(path: Path) -> str:
 
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "geometry"  # whose reader says what is wrong
     if isinstance(content, dict) and content.get("__id__") == "ExperimentList":
         return "dials"

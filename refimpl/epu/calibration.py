@@ -202,7 +202,7 @@ class Calibration(BeamShiftMatrix):
                 _number(content.get("magnification")), _number(content.get("voltage_kv")),
                 str(content.get("instrument", "")), dict(content.get("provenance", {})),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -249,7 +249,7 @@ def load_calibration(path: str | Path) -> Calibration:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", path=path) from error
     if not isinstance(content, dict):
         raise FormatError("not a calibration of beam shifts: expected a JSON object", path=path)

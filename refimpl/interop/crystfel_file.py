@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -184,7 +185,7 @@ def _panel(
 def _quantity(key: str, value: str, line: int, kind: str, path: str | Path) -> float:
     found = _QUANTITY.fullmatch(value)
     units = _UNITS[kind]
-    if found is None or found[2] not in units:
+    if found is None or found[2] not in units or not isfinite(float(found[1])):
         known = ", ".join(u for u in units if u)
         raise FormatError(
             f"{key} = {value!r}: expected a number{f' and one of {known}' if known else ''}",

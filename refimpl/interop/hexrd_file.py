@@ -16,6 +16,7 @@ import numpy as np
 
 from refimpl.errors import FormatError, MissingExtra
 from refimpl.frames import F64
+from refimpl.interop.hdf5_errors import whole_hdf5
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom
 
@@ -232,7 +233,7 @@ def _hdf5(file: Path) -> dict[str, Any]:
         return out
 
     try:
-        with h5py.File(file, "r") as content:
+        with h5py.File(file, "r") as content, whole_hdf5(file):
             if "instrument" not in content:
                 raise FormatError("not a HEXRD instrument: no group 'instrument'", path=file)
             return tree(content["instrument"])
@@ -243,7 +244,7 @@ def _hdf5(file: Path) -> dict[str, Any]:
 def _json(text: str, path: str | Path) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as exc:
+    except (ValueError, RecursionError) as exc:  # a number of 5000 digits, 1000 brackets, too
         raise FormatError(f"not JSON: {exc}", path=path) from exc
 
 
@@ -254,5 +255,5 @@ def _yaml(text: str, path: str | Path) -> Any:
         raise MissingExtra("interop", "reading a YAML instrument file") from exc
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise FormatError(f"not YAML: {str(exc).splitlines()[0]}", path=path) from exc

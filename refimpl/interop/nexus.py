@@ -27,6 +27,7 @@ import numpy as np
 from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
+from refimpl.interop.hdf5_errors import whole_hdf5
 from refimpl.rotations import expmap
 from refimpl.units import DEG, UM
 
@@ -63,7 +64,7 @@ def detector_from_nexus(path: str | Path, name: str | None = None) -> Detector:
         file = h5py.File(path, "r")
     except OSError as error:
         raise FormatError(f"cannot be read as HDF5: {error}", path=path) from error
-    with file:
+    with file, whole_hdf5(path):
         group = _the_detector(file, path, name)
         panels = tuple(_panel(module, path) for module in _modules(group))
         return Detector(panels, _image_shape(group, panels))

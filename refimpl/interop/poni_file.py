@@ -140,7 +140,7 @@ def parse_poni(text: str, path: str | Path | None = None) -> Poni:
     config = _config(found.get("detector_config", "{}"), path)
     shape, pixel = _known_detector(name, config, path)
     sizes = [
-        _number(found, f"pixelsize{axis}", path, float(config.get(f"pixel{axis}") or pixel or 0.0))
+        _number(found, f"pixelsize{axis}", path, _pixel(config, axis, path) or pixel or 0.0)
         for axis in (1, 2)
     ]
     if min(sizes) <= 0.0:
@@ -180,7 +180,7 @@ def _number(
 def _config(text: str, path: str | Path | None) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as exc:
+    except (ValueError, RecursionError) as exc:  # a number of 5000 digits, 1000 brackets, too
         raise FormatError(f"Detector_config is not JSON: {exc}", path=path) from exc
     if not isinstance(config, dict):
         raise FormatError(f"Detector_config {text[:40]!r}: expected a JSON object", path=path)
@@ -203,7 +203,22 @@ def _known_detector(
         )
     shape, pixel = DETECTORS.get(key, (None, None))
     listed = config.get("max_shape")
-    return (int(listed[0]), int(listed[1])) if listed else shape, pixel
+    if not listed:
+        return shape, pixel
+    try:
+        n_slow, n_fast = (int(n) for n in listed)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise FormatError(f"max_shape {listed!r}: expected two whole numbers", path=path) from exc
+    return (n_slow, n_fast), pixel
+
+
+def _pixel(config: Mapping[str, Any], axis: int, path: str | Path | None) -> float | None:
+    """Pixel size [m] in the configuration, None where it is not given."""
+    value = config.get(f"pixel{axis}")
+    try:
+        return float(value) if value else None
+    except (TypeError, ValueError) as exc:
+        raise FormatError(f"pixel{axis} {value!r}: expected a number", path=path) from exc
 
 
 def _orientation(config: Mapping[str, Any], path: str | Path | None) -> int:

@@ -100,6 +100,8 @@ def _json(file: Path) -> Any:
         cut = error.pos >= len(error.doc.rstrip())
         what = "truncated: the JSON text ends too early" if cut else f"not JSON: {error.msg}"
         raise FormatError(what, path=file, line=error.lineno) from error
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, 1000 brackets
+        raise FormatError(f"not JSON: {error}", path=file) from error
 
 
 def _list(document: Mapping[str, Any], name: str, file: Path) -> list[Any]:
@@ -111,8 +113,9 @@ def _list(document: Mapping[str, Any], name: str, file: Path) -> list[Any]:
 
 def _document(document: Mapping[str, Any], lists: Mapping[str, list[Any]]) -> dict[str, Any]:
     """What belongs to no experiment: other keys, and models that none refers to."""
-    used: dict[str, set[Any]] = {
-        name: {e.get(name) for e in lists["experiment"] if isinstance(e, dict)} for name in _LISTS
+    entries = [e for e in lists["experiment"] if isinstance(e, dict)]
+    used: dict[str, set[int]] = {
+        name: {e[name] for e in entries if isinstance(e.get(name), int)} for name in _LISTS
     }
     out: dict[str, Any] = {}
     for key, value in document.items():

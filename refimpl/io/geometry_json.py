@@ -162,7 +162,7 @@ def parse_geometry(content: Any, path: str | Path | None = None) -> Geometry:
         raise FormatError(f"missing entry {exc}", path=path) from exc
     except RefimplError as exc:
         raise FormatError(str(exc), path=path) from exc
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError, AttributeError) as exc:
         raise FormatError(f"bad entry: {exc}", path=path) from exc
 
 

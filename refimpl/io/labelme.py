@@ -101,7 +101,7 @@ def read_labelme(path: str | Path) -> Labelled:
         content = json.loads(place.read_text(encoding="utf-8"))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=place) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", path=place) from error
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise FormatError("not a file of labelme: no list shapes", path=place, key="shapes")

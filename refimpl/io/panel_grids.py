@@ -211,6 +211,8 @@ def _read(path: Path) -> tuple[_Source, Any]:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found.group(1)) if found else None
         raise FormatError(f"not TOML: {error}", path=path, line=line) from error
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, 1000 brackets
+        raise FormatError(f"cannot be read: {error}", path=path) from error
     if not isinstance(content, (dict, list)) or not content:
         raise FormatError(
             "no panels: expected the keys of a grid (n_fast, ...) or a list panel", path=path

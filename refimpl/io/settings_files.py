@@ -136,7 +136,7 @@ class SettingsFile(Generic[M]):
             raise ConfigError(f"cannot read the parameter file: {exc.strerror}", path=path) from exc
         try:
             tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as exc:
+        except (ValueError, RecursionError) as exc:  # TOML's own is one; 5000 digits, 1000 brackets
             raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
         schema = tables.get("schema", self.schema)
         if isinstance(schema, int) and schema > self.schema:

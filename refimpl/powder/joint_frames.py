@@ -75,7 +75,7 @@ class JointFrame:
                     key=key,
                 )
         travel = self.travel_mm
-        if travel is not None and not (_is_number(travel) and np.isfinite(travel)):
+        if travel is not None and not (_is_number(travel) and abs(travel) < np.inf):
             raise ConfigError(f"travel_mm: got {travel!r}: expected a number", key="travel_mm")
 
 
@@ -160,7 +160,7 @@ def _toml(path: Path) -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except OSError as exc:
         raise ConfigError(f"cannot read the frame's file: {exc.strerror}", path=path) from exc
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # those of TOML and UTF-8 are ValueErrors too
         raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
 
 

@@ -15,6 +15,8 @@ from refimpl.errors import FormatError
 
 __all__ = ["DialsSpots", "parse_dials_spot_log", "read_dials_spot_log"]
 
+_LARGEST = 1 << 53  # whole numbers that a float holds exactly
+
 
 @dataclass(frozen=True)
 class DialsSpots:
@@ -97,10 +99,10 @@ def parse_dials_spot_log(text: str, *, path: Path | None = None) -> tuple[DialsS
     for number, line in enumerate(text.splitlines(), start=1):
         found = _SET.search(line)
         if found is not None:
-            imageset, named = int(found[1] or found[2]), True
+            imageset, named = _whole(found[1] or found[2], path, number), True
         found = _STRONG.search(line)
         if found is not None:
-            strong[imageset, int(found[2])] = int(found[1])
+            strong[imageset, _whole(found[2], path, number)] = _whole(found[1], path, number)
         cells = _cells(line)
         if cells is None:
             continue
@@ -137,6 +139,13 @@ def _cells(line: str) -> list[str] | None:
     return [cell.strip() for cell in line[start + 1 : end].split("|")]
 
 
+def _whole(text: str, path: Path | None, line: int) -> int:
+    value = float(text)
+    if not abs(value) < _LARGEST:
+        raise FormatError(f"{text[:40]} is too large a number", path=path, line=line)
+    return int(value)
+
+
 def _row(columns: list[str], cells: list[str], path: Path | None, line: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for column, cell in zip(columns, cells, strict=True):
@@ -145,7 +154,7 @@ def _row(columns: list[str], cells: list[str], path: Path | None, line: int) -> 
         if names and not numbers and cell not in ("", "-"):
             raise FormatError(f"{column} {cell!r}: expected a number", path=path, line=line)
         for name, text in zip(names, numbers, strict=False):
-            out[name] = int(float(text)) if name in _WHOLE else float(text)
+            out[name] = _whole(text, path, line) if name in _WHOLE else float(text)
     if "image" not in out:
         raise FormatError("a row without a number of the image", path=path, line=line)
     return out

@@ -238,6 +238,9 @@ def parse_mic(text: str, path: str | Path | None = None) -> MicTable:
     if data.shape[1] not in (_N, _N + 1):
         data = _slow(lines, path)
     phase = data[:, _N] if data.shape[1] > _N else np.ones(len(data))
+    for name, values in (("NumPhases", np.array(head["NumPhases"])), ("a phase", phase)):
+        if not (np.abs(values) < 2**31).all():
+            raise FormatError(f"{name} is no whole number that a file can mean", path=path)
     return MicTable(
         np.ascontiguousarray(data[:, :_N]),
         phase.astype(np.int64),

@@ -39,6 +39,7 @@ _CORR_HEADER = "%Eta Strain RadFit EtaCalc DiffCalc RadCalc Ideal2Theta Outlier 
 _CORR_FORMATS = (
     "%f", "%10.8f", "%10.8f", "%f", "%10.8f", "%10.8f", "%f", "%d", "%f", "%f", "%d",
 )  # fmt: skip
+_MOST_PANELS = 1 << 31  # no number of a panel, and what a C int holds
 _MEAN_START = "Mean Values"
 _MEAN_END = "Copy to par"
 # A mean strain of a tenth is a detector off by its own size, one of 0.1 microstrain is below any
@@ -97,7 +98,7 @@ def read_panel_shifts(path: str | Path) -> PanelShifts:
             )
         if not all(map(math.isfinite, row)):
             raise FormatError(f"not finite numbers: {text!r}", path=file, line=number)
-        if row[0] != int(row[0]) or row[0] < 0 or row[0] in seen:
+        if not 0 <= row[0] < _MOST_PANELS or row[0] != int(row[0]) or row[0] in seen:
             problem = "stands twice" if row[0] in seen else "is no whole number from 0"
             raise FormatError(f"panel ID {row[0]:g} {problem}", path=file, line=number)
         seen.add(row[0])
@@ -183,7 +184,8 @@ def read_corr(path: str | Path) -> CorrTable:
                 line=start + 2 + number,
             )
     try:
-        table = np.loadtxt(io.StringIO("\n".join(body)), ndmin=2) if body else np.empty((0, 11))
+        text = io.StringIO("\n".join(body))
+        table = np.loadtxt(text, ndmin=2) if body else np.empty((0, len(names)))
     except ValueError as error:
         raise FormatError(f"a value is no number: {error}", path=file) from error
     columns = {name: table[:, names.index(name)] for name in wanted}

@@ -84,7 +84,7 @@ def read_grid(path: str | Path) -> Voxels:
     """
     lines = _lines(path)
     head = lines[0].split() if lines else []
-    if len(head) != 1 or not head[0].isdigit():
+    if len(head) != 1 or not head[0].isdecimal() or len(head[0]) > 18:
         got = lines[0][:40] if lines else ""
         raise FormatError(f"{got!r}: expected the number of grid points", path=path, line=1)
     rows: list[list[float]] = []

@@ -61,12 +61,17 @@ def read_refl(path: str | Path) -> ReflectionTable:
         raise FormatError(f"not a reflection table: starts with {data[:16]!r}", path=file)
     try:
         _, version, content = msgpack.unpackb(data, strict_map_key=False)
-    except ValueError as error:  # what msgpack raises for data that end too early, too
+    except (ValueError, TypeError) as error:  # data that end too early; a list as a key
         raise FormatError(f"truncated or corrupt after {len(data)} bytes", path=file) from error
     if version not in (1, 2):
         raise FormatError(f"version {version!r} of the table: expected 1 or 2", path=file)
     if missing := {"nrows", "data"} - set(content if isinstance(content, dict) else ()):
         raise FormatError(f"missing key {sorted(missing)[0]!r}", path=file)
+    for name, kind in (("nrows", int), ("data", dict), ("identifiers", dict)):
+        if not isinstance(content.get(name, {}), kind):
+            raise FormatError(f"{name} is a {type(content[name]).__name__}", path=file, key=name)
+    if content["nrows"] < 0:
+        raise FormatError(f"{content['nrows']} rows", path=file, key="nrows")
     return _table(content, version, file)
 
 
@@ -96,7 +101,7 @@ def _table(content: dict[str, Any], version: int, file: Path) -> ReflectionTable
 
 
 def _array(data: bytes, n: int, name: str, label: str, file: Path) -> NDArray[Any]:
-    if label not in TYPES:
+    if not isinstance(label, str) or label not in TYPES:
         known = ", ".join([*TYPES, "std::string", "Shoebox<>"])
         raise FormatError(
             f"column {name!r} has the unknown type {label!r}: expected one of {known}",

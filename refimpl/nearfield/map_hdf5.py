@@ -26,6 +26,7 @@ from refimpl.errors import FormatError, RefimplError
 from refimpl.forward.nearfield_setup import Voxels
 from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path, json_text, write_text
+from refimpl.io.frame_source import BROKEN
 from refimpl.nearfield.maps import NearfieldMap
 from refimpl.rotations import euler_of_matrix, matrix_of_euler
 from refimpl.units import UM
@@ -253,11 +254,11 @@ def read_map_hdf5(path: str | Path) -> NearfieldMap:
                 cell=cell, provenance=json.loads(group.attrs["provenance"]),
                 **{n: group[n][()] for n in _ARRAYS},
             )  # fmt: skip
-    except (KeyError, ValueError) as error:
-        if isinstance(error, RefimplError):  # says more already
-            raise
-        raise FormatError(f"the group 'refimpl' is not whole: {error}", path=path) from error
     except FileNotFoundError as error:
         raise FormatError("no such file", path=path) from error
     except OSError as error:
         raise FormatError("not an HDF5 file", path=path) from error
+    except BROKEN as error:
+        if isinstance(error, RefimplError):  # says more already
+            raise
+        raise FormatError(f"the group 'refimpl' is not whole: {error}", path=path) from error

@@ -78,7 +78,9 @@ def test_no_case_is_large():
 
 MADE_HERE = [c for c in case_ids() if golden(c).provenance["source_kind"] != "external"]
 COPIED = [c for c in case_ids() if c not in MADE_HERE]
-NOT_COPIED = ("rings/pyfai_Cr2O3", "interop/pyfai_poni", "misorientation/orix")
+NOT_COPIED = (
+    "rings/pyfai_Cr2O3", "interop/pyfai_poni", "interop/imaged11_par", "misorientation/orix",
+)  # fmt: skip
 
 
 def _run_make(case_id: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -107,6 +109,11 @@ def test_transcribed_rings_of_pyfai_are_whole(monkeypatch):
 def test_pyfai_gives_the_same_geometry_again(monkeypatch):
     pytest.importorskip("pyFAI", reason="pyFAI is not installed: pip install 'refimpl[interop]'")
     assert _run_make("interop/pyfai_poni", monkeypatch) in (0, False)
+
+
+def test_imaged11_gives_the_same_geometry_again(monkeypatch):
+    pytest.importorskip("ImageD11", reason="ImageD11 is not installed: pip install ImageD11")
+    assert _run_make("interop/imaged11_par", monkeypatch) in (0, False)
 
 
 def test_orix_gives_the_same_misorientations_again(monkeypatch):

@@ -106,7 +106,7 @@ def same(got: Setup, expected: Setup) -> None:
 PLANES = sorted(set(NAMES) - {"pyfai"})  # 4 corners of each of 1e6 pixels: panels below are small
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(planes(), st.sampled_from(PLANES), st.sampled_from(PLANES))
 def test_a_plane_there_and_back(setup, first, second):
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def test_a_plane_there_and_back(setup, first, second):
 HOLD_PANELS = sorted(name for name in NAMES if "panels" in FORMATS[name].holds)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(grids(), st.sampled_from(HOLD_PANELS), st.sampled_from(HOLD_PANELS))
 def test_panels_there_and_back(setup, first, second):
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def test_panels_there_and_back(setup, first, second):
         same(there(there(source, folder, second), folder, first), source)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(rotations(), st.sampled_from(("dials", "xds", "nxmx", "imaged11")))
 def test_rotations_there_and_back(setup, kind):
     with tempfile.TemporaryDirectory() as folder:

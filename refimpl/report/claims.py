@@ -62,7 +62,8 @@ def claims_page(verdicts: Sequence[Verdict], sources: Mapping[str, Source]) -> s
         ("sources", "Sources", _sources(verdicts, sources)),
     ]
     return page.main(
-        "<header><h1>Published claims</h1><p>Figures that the published sources state, ours "
+        '<header class="top"><p class="kind">Validation</p>'
+        "<h1>Published claims</h1><p>Figures that the published sources state, ours "
         "beside them. No row is left out because ours differs.</p></header>",
         lead, parts,
         f"refimpl {page.text(__version__)}; computed in {sum(v.seconds for v in verdicts):.0f} s",
@@ -80,7 +81,7 @@ def _missed(verdicts: Sequence[Verdict]) -> str:
             words = f"Met now, while its row explains a difference: {words}"
         rows.append((page.badge(_level(v), v.status), _what(v), _stated(v), _ours(v), words))
     head = ["verdict", "claim", "stated", "ours", "what we think of it"]
-    return page.table(head, rows, caption="Differences and what we think of them")
+    return page.table(head, rows, caption="Differences and what we think of them", numeric="k")
 
 
 def _table(verdicts: Sequence[Verdict]) -> str:
@@ -92,7 +93,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
         rows.append((page.badge(_level(v), v.status), _what(v), _stated(v), _ours(v), basis))
     head = ["verdict", "claim", "stated", "ours, and the difference", "computed from, or why not"]
     done = sum(v.status == "met" for v in verdicts)
-    return page.table(head, rows, caption=f"{done} of {len(verdicts)} met")
+    return page.table(head, rows, caption=f"{done} of {len(verdicts)} met", numeric="k")
 
 
 def _level(verdict: Verdict) -> str:
@@ -102,7 +103,8 @@ def _level(verdict: Verdict) -> str:
 def _what(verdict: Verdict) -> page.Html:
     c = verdict.claim
     return page.Html(
-        f"{page.text(c.quantity)}<br><small>{page.text(c.source)}: {page.text(c.place)}<br>"
+        f'<div style="min-width:16em">{page.text(c.quantity)}</div>'
+        f"<small>{page.text(c.source)}: {page.text(c.place)}<br>"
         f"<code>{page.text(c.id)}</code></small>"
     )
 

@@ -62,7 +62,7 @@ def read_table(path: Path) -> ReflectionTable:
             return ReflectionTable({k: columns[k] for k in columns.files}, source=path)
     except FileNotFoundError as exc:
         raise FormatError("no such file", path=path) from exc
-    except (OSError, ValueError, zipfile.BadZipFile) as exc:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as exc:
         raise FormatError("not an .npz file of plain columns", path=path) from exc
 
 

@@ -25,6 +25,7 @@ from refimpl.testing.judge_spots import (
     PLACES,
     REACH_PX,
     match_spots,
+    numbers,
     reindexing,
 )
 
@@ -76,12 +77,12 @@ def reflection_judgement(
     pictures: list[Picture] = []
     if len(rows):
         one, two = a.select(rows[:, 0]), b.select(rows[:, 1])
-        for found, words, numbers, drawn in (
+        for found, words, told, drawn in (
             _places(one, two, column), _indices(one, two), _intensities(one, two), _flags(one, two),
         ):  # fmt: skip
             measures += found
             notes += words
-            details |= numbers
+            details |= told
             pictures += drawn
     there = {m.name for m in measures}
     defaults = {k: v for k, v in DEFAULTS.items() if k in there}
@@ -98,7 +99,7 @@ Parts = tuple[list[Measure], list[str], dict[str, Any], list[Picture]]
 
 
 def _places(a: ReflectionTable, b: ReflectionTable, column: str) -> Parts:
-    difference = np.asarray(b[column], dtype=np.float64) - a[column]
+    difference = numbers(b, column, 3) - numbers(a, column, 3)
     shift = np.median(difference, axis=0)
     left = difference - shift
     measures = [
@@ -108,14 +109,14 @@ def _places(a: ReflectionTable, b: ReflectionTable, column: str) -> Parts:
         Measure("place_rms_image", rms(left[:, 2]), "the same along the rotation"),
     ]
     words = ["common shift ({:.4g}, {:.4g}) px, {:.4g} images".format(*shift)]
-    numbers: dict[str, Any] = {"shift": shift.tolist()}
-    xy = np.asarray(a[column], dtype=np.float64)[:, :2]
+    told: dict[str, Any] = {"shift": shift.tolist()}
+    xy = numbers(a, column, 3)[:, :2]
     size = np.hypot(left[:, 0], left[:, 1])
     pictures = [Picture("Places, shift taken out", "offset (px)", size, xy,
                         ("fast (px)", "slow (px)"), left[:, :2], "px, B minus A")]  # fmt: skip
     name = "xyzobs.px.variance"
     if column == PLACES[0] and name in a and name in b:
-        total = np.asarray(a[name], dtype=np.float64) + b[name]
+        total = numbers(a, name, 3) + numbers(b, name, 3)
         z = (left / np.sqrt(np.where(total > 0.0, total, np.nan))).ravel()
         z = z[np.isfinite(z)]
         measures.append(Measure("place_sigma", rms(z), "places by their combined σ (rms)"))
@@ -123,7 +124,7 @@ def _places(a: ReflectionTable, b: ReflectionTable, column: str) -> Parts:
                      "place_sigma is below 1 for codes that agree")  # fmt: skip
         pictures.append(Picture("Places by their σ", "difference / σ", z, normal=True))
     if column != PLACES[1] and PLACES[1] in a and PLACES[1] in b:
-        moved = np.asarray(b[PLACES[1]], dtype=np.float64) - a[PLACES[1]]
+        moved = numbers(b, PLACES[1], 3) - numbers(a, PLACES[1], 3)
         good = _told(a) & _told(b)
         if good.any():
             across = np.hypot(moved[good, 0], moved[good, 1])
@@ -131,12 +132,12 @@ def _places(a: ReflectionTable, b: ReflectionTable, column: str) -> Parts:
                 Measure("predicted_median_px", float(np.median(across)), "predictions, median"),
                 Measure("predicted_rms_px", rms(across), "predictions, rms"),
             ]
-    return measures, words, numbers, pictures
+    return measures, words, told, pictures
 
 
 def _told(table: ReflectionTable) -> NDArray[np.bool_]:
     """(n,) rows with a prediction; rows that were never predicted hold 0."""
-    xyz = np.asarray(table[PLACES[1]], dtype=np.float64)
+    xyz = numbers(table, PLACES[1], 3)
     return np.asarray(np.isfinite(xyz).all(axis=1) & (xyz != 0.0).any(axis=1))
 
 
@@ -146,14 +147,14 @@ def _told(table: ReflectionTable) -> NDArray[np.bool_]:
 def _indices(a: ReflectionTable, b: ReflectionTable) -> Parts:
     if "miller_index" not in a or "miller_index" not in b:
         return [], ["no Miller indices in both"], {}, []
-    h1, h2 = (np.asarray(t["miller_index"], dtype=np.int64) for t in (a, b))
+    h1, h2 = (np.nan_to_num(numbers(t, "miller_index", 3)).astype(np.int64) for t in (a, b))
     both = (h1 != 0).any(axis=1) & (h2 != 0).any(axis=1)
     one_only = (h1 != 0).any(axis=1) ^ (h2 != 0).any(axis=1)
     measures = [Measure("indexed_by_one_share", float(one_only.mean()), "pairs indexed in one")]
     if not both.any():
         return measures, ["no pair is indexed in both"], {}, []
     h1, h2 = h1[both], h2[both]
-    own = np.asarray(a["id"])[both] if "id" in a else np.zeros(len(h1))
+    own = numbers(a, "id")[both] if "id" in a else np.zeros(len(h1))
     turned, found = h1.copy(), []
     for number in np.unique(own):
         part = own == number
@@ -183,7 +184,7 @@ def _intensities(a: ReflectionTable, b: ReflectionTable) -> Parts:
     name = next((c for c in _INTENSITIES if c in a and c in b), None)
     if name is None:
         return [], [], {}, []
-    i1, i2 = (np.asarray(t[name], dtype=np.float64) for t in (a, b))
+    i1, i2 = (numbers(t, name) for t in (a, b))
     good = np.isfinite(i1) & np.isfinite(i2) & (i1 != 0.0)
     i1, i2 = i1[good], i2[good]
     if len(i1) < 3 or not (i1 * i1).sum() > 0.0:
@@ -200,19 +201,21 @@ def _intensities(a: ReflectionTable, b: ReflectionTable) -> Parts:
         Measure("intensity_scale", abs(scale - 1.0), "the scale minus 1"),
         Measure("intensity_cc", 1.0 - cc, "1 minus the correlation"),
     ]
-    numbers = {"intensity_scale": scale, "intensity_cc": cc}
+    told = {"intensity_scale": scale, "intensity_cc": cc}
     variance = name.replace("value", "variance")
     if variance in a and variance in b:
-        total = np.asarray(a[variance])[good] + np.asarray(b[variance])[good] / scale**2
+        total = numbers(a, variance)[good] + numbers(b, variance)[good] / scale**2
         z = (i2 / scale - i1) / np.sqrt(np.where(total > 0.0, total, np.nan))
         z = z[np.isfinite(z)]
         measures.append(Measure("intensity_sigma", rms(z), "intensities by their combined σ"))
-    return measures, [f"intensities of B are {scale:.6g} times those of A"], numbers, []
+    return measures, [f"intensities of B are {scale:.6g} times those of A"], told, []
 
 
 def _flags(a: ReflectionTable, b: ReflectionTable) -> Parts:
     if "flags" not in a or "flags" not in b:
         return [], [], {}, []
+    for table in (a, b):
+        numbers(table, "flags")
     measures = [
         Measure(f"{word}_share", float((a.has_flags(bit) ^ b.has_flags(bit)).mean()),
                 f"pairs flagged as {word} in one only")

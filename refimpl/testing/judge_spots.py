@@ -8,16 +8,42 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.frames import I64
+from refimpl.frames import F64, I64
 from refimpl.io.reflection_table import ReflectionTable
 
-__all__ = ["PLACES", "REACH_PX", "match_spots", "reindexing"]
+__all__ = ["PLACES", "REACH_PX", "match_spots", "numbers", "reindexing"]
 
 PLACES: Final = ("xyzobs.px.value", "xyzcal.px")
 """Columns that spots are matched by, the first that both tables have."""
 REACH_PX: Final = 2.0
 """How far two places of one spot may be apart [px]."""
 _REACH_IMAGES, _APART = 2.0, 1e6
+
+
+def numbers(table: ReflectionTable, name: str, *shape: int) -> F64:
+    """(n, ...) numbers of a column, of which an ``.npz`` may hold anything.
+
+    Parameters
+    ----------
+    table, name
+        Where from.
+    shape
+        Of a row.
+
+    Raises
+    ------
+    FormatError
+        No such column, no numbers, or another shape.
+    """
+    values = np.asarray(table[name])
+    if values.dtype.kind not in "biuf" or values.shape[1:] != shape:
+        raise FormatError(
+            f"column {name}: {values.dtype} of shape {values.shape}: expected numbers of shape "
+            f"{(len(values), *shape)}",
+            path=table.source,
+            key=name,
+        )
+    return values.astype(np.float64)
 
 
 def match_spots(a: ReflectionTable, b: ReflectionTable, match_px: float) -> tuple[I64, str]:
@@ -55,10 +81,10 @@ def match_spots(a: ReflectionTable, b: ReflectionTable, match_px: float) -> tupl
         group = "id"
     places = []
     for table in (a, b):
-        xyz = np.asarray(table[column], dtype=np.float64).copy()
+        xyz = numbers(table, column, 3)
         xyz[:, 2] *= match_px / _REACH_IMAGES
-        part = np.asarray(table[group], dtype=np.float64) if group else np.zeros(len(table))
-        keys = np.stack([np.asarray(table["panel"], dtype=np.float64), part], axis=1)
+        part = numbers(table, group) if group else np.zeros(len(table))
+        keys = np.stack([numbers(table, "panel"), part], axis=1)
         places.append(np.hstack([xyz, _APART * keys]))
     good = [np.flatnonzero(np.isfinite(p).all(axis=1)) for p in places]
     if not len(good[0]) or not len(good[1]):

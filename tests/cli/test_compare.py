@@ -92,6 +92,11 @@ def test_maps_and_panels_and_reflections_are_known_by_their_content(here: Path, 
     )
 
 
+def test_an_empty_table_is_no_interruption(here: Path, capsys) -> None:
+    Path("empty.npz").write_bytes(b"")
+    assert "not an .npz file of plain columns" in said(capsys, "empty.npz", "empty.npz", code=2)
+
+
 def test_panels_of_a_calibration_with_places_and_uncertainties(here: Path, capsys) -> None:
     Path("ps.txt").write_text("NPanelsY 2\nNPanelsZ 1\nPanelSizeY 190\nPanelSizeZ 300\n"
                               "PanelGapsY 20\n")  # fmt: skip

@@ -143,6 +143,10 @@ def test_tables_that_cannot_be_matched_are_refused() -> None:
         reflection_judgement(table(), table().without("panel"))
     with pytest.raises(FormatError, match="no places in common"):
         reflection_judgement(table(), table().without("xyzobs.px.value", "xyzcal.px"))
+    for name, wrong in (("panel", np.full(N, "a")), ("xyzobs.px.value", np.ones(N)),
+                        ("miller_index", np.ones(N)), ("flags", np.full(N, "x"))):  # fmt: skip
+        with pytest.raises(FormatError, match=f"column {name}: .* expected numbers of shape"):
+            reflection_judgement(table(**{name: wrong}), table())
     with pytest.raises(ConfigError, match="--match-px 0: expected > 0"):
         match_spots(table(), table(), 0.0)
 

@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 endef
 export PROBE
 
-.PHONY: help demo test lint bench docs validate clean
+.PHONY: help demo test lint bench docs validate fuzz clean
 help:
 	@echo "make demo      simulate a calibrant frame, calibrate it, print found against true"
 	@echo "make test      build the compiled twins if needed and run the default tests"
@@ -53,6 +53,7 @@ help:
 	@echo "make bench     time refimpl and, where installed, its peers"
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make validate  check published figures (REFIMPL_DATA), then run the tests marked slow"
+	@echo "make fuzz      give changed files to every reader, SECONDS=10 each; FUZZ=--store keeps them"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
 
 $(VENV)/.python:
@@ -129,6 +130,11 @@ docs: $(VENV)/.docs $(VENV)/.twins
 validate: $(VENV)/.twins
 	$(VENV)/bin/refimpl validate $(VALIDATE)
 	$(PY) -m pytest -m slow
+
+# Exit 1 where a reader hangs, crashes or raises what is no error of refimpl (docs/reliability.md).
+SECONDS ?= 10
+fuzz: $(VENV)/.twins
+	$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) $(FUZZ)
 
 clean:
 	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery refimpl.egg-info

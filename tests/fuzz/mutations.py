@@ -1,0 +1,224 @@
+"""Changes of a file: blind ones of bytes and lines, and ones that know what it is made of."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import re
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["mutate"]
+
+_NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
+_TEXTS = (
+    b"nan", b"inf", b"-inf", b"-1", b"0", b"-0.0", b"1e308", b"1e400", b"1e-320", b"0.5", b"x",
+    b"2147483648", b"-2147483649", b"18446744073709551616", b"9" * 40, b"9" * 5000, b"1_0", b"0x10",
+    b"True", b"\xc2\xb2", b"\xd9\xa3", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\x0c",
+    b"", b"\xe2\x80\xa8",
+    b"#", b'"', b"'", b"[", b"{", b"&", b"<", b"null", b"../x", b"%s", b"\r",
+)  # fmt: skip
+_WORDS = (0, 1, -1, 2, 7, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, float("nan"),
+    float("inf"), "", "x", "nan", "1", [], [[]], {}, [None], [1, 2, 3], {"a": 1}, "é\u0000",
+)  # fmt: skip
+
+
+def mutate(
+    data: bytes, kind: str, rng: random.Random, others: Sequence[bytes], *, most: int = 65536
+) -> bytes:
+    """Change a file in one to eight places.
+
+    Parameters
+    ----------
+    kind
+        See :class:`readers.Reader`; content that is not of its kind is changed blindly.
+    others
+        Files of the corpus that pieces may be taken from.
+    most
+        Largest result [bytes]; what is longer is cut.
+    """
+    inside = _INSIDE.get(kind)
+    if kind == "hdf5" and rng.random() < 0.1:
+        return data[: rng.randrange(len(data) + 1)]
+    # the HDF5 library itself loops for ever on some damaged heaps: its own structure stays sound
+    if inside is not None and rng.random() < (1.0 if kind == "hdf5" else 0.75):
+        try:
+            return inside(data, rng, others)
+        except Exception:  # a library's refusal of a broken file, whichever: go on blindly
+            pass
+    if kind == "hdf5":
+        return data
+    for _ in range(1 << rng.randrange(4)):
+        lines = kind not in ("bytes", "hdf5", "zip", "gzip", "msgpack") and rng.random() < 0.7
+        data = (_text if lines else _blind)(data, rng, others)
+    return data[:most]
+
+
+def _blind(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    out, n = bytearray(data), len(data)
+    at, way = rng.randrange(n + 1), rng.randrange(9)
+    if way == 0 and n:
+        out[at % n] ^= 1 << rng.randrange(8)
+    elif way == 1 and n:
+        out[at % n] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+    elif way == 2:
+        size, order = rng.choice((1, 2, 4, 8)), rng.choice(("little", "big"))
+        word = rng.choice(_WORDS) % (1 << 8 * size)
+        out[at : at + size] = word.to_bytes(size, order)  # type: ignore[arg-type]
+    elif way == 3:
+        del out[at : at + rng.choice((1, 2, 8, 64, 512))]
+    elif way == 4:
+        size = rng.choice((1, 4, 16, 128))
+        out[at:at] = out[at : at + size]
+    elif way == 5:
+        del out[at:]
+    elif way == 6 and others:
+        other = rng.choice(others)
+        start = rng.randrange(len(other) + 1)
+        out[at:] = other[start:]
+    elif way == 7:
+        out[at:at] = rng.choice(_TEXTS)
+    elif way == 8 and n:
+        start = rng.randrange(n)
+        size = rng.choice((1, 4, 16, 64))
+        out[at : at + size] = data[start : start + size]
+    return bytes(out)
+
+
+def _text(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    way = rng.randrange(7)
+    if way < 3:
+        found = list(_NUMBER.finditer(data)) if way < 2 else list(re.finditer(rb"[^\s,]+", data))
+        if not found:
+            return data + rng.choice(_TEXTS)
+        where = rng.choice(found)
+        return data[: where.start()] + rng.choice(_TEXTS) + data[where.end() :]
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    if way == 3:
+        del lines[at]
+    elif way == 4:
+        lines.insert(at, lines[rng.randrange(len(lines))])
+    elif way == 5:
+        other = rng.choice(others).split(b"\n") if others else lines
+        lines[at] = rng.choice(other)
+    else:
+        words = lines[at].split()
+        if words:
+            words[rng.randrange(len(words))] = rng.choice(rng.choice(lines).split() or [b""])
+        lines[at] = b" ".join(words)
+    return b"\n".join(lines)
+
+
+def _changed(tree: Any, rng: random.Random) -> Any:
+    """The same tree with one node replaced, removed or doubled."""
+    if isinstance(tree, (dict, list)) and tree and rng.random() < 0.85:
+        keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+        key, way = rng.choice(keys), rng.random()
+        out = dict(tree) if isinstance(tree, dict) else list(tree)
+        if way < 0.1:
+            del out[key]
+        elif way < 0.15 and isinstance(out, list):
+            out.insert(key, out[key])
+        elif way < 0.2 and isinstance(out, dict):
+            out[rng.choice(keys)] = tree[key]
+        else:
+            out[key] = _changed(tree[key], rng)
+        return out
+    if isinstance(tree, bytes) and rng.random() < 0.7:
+        return _blind(tree, rng, ())
+    if isinstance(tree, (int, float)) and rng.random() < 0.5:
+        return rng.choice((-tree, tree + 1, tree * 1e9, tree / 3, -1, 0))
+    return rng.choice(_VALUES)
+
+
+def _json(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    return json.dumps(_changed(json.loads(data), rng)).encode()
+
+
+def _msgpack(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    import msgpack
+
+    return msgpack.packb(_changed(msgpack.unpackb(data, strict_map_key=False), rng))
+
+
+def _gzip(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    return gzip.compress(_blind(gzip.decompress(data), rng, ()), mtime=0)
+
+
+def _zip(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        members = [(info.filename, file.read(info)) for info in file.infolist()]
+    at = rng.randrange(len(members))
+    name, inner = members[at]
+    if rng.random() < 0.1:
+        del members[at]
+    elif name.endswith((".zarray", ".zattrs", ".zgroup", ".json")):
+        members[at] = name, _json(inner, rng, ())
+    else:
+        members[at] = name, _blind(inner, rng, ())
+    return zipped(members)
+
+
+def zipped(members: Sequence[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
+    """Zip archive of named contents, the same bytes for the same contents."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as file:
+        for name, inner in members:
+            file.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), inner, method)
+    return out.getvalue()
+
+
+def _hdf5(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    """Remove or replace a data set, a group or an attribute."""
+    import h5py
+    import numpy as np
+
+    stream = io.BytesIO(data)
+    with h5py.File(stream, "r+") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        name = rng.choice(names)
+        node = file[name]
+        if len(node.attrs) and rng.random() < 0.4:
+            key = rng.choice(sorted(node.attrs))
+            if rng.random() < 0.3:
+                del node.attrs[key]
+            else:
+                node.attrs[key] = rng.choice(
+                    ("", "x", b"m", 0, -1.5, np.nan, [1, 2], np.zeros((2, 0)))
+                )
+        else:
+            old = node[()] if isinstance(node, h5py.Dataset) else 0
+            attrs = dict(node.attrs)
+            del file[name]
+            new: Any = rng.choice((
+                0, -1, np.nan, "x", b"\xff", np.zeros(0), np.zeros((0, 3)), [1, 2],
+                np.zeros((2, 3, 4)),
+                np.full((3, 20, 24), -1), np.array(["a", "b"], "S1"), 2**63 - 1, 1e300, np.True_,
+                np.asarray(old).ravel(), np.asarray(old)[..., None], None, None, None,
+            ))  # fmt: skip
+            if new is None and isinstance(old, np.ndarray) and old.dtype.kind in "iuf" and old.size:
+                new = old.copy()
+                new.ravel()[rng.randrange(old.size)] = rng.choice((0, 1, 99))
+                new = new.astype(rng.choice(("f4", "i2", "u1", new.dtype)))
+            if new is not None:
+                file[name] = new
+                for key, value in attrs.items():
+                    file[name].attrs[key] = value
+            elif rng.random() < 0.3:
+                file.create_group(name)
+            elif rng.random() < 0.2:
+                file[name] = h5py.ExternalLink("no.h5", "/a")
+            elif rng.random() < 0.3:
+                # 40 GB a frame stated, nothing stored
+                file.create_dataset(name, (3, 10**5, 10**5), "i4", chunks=(1, 100, 250))
+    return stream.getvalue()
+
+
+_INSIDE = {"json": _json, "msgpack": _msgpack, "gzip": _gzip, "zip": _zip, "hdf5": _hdf5}

@@ -1,0 +1,107 @@
+"""The stored corpus: every reader has a proper answer to every file of it, findings of old too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from campaign import CORPUS, FOUND, Campaign, corpus_of, judge, write_corpus
+from readers import READERS, Reader
+
+from refimpl.errors import FormatError
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_stored_file_has_an_answer(name: str, tmp_path: Path) -> None:
+    reader = READERS[name]
+    files = corpus_of(reader)
+    assert files, "no corpus: python tests/fuzz/fuzz.py NAME --store"
+    findings = {file: judge(reader, data, tmp_path) for file, data in files.items()}
+    assert {file: f.what + f.where for file, f in findings.items() if f is not None} == {}
+
+
+@pytest.mark.filterwarnings("ignore")  # of zarr, about names that a zip holds twice
+@pytest.mark.parametrize("name", READERS)
+def test_the_corpus_holds_a_file_that_is_read(name: str, tmp_path: Path) -> None:
+    """A corpus of refusals alone would test the first line of a reader."""
+    reader = READERS[name]
+    path = tmp_path / reader.file
+    for data in corpus_of(reader).values():
+        path.write_bytes(data)
+        try:
+            reader.call(path)
+        except (FormatError, ValueError):
+            continue
+        return
+    pytest.fail("no stored file is read")
+
+
+def test_no_corpus_without_a_reader() -> None:
+    assert {path.stem for path in CORPUS.glob("*.zip")} == set(READERS)
+
+
+def _fragile(path: Path) -> object:
+    """Refuse what does not begin with ab; divide by what follows a c."""
+    data = path.read_bytes()
+    if data[:1] != b"a":
+        raise FormatError("no a", path=path)
+    if data[1:2] != b"b":
+        raise FormatError("no b", path=path)
+    if data[2:3] != b"c":
+        raise FormatError("no c", path=path)
+    return 1 // (data[3] - 0x30)
+
+
+def test_a_campaign_finds_a_fault_behind_three_refusals(tmp_path: Path) -> None:
+    reader = Reader("fragile", "a.bin", _fragile, "bytes", traced=("tests",))
+    campaign = Campaign(reader, [b"aca1"], tmp_path, seed=5)
+    campaign.run(runs=8000)
+    assert {finding.what.split(":")[0] for finding in campaign.findings.values()} == {
+        "ZeroDivisionError", "IndexError",
+    }  # fmt: skip
+    assert all(data[:1] == b"a" for data in campaign.smallest()[:1])
+
+
+def test_a_campaign_can_be_run_again(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        campaign = Campaign(READERS["io.mic.read_mic"], [b"1 2 3\n"], tmp_path, seed=5)
+        campaign.run(runs=60)
+        found.append((campaign.corpus, campaign.n_runs))
+    assert found[0] == found[1]
+
+
+def test_findings_stay_in_the_corpus(tmp_path: Path) -> None:
+    reader = Reader("one", "a.bin", _fragile)
+    write_corpus(reader, [b"x"], [b"found once"], folder=tmp_path)
+    path = write_corpus(reader, [b"y"], folder=tmp_path)
+    stored = corpus_of(reader, tmp_path)
+    assert sorted(stored.values()) == [b"found once", b"y"]
+    assert [name.startswith(FOUND) for name in stored] == [False, True]
+    before = path.read_bytes()
+    assert write_corpus(reader, [b"y"], folder=tmp_path).read_bytes() == before
+
+
+def test_hangs_and_long_errors_are_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaign.MOST_SECONDS", 0.05)
+
+    def endless(path: Path) -> object:
+        while True:
+            path.exists()
+
+    assert "TooLong" in str(judge(Reader("e", "a", endless), b"", tmp_path))
+
+    class Loud(FormatError):
+        def __str__(self) -> str:
+            return "x" * 5000
+
+    def loud(path: Path) -> object:
+        raise Loud("")
+
+    assert "5000 characters" in str(judge(Reader("l", "a", loud), b"", tmp_path))

@@ -144,6 +144,9 @@ class FrameSource:
         return own.copy() if own.base is not None and not own.flags.writeable else own
 
 
+_MOST_FRAMES = 2**31
+
+
 def select_frames(
     frames: int | slice | Sequence[int] | None, skip_frames: int, n_frames: int, path: Path
 ) -> list[int]:
@@ -154,6 +157,8 @@ def select_frames(
     ConfigError
         Both are used, nothing is left, or a frame does not exist.
     """
+    if n_frames > _MOST_FRAMES:
+        raise FormatError(f"states {n_frames} frames: not believed", path=path)
     have = f"the file has {n_frames} frame{'s' if n_frames > 1 else ''}, numbered from 0"
     if skip_frames < 0:
         raise ConfigError(f"skip_frames = {skip_frames} is negative", path=path, key="SkipFrame")

@@ -185,7 +185,7 @@ def read_corr(path: str | Path) -> CorrTable:
             )
     try:
         text = io.StringIO("\n".join(body))
-        table = np.loadtxt(text, ndmin=2) if body else np.empty((0, len(names)))
+        table = np.loadtxt(text, ndmin=2, comments=None) if body else np.empty((0, len(names)))
     except ValueError as error:
         raise FormatError(f"a value is no number: {error}", path=file) from error
     columns = {name: table[:, names.index(name)] for name in wanted}

@@ -68,7 +68,7 @@ def read_refl(path: str | Path) -> ReflectionTable:
     if missing := {"nrows", "data"} - set(content if isinstance(content, dict) else ()):
         raise FormatError(f"missing key {sorted(missing)[0]!r}", path=file)
     for name, kind in (("nrows", int), ("data", dict), ("identifiers", dict)):
-        if not isinstance(content.get(name, {}), kind):
+        if not isinstance(content.get(name, {}), kind) or isinstance(content.get(name), bool):
             raise FormatError(f"{name} is a {type(content[name]).__name__}", path=file, key=name)
     if content["nrows"] < 0:
         raise FormatError(f"{content['nrows']} rows", path=file, key="nrows")

@@ -93,16 +93,20 @@ def open_tiff(path: Path) -> FrameSource:
     read: Callable[[int], NDArray[Any]] = lambda index: grey[index].asarray()  # noqa: E731
     if stack is not None:
         read = stack.__getitem__
-    return FrameSource(
-        path=path,
-        n_frames=len(grey) if stack is None else len(stack),
-        shape=(int(grey[0].shape[0]), int(grey[0].shape[1])),
-        dtype=np.dtype(grey[0].dtype).newbyteorder("="),
-        read=read,
-        close=tif.close,
-        metadata={"format": "TIFF", **({"description": description} if description else {})},
-        saturation=stated_cutoff(description),
-    )
+    try:
+        return FrameSource(
+            path=path,
+            n_frames=len(grey) if stack is None else len(stack),
+            shape=(int(grey[0].shape[0]), int(grey[0].shape[1])),
+            dtype=np.dtype(grey[0].dtype).newbyteorder("="),
+            read=read,
+            close=tif.close,
+            metadata={"format": "TIFF", **({"description": description} if description else {})},
+            saturation=stated_cutoff(description),
+        )
+    except BaseException:  # pixels that are no numbers
+        tif.close()
+        raise
 
 
 def _next_page(tif: Any, last: Any) -> int:

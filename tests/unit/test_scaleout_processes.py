@@ -155,7 +155,8 @@ def test_kill_9_of_the_run_ends_its_workers_too(ledger: Path, place: str, tmp_pa
     wait_for_none(place)
     for left in tmp_path.glob("refimpl-parsl-*"):  # a killed run cannot remove its folder
         subprocess.run(["rm", "-r", str(left)], check=True)
-    assert [e["key"] for e in lines(ledger) if e.get("status") == "done"] == ["0", "1"]
+    done = [e["key"] for e in lines(ledger) if e.get("status") == "done"]
+    assert sorted(done) == ["0", "1"]  # either of two workers may end first
 
 
 def test_sigterm_of_a_run_on_threads(ledger: Path) -> None:

@@ -27,7 +27,11 @@ from refimpl.centring.simulate_view import crop_rule
 from refimpl.centring.splits import load_split
 from refimpl.cli.main import main
 
-START = "from refimpl.cli.main import main; raise SystemExit(main())"
+# what runs in the background inherits a Ctrl-C that is ignored
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from refimpl.cli.main import main; raise SystemExit(main())"
+)
 SHORT = ["--size", "16", "--epochs", "3", "--patience", "9"]
 
 

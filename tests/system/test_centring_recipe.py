@@ -42,8 +42,10 @@ def test_a_short_training_passes_the_gates() -> None:
     """Gates of the specification, B6: error, correlation, hits and relative reflections."""
     pytest.importorskip("torch", reason="needs the extra centring (torch)")
     trained = train_recipe(
-        0, recipe=replace(RECIPE, crystals=160, settings=replace(RECIPE.settings, epochs=16))
-    )
+        0, recipe=replace(
+            RECIPE, crystals=200, views=2, crops=5, settings=replace(RECIPE.settings, epochs=16)
+        ),
+    )  # fmt: skip
     best = trained.history[trained.best_epoch]
     assert best["val_mse"] < 0.85 * best["val_baseline_mse"]
     assert best["val_pearson"] > 0.55

@@ -131,7 +131,7 @@ def _shown(arguments: Sequence[str]) -> list[str]:
         elif word in ("--update", "--peer-python", "--data", "--keep"):
             skip = True
         elif not word.startswith(("--update=", "--peer-python=", "--data=", "--keep=")):
-            out.append(word)
+            out.append(Path(word).name if Path(word).is_absolute() else word)
     return out
 
 

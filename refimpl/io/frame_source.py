@@ -144,7 +144,7 @@ class FrameSource:
         return own.copy() if own.base is not None and not own.flags.writeable else own
 
 
-_MOST_FRAMES = 2**31
+_MOST_FRAMES = 10_000_000  # a damaged header can state any number; their list must fit in memory
 
 
 def select_frames(
@@ -156,6 +156,8 @@ def select_frames(
     ------
     ConfigError
         Both are used, nothing is left, or a frame does not exist.
+    FormatError
+        The file states more frames than any file holds.
     """
     if n_frames > _MOST_FRAMES:
         raise FormatError(f"states {n_frames} frames: not believed", path=path)

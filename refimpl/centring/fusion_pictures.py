@@ -81,8 +81,11 @@ def points_of_pictures(
         heat = heat_map(net, picture, rule, zoom, net.target, step_px=step_px, size=size)
         best = heat.best(1, least=least)
         if best:
+            px_per_um = scale[0] + scale[1] * zoom
+            if not (np.isfinite(px_per_um) and px_per_um > 0.0):
+                raise ConfigError(f"a scale of {px_per_um:g} px/um at zoom {zoom:g}: expected > 0")
             middle = middle_px or (picture.shape[1] / 2.0, picture.shape[0] / 2.0)
-            camera = Camera(1.0 / (scale[0] + scale[1] * zoom), middle, side)
+            camera = Camera(1.0 / px_per_um, middle, side)
             s, t = camera.to_um((best[0].x_px, best[0].y_px))
             of_sample.append((float(s), float(t), float(np.radians(omega)), line))
         if progress is not None:

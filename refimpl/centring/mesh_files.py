@@ -62,7 +62,7 @@ def read_meshes(path: str | Path) -> list[Mesh]:
 def _check(path: Path, table: pd.DataFrame) -> None:
     for column in ("s_um", "t_um", "rc"):
         values = table[column].to_numpy(dtype=np.float64)
-        bad = ~np.isfinite(values) if column != "rc" else values < 0.0
+        bad = ~np.isfinite(values) if column != "rc" else (values < 0.0) | np.isinf(values)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise FormatError(

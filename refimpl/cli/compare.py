@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from refimpl.cli import parse
 from refimpl.errors import ConfigError
 
 __all__ = ["EXAMPLES", "compare"]
@@ -71,6 +72,8 @@ def compare(
         tuple(image_transform) if image_transform else None, shape, pixel_size_um, parameters,
         space_group, min_confidence, match_px,
     )  # fmt: skip
+    for path in (out, picture):  # before the work
+        parse.output_file(path)
     found = judgement_of(first, second, kind, parse_tolerances(tolerance or ()), options)
     if picture is not None:
         from refimpl.report.judged import judged_figure

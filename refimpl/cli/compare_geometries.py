@@ -74,6 +74,11 @@ def _read(
         from refimpl.interop.pyfai import read_poni
 
         shape = None if read_poni(path).shape is not None else shape
+    if kind.name == "midas":
+        from refimpl.interop.midas import stored_shape
+        from refimpl.io.midas_params import read_params
+
+        shape = None if stored_shape(read_params(path)) is not None else shape
     setup = kind.read(path, Reading(shape=shape, lossy=True))
     notes = [f"{path.name}: not compared: {text}" for text in setup.left_out]
     first = setup.experiments[0] if setup.experiments else None

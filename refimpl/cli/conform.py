@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refimpl.cli import parse
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,9 +71,13 @@ def conform(
         paths = kit.write_vectors(write_vectors, only or ())
         return _say("\n".join(str(p) for p in paths), out)
     known = _known(known_failures)
+    subjects = _subjects(command, target, backend, suffix, timeout)
+    if junit is not None and len(subjects) > 1:
+        raise ConfigError("--junit: name one code; without one there are two backends: --backend")
+    for path in (out, junit):  # before the work
+        parse.output_file(path)
     reports = [
-        kit.conform(subject, only=only or (), known=known, folder=folder)
-        for subject in _subjects(command, target, backend, suffix, timeout)
+        kit.conform(subject, only=only or (), known=known, folder=folder) for subject in subjects
     ]
     if junit is not None:
         _write_junit(junit, reports)
@@ -113,8 +118,6 @@ def _write_junit(path: Path, reports: list[Report]) -> None:
     from refimpl.io.atomic import write_text
     from refimpl.testing.conform_report import junit_text
 
-    if len(reports) > 1:
-        raise ConfigError("--junit: name one code; without one there are two backends: --backend")
     write_text(path, junit_text(reports[0]))
 
 

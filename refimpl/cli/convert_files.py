@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from refimpl.detector.model import TiltedFlat
-from refimpl.errors import GeometryError
+from refimpl.errors import ConfigError, GeometryError
 from refimpl.interop.setup import (
     DIALS_FROM_LAB,
     Setup,
@@ -111,11 +111,14 @@ _MIDAS_GEOMETRY: Final = {
 
 def read_midas(path: Path, options: Options) -> Setup:
     """Parameters and, where they name one that is there, the PanelShiftsFile."""
-    from refimpl.interop.midas import tilted_flat_from_midas
+    from refimpl.interop.midas import stored_shape, tilted_flat_from_midas
     from refimpl.io.midas_params import read_params
     from refimpl.io.panel_files import read_corrections
 
     params = read_params(path)
+    stated = stored_shape(params)
+    if None not in (stated, options.shape) and stated != options.shape:
+        raise ConfigError(f"states {stated} px: --shape {options.shape} differs", path=path)
     model = tilted_flat_from_midas(params, options.shape)
     said = []
     name = params["PanelShiftsFile"]

@@ -25,6 +25,7 @@ __all__ = [
     "padding_px",
     "panel_boxes",
     "panel_grid",
+    "stored_shape",
     "tilted_flat_from_midas",
 ]
 
@@ -55,7 +56,7 @@ def tilted_flat_from_midas(
         Lsd, BC, px or the shape are missing.
     """
     missing = [key for key in ("Lsd", "BC", "px") if params.get(key) is None]
-    stored = shape or _stored_shape(params)
+    stored = shape or stored_shape(params)
     if missing or stored is None:
         raise ConfigError(
             "MIDAS parameters lack "
@@ -85,7 +86,8 @@ def _tilts(params: Mapping[str, Any]) -> tuple[float, float, float]:
     return tx, ty, tz
 
 
-def _stored_shape(params: Mapping[str, Any]) -> tuple[int, int] | None:
+def stored_shape(params: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(rows, columns) of the image that a parameter file states, or None."""
     square = params.get("NrPixels")
     rows, columns = params.get("NrPixelsZ") or square, params.get("NrPixelsY") or square
     return None if rows is None or columns is None else (int(rows), int(columns))

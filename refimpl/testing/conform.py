@@ -17,6 +17,7 @@ from pathlib import Path
 
 from refimpl.dispatch import use_backend
 from refimpl.errors import ConfigError
+from refimpl.io.atomic import make_folder
 from refimpl.testing.conform_files import FORMATS, read_cases, write_cases
 from refimpl.testing.conform_judge import QuantityVerdict, judge_quantity
 from refimpl.testing.conform_records import VERSION, Case, Quantity, make_cases, quantities
@@ -163,7 +164,7 @@ def write_vectors(
     folder: Path, only: Sequence[str] = (), formats: Sequence[str] = FORMATS[:2]
 ) -> list[Path]:
     """Write vectors from the definitions, JSON and HDF5 twins; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = []
     for quantity, _ in chosen(only):
         cases = load(quantity)

@@ -152,8 +152,6 @@ class Command:
                     words, capture_output=True, text=True, errors="replace",
                     timeout=self.timeout_s, check=False,
                 )  # fmt: skip
-            except FileNotFoundError as exc:
-                raise ConfigError(f"--command: cannot run {words[0]!r}: {exc.strerror}") from exc
             except OSError as exc:
                 raise ConfigError(f"--command: cannot run {words[0]!r}: {exc.strerror}") from exc
             except subprocess.TimeoutExpired:
@@ -177,15 +175,15 @@ def object_named(name: str) -> Any:
     Raises
     ------
     ConfigError
-        There is no such module or attribute.
+        There is no such module or attribute, or it cannot be imported.
     """
     module, _, attribute = name.partition(":")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
-    except ImportError as exc:
-        raise ConfigError(f"--object {name!r}: {exc}") from exc
+    except Exception as exc:  # the module of others may raise anything when it is imported
+        raise ConfigError(f"--object {name!r}: {type(exc).__name__}: {exc}") from exc
     for part in attribute.split(".") if attribute else ():
         if not hasattr(found, part):
             raise ConfigError(f"--object {name!r}: {module} has no {attribute!r}")

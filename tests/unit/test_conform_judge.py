@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,3 +221,13 @@ def test_a_quantity_is_entered_once() -> None:
     assert quantities() == QUANTITIES
     with pytest.raises(RuntimeError, match="two quantities are called pixel_to_lab"):
         quantity(quantities()["pixel_to_lab"])
+
+
+def test_the_order_does_not_depend_on_who_was_imported_first() -> None:
+    code = (
+        "import refimpl.testing.conform_targets_vectors\n"
+        "from refimpl.testing.conform_records import quantities\n"
+        "print(*quantities())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(quantities())

@@ -2,7 +2,7 @@
 
     python validation/conformance/run_adapters.py
 
-A line a code; exit 1 if one fails beyond its list. pyFAI, orix, ImageD11 (with xfab),
+A line a code; exit 1 if one fails beyond its list. pyFAI, orix, ImageD11 (with xfab), cctbx-base,
 midas-calibrate and midas-hkls install from PyPI; gemmi, scipy and scikit-learn come with refimpl.
 """
 

@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 endef
 export PROBE
 
-.PHONY: help demo test lint bench docs validate fuzz clean
+.PHONY: help demo test lint bench docs validate fuzz sanitize clean
 help:
 	@echo "make demo      simulate a calibrant frame, calibrate it, print found against true"
 	@echo "make test      build the compiled twins if needed and run the default tests"
@@ -54,6 +54,7 @@ help:
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make validate  check published figures (REFIMPL_DATA), then run the tests marked slow"
 	@echo "make fuzz      give changed files to every reader, SECONDS=10 each; FUZZ=--store keeps them"
+	@echo "make sanitize  build the twins with sanitizers in build/sanitize, and run what calls them"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
 
 $(VENV)/.python:
@@ -135,6 +136,10 @@ validate: $(VENV)/.twins
 SECONDS ?= 10
 fuzz: $(VENV)/.twins
 	$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) $(FUZZ)
+
+# About half an hour on two cores: SANITIZE=address or bounds does one of the two builds.
+sanitize: $(VENV)/.installed
+	$(PY) tests/sanitize/sanitize.py --jobs $(JOBS) $(SANITIZE)
 
 clean:
 	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery refimpl.egg-info

@@ -3,6 +3,7 @@
 REFIMPL_EXT = auto | always | never       build the twins if a compiler works / insist / skip
 REFIMPL_OPENMP = auto | on | off          link OpenMP if the probe passes / insist / skip
 REFIMPL_DEBUG_CYTHON = 1                  bounds checks on
+REFIMPL_SANITIZE = address,undefined      instrumented twins (GCC or Clang), for tests/sanitize
 """
 
 import os
@@ -17,6 +18,7 @@ from setuptools.command.build_ext import build_ext
 EXT = os.environ.get("REFIMPL_EXT", "auto")
 OPENMP = os.environ.get("REFIMPL_OPENMP", "auto")
 DEBUG = os.environ.get("REFIMPL_DEBUG_CYTHON", "0") == "1"
+SANITIZE = os.environ.get("REFIMPL_SANITIZE", "")
 PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 for name, value, allowed in (
@@ -53,6 +55,10 @@ class BuildTwins(build_ext):
                 sys.exit("setup.py: REFIMPL_OPENMP=on, but a test program for OpenMP does not run")
             self.warn("no OpenMP: the compiled twins will use one thread")
             cflags, lflags = [], []
+        if SANITIZE:  # the last -O counts; the first finding ends the process
+            watch = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+            cflags = [*cflags, "-O1", "-g1", "-fno-omit-frame-pointer", *watch]
+            lflags = [*lflags, *watch]
         for ext in self.extensions:
             ext.extra_compile_args = flags + cflags
             ext.extra_link_args = lflags
@@ -86,9 +92,10 @@ def extensions():
     directives = {
         "language_level": 3,
         "boundscheck": DEBUG,
-        "wraparound": DEBUG,
+        "wraparound": False,  # a negative index is out of bounds
         "cdivision": True,
         "initializedcheck": DEBUG,
+        "show_performance_hints": False,
         "freethreading_compatible": True,
     }
     modules = [Extension(f"refimpl._ext.{p.stem}", [p.as_posix()]) for p in sources]

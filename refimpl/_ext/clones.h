@@ -5,7 +5,8 @@
 #ifndef REFIMPL_CLONES_H
 #define REFIMPL_CLONES_H
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) \
+    && !defined(__SANITIZE_ADDRESS__)
 #define REFIMPL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #define REFIMPL_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER)

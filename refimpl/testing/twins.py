@@ -26,6 +26,7 @@ __all__ = [
     "SPECIALS",
     "THREADS",
     "as_outputs",
+    "bounds_of",
     "check_layout",
     "check_pair",
     "describe_difference",
@@ -143,7 +144,7 @@ def describe_difference(
     )
 
 
-def _bounds(
+def bounds_of(
     pair: Pair, strategy: Strategy, arguments: Arguments, expected: Outputs
 ) -> list[NDArray[np.float64] | float]:
     """Absolute bound on each output, by the kind of the pair."""
@@ -182,7 +183,7 @@ def check_pair(
     label = f"{pair.key} ({case})" if case else pair.key
     if len(expected) != len(actual):
         raise AssertionError(f"{label}: {len(expected)} outputs, the twin has {len(actual)}")
-    bounds = _bounds(pair, strategy, arguments, expected)
+    bounds = bounds_of(pair, strategy, arguments, expected)
     for i, (e, a, bound) in enumerate(zip(expected, actual, bounds, strict=True)):
         if message := describe_difference(e, a, bound, f"{label}, output {i}"):
             raise AssertionError(message)

@@ -209,6 +209,7 @@ def _filtered(
     chosen = np.flatnonzero(dry & past_stop)
     chosen = chosen[np.argsort(-spacing[chosen], kind="stable")]
     bounds = [(_edge(outer, detector), _edge(inner, detector)) for inner, outer in rings]
+    enough = len(chosen) >= _LEAST_IN_BIN
     chosen, limit, more = _in_resolution(chosen, spacing, radius, detector, settings, lists)
     lists["unimodal"] = chosen[
         (spots["nmaxima"][chosen] <= settings.profile_bumpiness)
@@ -222,6 +223,7 @@ def _filtered(
     return DistlResult(
         spots=spots,
         lists=lists,
+        has_sought_rings=enough,
         ice_rings=tuple(bounds + more),
         method1_angstrom=method1,
         method2_angstrom=limit,

@@ -102,6 +102,9 @@ class DistlResult:
     lists
         Row numbers of ``spots_non_ice``, ``remove_ice``, ``in_resolution``, ``unimodal``,
         ``good_bragg``; each a part of the list before.
+    has_sought_rings
+        Whether there were enough spots to look for rings of them; else ``remove_ice`` has what
+        the rings of pixels left, and the published listing says None.
     ice_rings
         (low, high) [Angstrom] of the rings found by their pixels, then by their spots.
     method1_angstrom, method2_angstrom
@@ -120,6 +123,7 @@ class DistlResult:
 
     spots: dict[str, NDArray[Any]]
     lists: dict[str, I64]
+    has_sought_rings: bool
     ice_rings: tuple[tuple[float, float], ...]
     method1_angstrom: float
     method2_angstrom: float | None
@@ -136,10 +140,11 @@ class DistlResult:
 
     def listing(self, file: str) -> str:
         """Return the published listing of an image, line for line."""
+        dry = len(self.lists["remove_ice"]) if self.has_sought_rings else None
         rows: list[tuple[str, str, object]] = [
             ("File", "%s", file),
             ("Spot Total", "%6d", self.spot_total),
-            ("Remove Ice", "%6d", len(self.lists["remove_ice"])),
+            ("Remove Ice", "%6d", dry),
             ("In-Resolution Total", "%6d", len(self.lists["in_resolution"])),
             ("Good Bragg Candidates", "%6d", len(self.lists["good_bragg"])),
             ("Ice Rings", "%6d", len(self.ice_rings)),

@@ -307,6 +307,7 @@ def test_a_blank_image_has_no_spots_and_a_listing_of_nones() -> None:
     assert result.method1_angstrom == 10.0
     listing = result.listing("blank.cbf").splitlines()
     assert listing[1] == "               Spot Total :      0"
+    assert listing[2] == "               Remove Ice : None"  # as distl of cctbx 2025.11 prints it
     assert listing[7] == "      Method 2 Resolution : None"
     assert listing[10] == " %Saturation, Top 0 Peaks :   0.00"
 

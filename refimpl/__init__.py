@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 _ROOMS = frozenset(
     (
         *("centring", "clustering", "crystal", "data", "detector", "dispatch", "epu", "errors"),
-        *("forward", "frames", "imaging", "interop", "io", "metrology", "nearfield", "objective"),
-        *("powder", "report", "rotations", "scaleout", "testing", "units"),
+        *("forward", "frames", "hdf5", "imaging", "interop", "io", "metrology", "nearfield"),
+        *("objective", "powder", "report", "rotations", "scaleout", "testing", "units"),
     )
 )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from refimpl.centring.crops import CropRule
 from refimpl.centring.samples import Samples
 from refimpl.errors import ConfigError, FormatError
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.atomic import atomic_path
 
 __all__ = ["Columns", "read_columns", "samples_of", "write_hdf5", "write_npz"]
@@ -117,7 +118,7 @@ def _read_hdf5(path: Path) -> Columns:
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             out = {}
             for name, item in file.items():
                 if isinstance(item, h5py.Dataset) and item.ndim:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from refimpl.errors import ConfigError, FormatError
+from refimpl.hdf5 import read_hdf5
 
 if TYPE_CHECKING:
     from refimpl.frames import F64, I64
@@ -116,10 +117,9 @@ def kind_of(path: Path) -> str:
 
 
 def _is_map(path: Path) -> bool:
-    import h5py
 
     try:
-        with h5py.File(path) as file:
+        with read_hdf5(path) as file:
             return "crystal_map" in file
     except OSError as error:
         raise FormatError(f"not an HDF5 file: {error}", path=path) from error

@@ -16,6 +16,7 @@ import numpy as np
 
 from refimpl.errors import FormatError, MissingExtra
 from refimpl.frames import F64
+from refimpl.hdf5 import read_hdf5
 from refimpl.interop.hdf5_errors import whole_hdf5
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom
@@ -220,7 +221,6 @@ def _is_hdf5(file: Path) -> bool:
 
 def _hdf5(file: Path) -> dict[str, Any]:
     """Keys below ``instrument`` of an HDF5 file; masks of pixels are left out."""
-    import h5py
 
     def tree(group: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -233,7 +233,7 @@ def _hdf5(file: Path) -> dict[str, Any]:
         return out
 
     try:
-        with h5py.File(file, "r") as content, whole_hdf5(file):
+        with read_hdf5(file) as content, whole_hdf5(file):
             if "instrument" not in content:
                 raise FormatError("not a HEXRD instrument: no group 'instrument'", path=file)
             return tree(content["instrument"])

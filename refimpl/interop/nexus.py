@@ -27,6 +27,7 @@ import numpy as np
 from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
+from refimpl.hdf5 import read_hdf5
 from refimpl.interop.hdf5_errors import whole_hdf5
 from refimpl.rotations import expmap
 from refimpl.units import DEG, UM
@@ -58,10 +59,8 @@ def detector_from_nexus(path: str | Path, name: str | None = None) -> Detector:
     ConfigError
         Several detectors and no name, or no such group.
     """
-    import h5py
-
     try:
-        file = h5py.File(path, "r")
+        file = read_hdf5(path)
     except OSError as error:
         raise FormatError(f"cannot be read as HDF5: {error}", path=path) from error
     with file, whole_hdf5(path):

@@ -22,6 +22,7 @@ from refimpl.detector.panel import Panel
 from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
 from refimpl.frames import F64
+from refimpl.hdf5 import read_hdf5
 from refimpl.interop.hdf5_errors import whole_hdf5
 from refimpl.interop.nexus import (
     _ANGLES,
@@ -76,10 +77,8 @@ def experiment_from_nexus(
     ConfigError
         Several detectors and no name; a sensor that is not silicon and no ``mu_per_mm``.
     """
-    import h5py
-
     panels = detector_from_nexus(path, name).panels
-    with whole_hdf5(path), h5py.File(path, "r") as file:
+    with whole_hdf5(path), read_hdf5(path) as file:
         wavelength = _wavelength(file, path)
         group = _the_detector(file, path, name)
         if mu_per_mm is None and "refimpl_mu" in group:

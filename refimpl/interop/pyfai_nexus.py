@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
+from refimpl.hdf5 import read_hdf5
 from refimpl.interop.poni_file import Poni, format_poni, parse_poni
 from refimpl.units import M
 
@@ -222,11 +223,9 @@ def read_nexus_detector(path: str | Path) -> tuple[Mapping[str, Any] | None, NDA
     FormatError
         Not readable, or no detector with ``pixel_corners``.
     """
-    import h5py
-
     found: list[Any] = []
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             file.visititems(
                 lambda _, node: (
                     found.append(node)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import FormatError
+from refimpl.hdf5 import read_hdf5
 from refimpl.imaging.distl import FlatDetector
 from refimpl.io.frame_source import BROKEN, FrameSource
 
@@ -44,11 +45,9 @@ def read_eiger_geometry(path: str | Path, shape: tuple[int, int]) -> EigerGeomet
     FormatError
         Not HDF5, or a key is missing, has no value or an unknown unit; it is named.
     """
-    import h5py
-
     place = Path(path)
     try:
-        with h5py.File(place, "r") as file:
+        with read_hdf5(place) as file:
             pixel = _length(file, f"{_DETECTOR}/x_pixel_size", place)
             beam = [_number(file, f"{_DETECTOR}/beam_center_{axis}", place)[0] for axis in "xy"]
             distance = _length(file, f"{_DETECTOR}/detector_distance", place)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.frame_source import BROKEN, NAMED_DATASETS, FrameSource, choose_dataset, first_line
 
 __all__ = ["open_hdf5"]
@@ -50,10 +51,8 @@ def open_hdf5(path: Path, dataset: str | None) -> FrameSource:
     ConfigError
         ``dataset`` does not exist or is no image.
     """
-    import h5py
-
     try:
-        file = h5py.File(path, "r")
+        file = read_hdf5(path)
     except OSError as error:
         raise FormatError(f"not a readable HDF5 file: {first_line(error)}", path=path) from error
     try:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import FormatError
 from refimpl.frames import I64
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.atomic import atomic_path
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.spots_info import spots_info_bytes
@@ -219,12 +220,10 @@ def open_frame_pixels(path: str | Path) -> Iterator[FramePixels]:
     FormatError
         Missing, truncated, or another file.
     """
-    import h5py
-
     if not Path(path).is_file():
         raise FormatError("no such file", path=path)
     try:
-        file = h5py.File(path, "r")
+        file = read_hdf5(path)
     except BROKEN as error:
         raise FormatError(f"not a readable HDF5 file: {first_line(error)}", path=path) from error
     with file:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import FormatError
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.images import open_source
 
@@ -140,7 +141,7 @@ def _places_in(
     elif name is not None and not path.is_dir() and suffix != ".zip":
         import h5py
 
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             item = file.get(name)
             offset = item.id.get_offset() if isinstance(item, h5py.Dataset) else None
             if offset is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.simulated_frame import SimulatedFrame
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.atomic import atomic_path, json_text
 from refimpl.io.frame_source import BROKEN
 
@@ -112,7 +113,6 @@ def _tiff_text(path: Path) -> str:
 
 
 def _hdf5_text(path: Path) -> str:
-    import h5py
 
-    with h5py.File(path, "r") as file:
+    with read_hdf5(path) as file:
         return str(file[TRUTH].asstr()[()])

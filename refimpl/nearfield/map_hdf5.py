@@ -25,6 +25,7 @@ from refimpl.crystal.cell import b_matrix
 from refimpl.errors import FormatError, RefimplError
 from refimpl.forward.nearfield_setup import Voxels
 from refimpl.frames import F64
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.atomic import atomic_path, json_text, write_text
 from refimpl.io.frame_source import BROKEN
 from refimpl.nearfield.maps import NearfieldMap
@@ -185,10 +186,8 @@ def write_xdmf(path: str | Path, map_path: str | Path) -> Path:
     map_path
         A file of :func:`write_map_hdf5` in the same folder.
     """
-    import h5py
-
     name = Path(map_path).name
-    with h5py.File(map_path, "r") as file:
+    with read_hdf5(map_path) as file:
         kind = _TOPOLOGY[str(file["refimpl"].attrs["shape"])]
         v, k = file["mesh/cells"].shape
         corners = f' NodesPerElement="{k}"' if kind == "Polyvertex" else ""
@@ -229,10 +228,8 @@ def read_map_hdf5(path: str | Path) -> NearfieldMap:
     FormatError
         No such file, no HDF5, no map of ours, or a newer one.
     """
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             if "refimpl" not in file or "schema" not in file["refimpl"].attrs:
                 raise FormatError("no group 'refimpl': not a near-field map of ours", path=path)
             group = file["refimpl"]

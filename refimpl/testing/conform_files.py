@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.errors import FormatError
+from refimpl.hdf5 import read_hdf5
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.testing.conform_records import SCHEMA, VERSION, Array, Case, Outputs, Quantity
 
@@ -270,9 +271,8 @@ def _write_hdf5(path: Path, head: dict[str, Any], content: _Values) -> None:
 
 
 def _read_hdf5(path: Path) -> tuple[dict[str, Any], _Values]:
-    import h5py
 
-    with h5py.File(path, "r") as file:
+    with read_hdf5(path) as file:
         head = {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
         content = {
             name: {kind: {k: _stored(d[()]) for k, d in g.items()} for kind, g in parts.items()}

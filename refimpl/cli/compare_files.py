@@ -117,7 +117,6 @@ def kind_of(path: Path) -> str:
 
 
 def _is_map(path: Path) -> bool:
-
     try:
         with read_hdf5(path) as file:
             return "crystal_map" in file

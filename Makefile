@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 endef
 export PROBE
 
-.PHONY: help demo test lint bench docs validate fuzz sanitize clean
+.PHONY: help demo test lint bench docs validate validate-peers fuzz sanitize clean
 help:
 	@echo "make demo      simulate a calibrant frame, calibrate it, print found against true"
 	@echo "make test      build the compiled twins if needed and run the default tests"
@@ -53,6 +53,7 @@ help:
 	@echo "make bench     time refimpl and, where installed, its peers"
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make validate  check published figures (REFIMPL_DATA), then run the tests marked slow"
+	@echo "make validate-peers  the same work by pyFAI, ImageD11, orix, MIDAS ... and by refimpl"
 	@echo "make fuzz      give changed files to every reader, SECONDS=10 each; FUZZ=--store keeps them"
 	@echo "make sanitize  build the twins with sanitizers in build/sanitize, and run what calls them"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
@@ -131,6 +132,19 @@ docs: $(VENV)/.docs $(VENV)/.twins
 validate: $(VENV)/.twins
 	$(VENV)/bin/refimpl validate $(VALIDATE)
 	$(PY) -m pytest -m slow
+
+# Other codes do the same work, from an environment of their own; what does not install there is a
+# row that says why. UPDATE=docs/validation/peers.md writes the tables there.
+PEERS ?= .peers
+$(PEERS)/.installed: validation/peers/requirements.txt validation/peers/install.py $(VENV)/.python
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python validation/peers/install.py
+	@touch $@
+
+validate-peers: private FLAGS = $(if $(UPDATE),--update $(UPDATE))
+validate-peers: $(VENV)/.twins $(PEERS)/.installed
+	$(PY) validation/peers/run.py --peer-python $(PEERS)/bin/python $(FLAGS) $(PEERFLAGS)
+	PYTHONPATH=$(CURDIR) $(PEERS)/bin/python validation/conformance/run_adapters.py
 
 # Exit 1 where a reader hangs, crashes or raises what is no error of refimpl (docs/reliability.md).
 SECONDS ?= 10

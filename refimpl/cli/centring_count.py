@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_without
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ of a range included. Exit: 0 done; 2 bad input; 4 an image without background.""
 _LISTED = ("frame", "rc", "remove_ice", "in_resolution", "good_bragg", "ice_rings")
 
 
+@goes_without("log", "threads")
 def count(
     images: Annotated[list[str] | None, typer.Argument(metavar="IMAGES", help=(
         "CBF files, a folder, a pattern or template in quotes, or an Eiger master file."))] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from refimpl.cli import parse
 from refimpl.cli.centring_options import crop_rule
+from refimpl.cli.rules import goes_with, refuse
 from refimpl.cli.with_options import Options, with_options
 from refimpl.errors import ConfigError, FormatError
 
@@ -33,6 +35,8 @@ Exit: 0 done; 2 bad input."""
 
 _AIM, _PAGE = "Aim and heat maps", "Page"
 _VIEWS, _MAPS = 20, 6
+_HOW = ("mode", "turns", "threads")
+_GRID = ("step_um", "smooth_um")
 
 
 def _aim_options(
@@ -58,6 +62,7 @@ def _aim_options(
     """Options of the aim and the heat maps."""
 
 
+@goes_with("out", "maps", "high", "low", "title")
 @with_options(_aim_options)
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Trained net.")],
@@ -83,12 +88,18 @@ def evaluate(
     *, options: Options,
 ) -> int:  # fmt: skip
     """Judge a net on pictures with counts: errors beside baselines, and where it aims."""
+    with nullcontext() if out is None else parse.output_folder(out):
+        return _evaluate(options)
+
+
+def _evaluate(options: Options) -> int:
     from refimpl.centring.classify import load_classifier
     from refimpl.centring.evaluation_files import run_of
     from refimpl.centring.modules import load_regressor
     from refimpl.centring.splits import load_split
 
-    rule, known = crop_rule(crop), None if split is None else load_split(split)
+    checkpoint, source, split = options["checkpoint"], options["source"], options["split"]
+    rule, known = crop_rule(options["crop"]), None if split is None else load_split(split)
     try:
         net: Any = load_regressor(checkpoint)
     except FormatError as error:
@@ -101,8 +112,11 @@ def evaluate(
     if place is None:
         raise ConfigError("SOURCE: expected pictures, no run.json beside the checkpoint names any",
                           key="source")  # fmt: skip
-    number = run.seed if seed is None else seed
-    asked = _Asked(net, checkpoint, place, number, out, as_json, title)
+    number = run.seed if options["seed"] is None else options["seed"]
+    asked = _Asked(
+        net, checkpoint, place, number, options["out"], options["as_json"], options["title"]
+    )
+    _check_acting(options, asked)
     if not hasattr(net, "target"):
         return _classes(asked, known or run.split, is_given=split is not None)
     from refimpl.centring.evaluation import evaluate as judge
@@ -119,8 +133,27 @@ def evaluate(
             parts = parts_of(samples, run.split)
         found = judge(net, samples, known, part=parts, checkpoint=checkpoint, source=place)
         found = _aimed(found, asked, rule, options, tell)
-    _finish(found, asked, {"high": high, "low": low})
+    _finish(found, asked, {name: options[name] for name in ("high", "low")})
     return 0
+
+
+def _check_acting(options: Options, asked: _Asked) -> None:
+    """Refuse what would not act on this net and these pictures."""
+    if not hasattr(asked.net, "target"):
+        names = ("aim", "maps", "crop", "high", "low", *_HOW, *_GRID)
+        refuse(evaluate, options, names, "on a classifier")
+        return
+    if not _aims(options, asked):
+        refuse(evaluate, options, _GRID, "without an aim at simulated pictures (--aim N)")
+        if asked.out is None or not options["maps"]:
+            refuse(evaluate, options, _HOW, "without --aim N, or -o and its heat maps")
+
+
+def _aims(options: Options, asked: _Asked) -> int:
+    """How many simulated pictures the net is to aim at."""
+    if options["aim"] is None:
+        return _VIEWS if asked.source.startswith("simulated:") else 0
+    return int(options["aim"])
 
 
 class _Asked:
@@ -136,10 +169,8 @@ class _Asked:
 
 def _aimed(found: Evaluation, asked: _Asked, rule: Any, options: Options, tell: Any) -> Evaluation:
     """Add aims at simulated pictures, and heat maps of these or of the files."""
-    n = options["aim"]
-    if n is None:
-        n = _VIEWS if asked.source.startswith("simulated:") else 0
-    how = {name: options[name] for name in ("mode", "turns", "threads")}
+    n = _aims(options, asked)
+    how = {name: options[name] for name in _HOW}
     shown: tuple[Any, ...] = ()
     notes: list[str] = []
     if n:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ image and zoom; crystal and series tell samples apart. Empty cells: no crystal w
 Exit: 0 done, also where some samples cannot be fused; 2 bad input, or none can."""
 
 
+@goes_with("net", "least", "step")
 def fuse(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV of points or of pictures.")],
     net: Annotated[Path | None, typer.Option(

@@ -9,6 +9,7 @@ import typer
 
 from refimpl.cli import parse
 from refimpl.cli.centring_options import crop_rule
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Exit: 0 done, also where there is no crystal; 2 bad input."""
 _GRID, _LOOP, _SURE = "Heat map", "Loop first", "How sure it is"
 
 
+@goes_with("near_loop", "um_per_px", "pin_side", "reach")
 def heatmap(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Trained net.")],
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="Photograph.")],

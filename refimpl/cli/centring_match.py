@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_without
 from refimpl.errors import ConfigError, ConvergenceError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ are listed with --unmatched. Exit: 0 done; 2 bad input; 4 the logs do not fix th
 _CLOCK = "Clocks"
 
 
+@goes_without("offset_s", "max_offset_s", "undecided")
 def match(
     camera: Annotated[Path, typer.Argument(metavar="CAMERA", help=(
         "CSV with image, time_s and perhaps crystal, zoom, omega_deg; or a folder of pictures with "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ of a scan and their rc. Meshes of one crystal at several rotations give its plac
 Exit: 0 done, also where there is no crystal; 2 bad input."""
 
 
+@goes_with("grid", "step_um", "order", "fast", "first", "series")
+@goes_with("picture", "net", "zoom", "um_per_px", "at", "pin_side")
 def mesh(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV of points or of frames.")],
     grid: Annotated[str | None, typer.Option(

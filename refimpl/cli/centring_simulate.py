@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ true pairs), mesh.csv, truth.json.
 Exit: 0 done; 2 bad input."""
 
 
+@goes_with("out", "format_")
 def simulate(
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder of the collection; new or empty.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_with, goes_without
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ A command is run once a quantity, on a file of its cases; it ends with 77 where 
 the quantity. An object has a function a quantity. Exit 0: all that is offered is met; 1: not."""
 
 
+_STOPS = ("show", "as_list", "write_vectors")
+
+
+@goes_with("command", "suffix", "timeout")
+@goes_without(_STOPS, "command", "target", "backend", "known_failures", "as_json", "junit")
+@goes_without("show", "only", "as_list", "write_vectors")
+@goes_without(("as_list", "write_vectors"), "vectors")
+@goes_without("as_list", "write_vectors")
 def conform(
     command: Annotated[str | None, typer.Option(
         metavar='"CODE {input} {output}"', help="Code under test, a program.")] = None,

@@ -9,6 +9,7 @@ import typer
 
 from refimpl.cli import parse
 from refimpl.cli.epu_groups_steps import Done, How, groups_of_file, groups_of_session
+from refimpl.cli.rules import goes_with, goes_without
 from refimpl.errors import ConfigError
 
 __all__ = ["EXAMPLES", "groups"]
@@ -32,6 +33,8 @@ _FOLDER = typer.Argument(
 )
 
 
+@goes_with("out", "suffix", "table")
+@goes_without("star", "suffix", "table")
 def groups(
     folder: Annotated[Path | None, _FOLDER] = None,
     out: Annotated[Path | None, typer.Option(

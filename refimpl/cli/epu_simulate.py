@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_without
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ truth.json: the calibration, the true places, the duplicates, what is wrong with
 Exit: 0 done; 2 bad input."""
 
 
+@goes_without("list_", "out", "seed", "images", "image_px", "artefacts", "as_json")
 def simulate(
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help="Folder of the session; new or empty.")] = None,

@@ -9,6 +9,7 @@ import typer
 
 from refimpl.cli import nearfield_files as files
 from refimpl.cli import parse
+from refimpl.cli.rules import refuse
 from refimpl.errors import ConfigError
 
 __all__ = ["GRID_EXAMPLES", "SEEDS_EXAMPLES", "grid", "seeds"]
@@ -87,6 +88,8 @@ def seeds(
     """Write a list of candidate orientations, and their spots."""
     from refimpl.io.nearfield_files import write_seeds
 
+    if kind != "even":
+        refuse(seeds, {"spacing_deg": spacing_deg}, ("spacing_deg",), f"with --from {kind}")
     job = files.load(paramfile)
     files.check_ncpus(ncpus)
     target = out or job.params.file("SeedOrientations")

@@ -11,6 +11,7 @@ import typer
 
 from refimpl.cli import nearfield_files as files
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError, GeometryError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _HEAD = "VoxRowNr\tDistanceNr\tFrameNr\tHorPx\tVerPx\tOmegaRaw\tYRaw\tZRaw"
 _BLOCK = 64
 
 
+@goes_with("example", "grains")
 def simulate(
     paramfile: Annotated[Path | None, typer.Argument(
         metavar="PARAMFILE", help="Near-field parameter file, as published.")] = None,

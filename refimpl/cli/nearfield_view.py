@@ -9,6 +9,7 @@ import typer
 
 from refimpl.cli import nearfield_files as files
 from refimpl.cli import parse
+from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ GrainAngle = Annotated[float | None, typer.Option(
                                                     "GBAngle.")]  # fmt: skip
 
 
+@goes_with("reference", "reference_least")
 def view(
     paramfile: Paramfile,
     mic: Annotated[Path | None, typer.Argument(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from refimpl.cli.rules import goes_without
 from refimpl.errors import ConfigError
 
 __all__ = ["EXAMPLES", "validate"]
@@ -27,6 +28,7 @@ checked. Exit: 0 every verdict is the one that its row records, that is met, or 
 met with our reading of the difference; 1 at least one is not; 2 bad input."""
 
 
+@goes_without("names", "out", "json_file", "junit_file", "quick")
 def validate(
     only: Annotated[list[str] | None, typer.Option(
         "--only", metavar="NAME", help="Ids, systems or sources; * and ? as in a shell. Can be "

@@ -82,7 +82,16 @@ def test_a_folder_of_pictures_with_heat_maps(
     assert run("evaluate", trained, folder, "-o", tmp_path / "a", "--maps", 2) == 0
     assert "new: 6 pictures" in capsys.readouterr().out
     assert (tmp_path / "a" / "figures" / "photo_heat.png").exists()
-    assert run("evaluate", trained, folder, "--maps", 2, "--crop", "1,2") == 2
+    for words, why in (
+        (("--step-um", 8), "--step-um does not act without an aim at simulated pictures (--aim N)"),
+        (("--threads", 1), "--threads does not act without --aim N, or -o and its heat maps"),
+    ):
+        assert run("evaluate", trained, folder, *words) == 2
+        assert why in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert run("evaluate", trained, tmp_path / "none.csv", "-o", tmp_path / "file") == 2
+    assert "file: " in capsys.readouterr().err  # before the pictures are looked for
+    assert run("evaluate", trained, folder, "--crop", "1,2") == 2
     assert "the net was taught crops of" in capsys.readouterr().err
 
 
@@ -178,6 +187,13 @@ def test_classify_and_judge_again(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert again["parts"] == found["parts"]
     assert run("evaluate", out / "best.ckpt", "simulated:3x1x2", "--seed", 5) == 0
     assert "all: " in capsys.readouterr().out
+    for words in (("--crop", "1,2"), ("--aim", 0), ("--mode", "exact"), ("--threads", 1)):
+        assert run("evaluate", out / "best.ckpt", *words) == 2
+        assert f"{words[0]} does not act on a classifier" in capsys.readouterr().err
+    for words in (("--high", 0.5), ("--low", 0.5), ("--maps", 1)):
+        assert run("evaluate", out / "best.ckpt", *words, "-o", tmp_path / "not") == 2
+        assert f"{words[0]} does not act on a classifier" in capsys.readouterr().err
+        assert not (tmp_path / "not").exists()
     assert run("classify", tmp_path / "none", "-o", tmp_path / "other") == 2
     assert "no such folder" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

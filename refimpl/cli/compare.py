@@ -20,7 +20,7 @@ Examples:
   refimpl compare indexed.refl theirs.refl --json
   refimpl compare panelshifts.txt theirs.txt --parameters ps.txt
 
-A is what B is held to. Geometries: the formats of 'refimpl convert', and .imctrl.
+A is what B is held to. Geometries: the formats of 'refimpl convert'.
 Exit: 0 within the tolerances; 1 beyond one; 2 bad input."""
 
 

@@ -26,7 +26,7 @@ def read_geometries(
     Parameters
     ----------
     paths
-        Formats of ``refimpl convert``, and GSAS-II's ``.imctrl``. A ``result.json`` stands for the
+        Formats of ``refimpl convert``. A ``result.json`` stands for the
         ``geometry.json`` beside it.
     shape
         (n_slow, n_fast) of the image, where no file says.
@@ -64,8 +64,6 @@ def _read(
     from refimpl.cli.convert_files import Options as Reading
     from refimpl.cli.convert_formats import FORMATS, kind_to_read
 
-    if path.suffix.lower() == ".imctrl":
-        return _imctrl(path, shape, pixel_mm)
     try:
         kind = kind_to_read(path)
     except ConfigError:
@@ -79,7 +77,7 @@ def _read(
         from refimpl.io.midas_params import read_params
 
         shape = None if stored_shape(read_params(path)) is not None else shape
-    setup = kind.read(path, Reading(shape=shape, lossy=True))
+    setup = kind.read(path, Reading(shape=shape, pixel_size_mm=pixel_mm, lossy=True))
     notes = [f"{path.name}: not compared: {text}" for text in setup.left_out]
     first = setup.experiments[0] if setup.experiments else None
     if first is not None and first.detector and any(m.parallax for m in first.detector.modules):
@@ -89,24 +87,6 @@ def _read(
     if len(setup.experiments) > 1:
         notes.append(f"{path.name}: the first of {len(setup.experiments)} experiments is compared")
     return KnownGeometry(setup.detector, setup.wavelength_angstrom, _beside(path), tuple(notes))
-
-
-def _imctrl(
-    path: Path, shape: tuple[int, int] | None, pixel_mm: tuple[float, float] | None
-) -> KnownGeometry:
-    from refimpl.interop.gsas import read_imctrl, tilted_flat_from_imctrl
-
-    if shape is None or pixel_mm is None:
-        raise ConfigError(
-            "an .imctrl file states neither the image nor the pixels: give --shape and "
-            "--pixel-size-um", path=path,
-        )  # fmt: skip
-    controls = read_imctrl(path)
-    model = tilted_flat_from_imctrl(controls, shape, pixel_mm, ignore_depth=True)
-    notes: tuple[str, ...] = ()
-    if controls.det_depth != 0.0:
-        notes = (f"{path.name}: not compared: the penetration correction (DetDepth)",)
-    return KnownGeometry(model.detector(), controls.wavelength_angstrom, notes=notes)
 
 
 def _beside(path: Path) -> dict[str, tuple[float, float]]:

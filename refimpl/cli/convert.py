@@ -15,8 +15,8 @@ __all__ = ["EXAMPLES", "convert"]
 EXAMPLES = """\b
 Formats, by suffix or by --from and --to:
   geometry (.json), midas (.txt), dials (.expt), poni (.poni), hexrd (.yml, .hexrd),
-  crystfel (.geom), imaged11 (.par), xds (XPARM.XDS), nxmx (.nxs), and by --to alone pyfai:
-  a .poni with a NeXus detector beside it, which holds panels and distortion
+  crystfel (.geom), imaged11 (.par), xds (XPARM.XDS), nxmx (.nxs), to read only gsas (.imctrl),
+  and by --to alone pyfai: a .poni with a NeXus detector beside it, for panels and distortion
 
 \b
 Examples:
@@ -38,6 +38,8 @@ def convert(
         metavar="ROWS,COLUMNS", help="Of the image, where FROM does not say.")] = None,
     wavelength_angstrom: Annotated[float | None, typer.Option(
         metavar="X", help="Wavelength, where FROM does not say.")] = None,
+    pixel_size_um: Annotated[tuple[float, float] | None, typer.Option(
+        metavar="FAST SLOW", help="Of an .imctrl, which does not say.")] = None,
     image_transform: Annotated[str | None, typer.Option(
         metavar="CODES", help="Of a .poni: flips that pyFAI's image went through, as 2 or 1,2.")
     ] = None,
@@ -57,9 +59,12 @@ def convert(
         raise ConfigError(f"--shape {shape!r}: expected ROWS,COLUMNS")
     if wavelength_angstrom is not None and not wavelength_angstrom > 0.0:
         raise ConfigError(f"--wavelength-angstrom {wavelength_angstrom:g}: expected above 0")
+    if pixel_size_um is not None and not min(pixel_size_um) > 0.0:
+        raise ConfigError(f"--pixel-size-um {pixel_size_um}: expected sizes > 0")
     options = Options(
         None if rows_columns is None else (rows_columns[0], rows_columns[1]),
         wavelength_angstrom,
+        None if pixel_size_um is None else (pixel_size_um[0] / 1e3, pixel_size_um[1] / 1e3),
         () if image_transform is None else _whole(image_transform, "--image-transform"),
         lossy,
     )

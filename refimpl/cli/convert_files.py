@@ -58,6 +58,8 @@ class Options:
         (n_slow, n_fast) of the image.
     wavelength_angstrom
         Where the file has none.
+    pixel_size_mm
+        Along (fast, slow), where the file has none.
     image_transform
         For .poni: codes that take the stored image to the one that pyFAI was given.
     lossy
@@ -66,6 +68,7 @@ class Options:
 
     shape: tuple[int, int] | None = None
     wavelength_angstrom: float | None = None
+    pixel_size_mm: tuple[float, float] | None = None
     image_transform: tuple[int, ...] = ()
     lossy: bool = False
 

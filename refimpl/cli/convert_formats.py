@@ -37,7 +37,7 @@ class Format:
         Of positions after writing and reading, where the text has fewer digits than numbers.
     read, write
         Path to :class:`~refimpl.interop.setup.Setup`; and back, with the paths written and what
-        there is to say about them.
+        there is to say about them; None: it is read only.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Format:
     holds: frozenset[str]
     precision: str
     read: Callable[[Path, Options], Setup]
-    write: Callable[[Path, Setup], files.Written]
+    write: Callable[[Path, Setup], files.Written] | None
 
 
 def _format(
     name: str, title: str, suffixes: str, holds: tuple[str, ...], precision: str,
-    read: Callable[[Path, Options], Setup], write: Callable[[Path, Setup], files.Written],
+    read: Callable[[Path, Options], Setup], write: Callable[[Path, Setup], files.Written] | None,
 ) -> Format:  # fmt: skip
     return Format(name, title, tuple(suffixes.split()), frozenset(holds), precision, read, write)
 
@@ -90,6 +90,8 @@ FORMATS: Final[Mapping[str, Format]] = {
         _format("nxmx", "NeXus NXmx", ".nxs .h5 .hdf5",
                 (*_VECTORS, "sensor", "trusted", "length"), _EXACT,
                 files.read_nxmx, files.write_nxmx_file),
+        _format("gsas", "GSAS-II image controls", ".imctrl", (), "read only",
+                planes.read_gsas, None),
     )
 }  # fmt: skip
 """By name."""

@@ -29,6 +29,7 @@ from refimpl.io.atomic import atomic_path, write_text
 __all__ = [
     "is_nexus_poni",
     "read_crystfel",
+    "read_gsas",
     "read_hexrd_file",
     "read_imaged11",
     "read_pyfai",
@@ -178,6 +179,29 @@ def upright(setup: Setup) -> TiltedFlat:
     if not found:
         raise problem
     return min(found, key=lambda m: abs(m.tilts_rad[0]))
+
+
+def read_gsas(path: Path, options: Options) -> Setup:
+    """GSAS-II image controls; the penetration correction is left out, if that is allowed."""
+    from refimpl.interop.gsas import read_imctrl, tilted_flat_from_imctrl
+
+    if options.shape is None or options.pixel_size_mm is None:
+        raise ConfigError(
+            "an .imctrl file states neither the image nor the pixels: give --shape and "
+            "--pixel-size-um", path=path,
+        )  # fmt: skip
+    controls = read_imctrl(path)
+    deep = controls.det_depth != 0.0
+    if deep and not options.lossy:
+        raise GeometryError(
+            f"{path}: no place for the penetration correction (DetDepth {controls.det_depth:g}) of "
+            "GSAS-II here; --lossy leaves that out and says so"
+        )
+    model = tilted_flat_from_imctrl(
+        controls, options.shape, options.pixel_size_mm, ignore_depth=deep
+    )
+    said = ("the penetration correction (DetDepth)",) if deep else ()
+    return replace(setup_from_model(model, controls.wavelength_angstrom), left_out=said)
 
 
 def read_imaged11(path: Path, options: Options) -> Setup:

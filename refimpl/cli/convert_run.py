@@ -93,6 +93,8 @@ def write_setup(
         conversion is not to be lossy; or it cannot hold the geometry at all.
     """
     format_ = kind_to_write(path, kind)
+    if format_.write is None:
+        raise ConfigError(f"{path}: {format_.title} are read, not written")
     found = features(setup)
     missing = [key for key in found if key not in format_.holds]
     essential = [key for key in missing if key in FEATURES]
@@ -128,7 +130,11 @@ def convert(
     options = options or Options()
     if target.exists() and source.exists() and target.samefile(source):
         raise ConfigError(f"{target} is the file that is converted: name another")
+    check_acting(kind_to_read(source, kind_from), options)
     setup, first = read_setup(source, kind_from, options)
+    stated = setup.detector.image_shape
+    if options.shape not in (None, stated):
+        raise ConfigError(f"{source} states {stated} px: --shape {options.shape} differs")
     second, written, lost, essential, said, kept = write_setup(
         target, setup, kind_to, lossy=options.lossy
     )
@@ -143,6 +149,23 @@ def convert(
         mm, rad = np.nan, np.nan
         said = (*said, f"not read again: {error}")
     return Converted(first.name, second.name, written, lost, essential, said, mm, rad)
+
+
+def check_acting(format_: Format, options: Options) -> None:
+    """Refuse options that a format does not need to be told.
+
+    Raises
+    ------
+    ConfigError
+        There is one.
+    """
+    for name, value, of in (
+        ("--image-transform", options.image_transform, "poni"),
+        ("--pixel-size-um", options.pixel_size_mm, "gsas"),
+    ):
+        if value and format_.name != of:
+            raise ConfigError(f"{name} is of {FORMATS[of].title} only: it does not act on "
+                              f"{format_.title}", key=name.lstrip("-"))  # fmt: skip
 
 
 def largest_difference(first: Setup, second: Setup) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from refimpl.cli.convert_run import read_setup, write_setup
 from refimpl.cli.main import main
 from refimpl.detector.model import TiltedFlat
 from refimpl.detector.panel_grid import PanelGrid
+from refimpl.interop.gsas import read_imctrl, tilted_flat_from_imctrl
 from refimpl.interop.setup import setup_from_detector, setup_from_model
 from refimpl.io.geometry_json import write_geometry
 from refimpl.io.xds_tables import write_corrections
@@ -22,6 +23,14 @@ from refimpl.testing.rotation_case import rotation_case
 PLAIN = TiltedFlat((60, 80), (0.172, 0.172), 150.0, (33.0, 21.0), (0.0, 0.02, -0.03))
 BENT = PLAIN.replace(p=(0.0, 0.0, 1e-3, 0.0, 2e-4, *(0.0,) * 10))
 
+IMCTRL = """wavelength:0.25
+distance:150.0
+center:[5.0, 7.0]
+tilt:-0.5
+rotation:30.0
+DetDepth:0.1
+"""
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_geometry(Path("plain.json"), PLAIN, 0.25)
     write_geometry(Path("bent.json"), BENT, 0.25)
     write_geometry(Path("white.json"), PLAIN)
+    Path("one.imctrl").write_text(IMCTRL)
 
 
 def test_a_poni_is_written_and_said(capsys) -> None:
@@ -66,6 +76,21 @@ REFUSED = {
     "absent": (["none.poni", "a.expt"], "cannot be read"),
     "nothing": (["none.json", "a.expt"], "cannot read the geometry"),
     "folder": (["plain.json", "no/a.expt"], "no"),
+    "stated": (["plain.json", "a.poni", "--shape", "6,8"], "states (60, 80) px: --shape (6, 8)"),
+    "flips": (
+        ["plain.json", "a.poni", "--image-transform", "2"],
+        "--image-transform is of pyFAI .poni only: it does not act on geometry.json of refimpl",
+    ),
+    "pixels": (
+        ["plain.json", "a.poni", "--pixel-size-um", "1", "1"],
+        "--pixel-size-um is of GSAS-II image controls only",
+    ),
+    "gsas": (["plain.json", "a.imctrl"], "a.imctrl: GSAS-II image controls are read, not written"),
+    "untold": (["one.imctrl", "a.poni"], "states neither the image nor the pixels"),
+    "depth": (
+        ["one.imctrl", "a.poni", "--shape", "60,80", "--pixel-size-um", "172", "172"],
+        "no place for the penetration correction (DetDepth 0.1) of GSAS-II here; --lossy",
+    ),
 }  # fmt: skip
 
 
@@ -77,6 +102,27 @@ def test_refused_in_one_line(name: str, capsys) -> None:
     assert message in err
     assert err.count("\n") == 1
     assert not list(Path().glob("a.*"))
+
+
+def test_image_controls_of_gsas(capsys) -> None:
+    told = ("--shape", "60,80", "--pixel-size-um", "172", "150")
+    assert main(["convert", "one.imctrl", "a.json", "--lossy", *told]) == 0
+    out = capsys.readouterr().out
+    assert "note: the penetration correction (DetDepth)" in out
+    setup, _ = read_setup(Path("a.json"))
+    controls = read_imctrl("one.imctrl")
+    model = tilted_flat_from_imctrl(controls, (60, 80), (0.172, 0.15), ignore_depth=True)
+    columns, rows = np.array([3.0, 70.5]), np.array([0.5, 20.0])
+    for found, true in zip(
+        setup.detector.two_theta_eta(columns, rows, 0),
+        model.detector().two_theta_eta(columns, rows, 0),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, true, rtol=0.0, atol=1e-13)  # rounding
+    assert setup.wavelength_angstrom == 0.25
+    Path("two.imctrl").write_text(IMCTRL.replace("DetDepth:0.1", "DetDepth:0.0"))
+    assert main(["convert", "two.imctrl", "b.json", *told]) == 0
+    assert "penetration" not in capsys.readouterr().out
 
 
 def test_a_wavelength_is_added() -> None:

@@ -43,6 +43,9 @@ __all__ = [
 # Failures of the place that is written to; any other OSError belongs to the caller's own work.
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
 
+_TIDIED: set[str] = set()
+"""Folders that this process has looked through for what killed programs left."""
+
 _TORN = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.(?:part|old)(?:\.[^.]*)?$")
 
 
@@ -83,6 +86,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def temporary_beside(target: Path, kind: str = "part") -> Path:
     """Return a new name in the target's folder, of its suffix, that tells who writes there."""
+    folder = os.path.abspath(target.parent)
+    if folder not in _TIDIED:  # once, since it may hold a hundred thousand files
+        _TIDIED.add(folder)
+        remove_torn(target.parent)
     token = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
     return target.parent / f".{target.name}.{token}.{kind}{target.suffix}"
 

@@ -157,11 +157,25 @@ with atomic_path(folder / "a.map") as one, together([folder / "b"]) as (two,):
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_what_a_killed_writer_left_goes_when_the_folder_is_used_again(tmp_path: Path) -> None:
+@pytest.fixture
+def torn(tmp_path: Path) -> list[str]:
+    """What a killed writer left in the folder."""
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("no SIGKILL here")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    torn = sorted(path.name for path in tmp_path.iterdir())
+    return sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_file(tmp_path: Path, torn: list[str]) -> None:
+    assert len(torn) == 3
+    atomic.write_text(tmp_path / "other.txt", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_what_a_killed_writer_left_goes_when_the_folder_is_used_again(
+    tmp_path: Path, torn: list[str]
+) -> None:
     assert [name.split(".")[1] for name in torn] == ["a", "b", "c"]
     elsewhere = tmp_path / re.sub(r"\.[0-9a-f]{8}-", ".00000000-", torn[0])
     elsewhere.write_bytes(b"of another computer")

@@ -101,6 +101,7 @@ class Centre:
 def fuse(
     st_um: ArrayLike, omega_rad: ArrayLike, *, sigma_um: float | None = None,
     axis_um: float | None = 0.0, allowed: float = 3.5, near_um: float = 5.0, robust: bool = True,
+    most_um: float = math.inf,
 ) -> Centre:  # fmt: skip
     """Fuse points of several rotations.
 
@@ -119,12 +120,15 @@ def fuse(
         a beam of 20 um).
     robust
         Look for outliers; needs four points, five where the axis is sought.
+    most_um
+        Deviation of the points that are used, by their residuals, beyond which they are taken for
+        points of different things.
 
     Raises
     ------
     ConfigError
-        Points that are not finite, too few or at too few rotations; a deviation or a limit that is
-        not positive.
+        Points that are not finite, too few, at too few rotations or that do not agree; a deviation
+        or a limit that is not positive.
     """
     st, omega = np.asarray(st_um, dtype=np.float64), np.asarray(omega_rad, dtype=np.float64)
     st = st.reshape(0, 2) if not st.size else st
@@ -134,6 +138,8 @@ def fuse(
         raise ConfigError("fusion: a point or a rotation is not a finite number")
     if sigma_um is not None and not (math.isfinite(sigma_um) and sigma_um > 0.0):
         raise ConfigError(f"sigma {sigma_um:g} um: expected a positive number", key="sigma_um")
+    if not most_um > 0.0:
+        raise ConfigError(f"most {most_um:g} um: expected a positive number", key="most_um")
     if not (allowed > 0.0 and near_um >= 0.0):
         raise ConfigError(
             f"allowed {allowed:g} deviations, near {near_um:g} um: expected positive numbers"
@@ -145,7 +151,20 @@ def fuse(
     used = np.ones(len(st), dtype=bool)
     if robust and len(st) >= design.shape[1] + 2:
         used = _without_outliers(st[:, 0], t, design, sigma_um, allowed, near_um)
-    return _fitted(st, t, design, used, sigma_um, axis_um)
+    made = _fitted(st, t, design, used, sigma_um, axis_um)
+    scatter = _scatter(made.residual_um[used], design.shape[1])
+    if scatter > most_um:
+        raise ConfigError(
+            f"fusion: {int(used.sum())} points lie +- {scatter:.0f} um from one place (allowed "
+            f"{most_um:g}): they are of different things", got=scatter,
+        )  # fmt: skip
+    return made
+
+
+def _scatter(residual_um: F64, unknown: int) -> float:
+    """Deviation of a point in each direction; NaN where too few points tell it."""
+    free = residual_um.size - 1 - unknown
+    return math.sqrt(float((residual_um**2).sum()) / free) if free > 0 else math.nan
 
 
 def _design(omega: F64, with_axis: bool) -> F64:
@@ -214,10 +233,7 @@ def _fitted(
     place = np.linalg.lstsq(rows, t[used], rcond=None)[0]
     s = float(st[used, 0].mean())
     residual = np.column_stack([st[:, 0] - s, t - design @ place])
-    free = 2 * len(rows) - 1 - rows.shape[1]
-    sigma = sigma_um
-    if sigma is None:
-        sigma = math.sqrt(float((residual[used] ** 2).sum()) / free) if free > 0 else float("nan")
+    sigma = _scatter(residual[used], rows.shape[1]) if sigma_um is None else sigma_um
     across = sigma**2 * np.linalg.inv(rows.T @ rows)
     covariance = np.zeros((3, 3))
     covariance[0, 0], covariance[1:, 1:] = sigma**2 / len(rows), across[:2, :2]

@@ -152,6 +152,8 @@ class Mesh:
         """
         from scipy.ndimage import label
 
+        if least is not None and not 0.0 <= least < math.inf:
+            raise ConfigError(f"least {least:g} reflections: expected 0 or more", key="least")
         limit = self.limit() if least is None else least
         inside = np.nan_to_num(self.count, nan=-np.inf) >= limit
         number, n = label(inside, structure=np.ones((3, 3)) if diagonal else None)

@@ -26,6 +26,7 @@ _MESH: Final = {
     "t_um": ("t_um", "t", "y_um"),
     "rc": _RC,
 }
+_MOST: Final = 10_000_000  # points of a grid: a day of shots at 100 Hz
 _COUNTS: Final = {"frame": ("frame", "image_number"), "series": ("series", "scan"), "rc": _RC}
 
 
@@ -46,7 +47,8 @@ def read_meshes(path: str | Path) -> list[Mesh]:
     """
     place = Path(path)
     table = read_log_table(place, _MESH, needed=["s_um", "t_um", "rc"], lines=True)
-    _check(place, table)
+    for column in ("s_um", "t_um", "rc", *({"omega_deg"} & set(table.columns))):
+        _check(place, table, column)
     names = table["crystal"] if "crystal" in table.columns else np.full(len(table), "")
     omega = table["omega_deg"] if "omega_deg" in table.columns else np.full(len(table), np.nan)
     keys = list(zip(names, np.asarray(omega, dtype=np.float64).round(6).tolist(), strict=True))
@@ -59,17 +61,21 @@ def read_meshes(path: str | Path) -> list[Mesh]:
     ]
 
 
-def _check(path: Path, table: pd.DataFrame) -> None:
-    for column in ("s_um", "t_um", "rc"):
-        values = table[column].to_numpy(dtype=np.float64)
-        bad = ~np.isfinite(values) if column != "rc" else (values < 0.0) | np.isinf(values)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise FormatError(
-                f"{column} {values[row]:g}: expected a number"
-                f"{' of 0 or more' if column == 'rc' else ''}",
-                path=path, line=int(table["line"].iloc[row]), key=column,
-            )  # fmt: skip
+def _check(path: Path, table: pd.DataFrame, column: str) -> None:
+    """Places are finite; counts and rotations may be missing."""
+    values = table[column].to_numpy(dtype=np.float64)
+    bad = np.isinf(values)
+    if column in ("s_um", "t_um"):
+        bad = ~np.isfinite(values)
+    elif column == "rc":
+        bad |= values < 0.0
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise FormatError(
+            f"{column} {values[row]:g}: expected a number"
+            f"{' of 0 or more' if column == 'rc' else ''}",
+            path=path, line=int(table["line"].iloc[row]), key=column,
+        )  # fmt: skip
 
 
 def _mesh(path: Path, rows: pd.DataFrame, name: str, omega_rad: float) -> Mesh:
@@ -85,13 +91,22 @@ def _mesh(path: Path, rows: pd.DataFrame, name: str, omega_rad: float) -> Mesh:
         axes.append(places)
         step = places[1] - places[0] if len(places) > 1 else 1.0
         columns.append(np.rint((values - places[0]) / step).astype(int))
+    first = int(rows["line"].iloc[0])
+    if len(axes[0]) * len(axes[1]) > _MOST:
+        raise FormatError(
+            f"{len(rows)} points of {name or 'the mesh'} on a grid of {len(axes[1])} x "
+            f"{len(axes[0])}: expected {_MOST} places at most", path=path, line=first,
+        )  # fmt: skip
     count = np.full((len(axes[1]), len(axes[0])), np.nan)
     taken = np.zeros(count.shape, dtype=bool)
     for j, i, rc, line in zip(*columns, rows["rc"], rows["line"], strict=True):
         if taken[i, j]:
             raise FormatError(f"a point of {name or 'the mesh'} comes twice", path=path, line=line)
         taken[i, j], count[i, j] = True, rc
-    return Mesh(name, omega_rad, axes[0], axes[1], count)
+    try:
+        return Mesh(name, omega_rad, axes[0], axes[1], count)
+    except ConfigError as error:
+        raise FormatError(str(error), path=path, line=first, key="rc") from error
 
 
 def _even(values: F64) -> F64 | None:
@@ -132,12 +147,23 @@ def read_grid_counts(
     Raises
     ------
     FormatError
-        Not such a table; a frame comes twice; another series.
+        Not such a table; a frame comes twice or is not of the grid; a count is negative; another
+        series.
     ConfigError
-        As of :func:`refimpl.centring.mesh.grid_mesh`; several series and none named.
+        As of :func:`refimpl.centring.mesh.grid_mesh`; several series and none named; a series is
+        named and the table has none.
     """
+    if min(grid) < 1 or grid[0] * grid[1] > _MOST:
+        raise ConfigError(
+            f"grid of {grid[0]} x {grid[1]}: expected 1 point or more, and {_MOST} at most",
+            key="grid", got=grid,
+        )  # fmt: skip
     place = Path(path)
     table = read_log_table(place, _COUNTS, needed=["frame", "rc"], lines=True)
+    _check(place, table, "rc")
+    if series is not None and "series" not in table.columns:
+        raise ConfigError(f"no column series: {series!r} cannot be chosen", path=place,
+                          key="series")  # fmt: skip
     if "series" in table.columns:
         names = sorted(set(table["series"]))
         if series is None and len(names) > 1:
@@ -149,16 +175,22 @@ def read_grid_counts(
             table = table[table["series"] == series]
             if not len(table):
                 raise FormatError(f"no series {series!r} among {', '.join(names[:8])}", path=place)
-    frames = table["frame"].to_numpy(dtype=np.int64)
-    start = int(frames.min()) if first is None else first
+    frames = [int(frame) for frame in table["frame"]]
+    start = min(frames) if first is None else first
     count = np.full(grid[0] * grid[1], np.nan)
+    taken: set[int] = set()
     for frame, rc, line in zip(frames, table["rc"], table["line"], strict=True):
         if not 0 <= frame - start < len(count):
             raise FormatError(
                 f"frame {frame}: a grid of {grid[0]} x {grid[1]} from frame {start} ends at "
                 f"{start + len(count) - 1}", path=place, line=int(line),
             )  # fmt: skip
-        if math.isfinite(count[frame - start]):
+        if frame in taken:
             raise FormatError(f"frame {frame} comes twice", path=place, line=int(line))
+        taken.add(frame)
         count[frame - start] = rc
+    if np.isnan(count).all():
+        raise FormatError(
+            "no frame has a count", path=place, line=int(table["line"].iloc[0]), key="rc"
+        )
     return grid_mesh(count, grid, step_um, **options)

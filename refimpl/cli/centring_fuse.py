@@ -44,6 +44,9 @@ def fuse(
         metavar="COLUMN", help="What tells samples apart: crystal or series.")] = "crystal",
     sigma_um: Annotated[float | None, typer.Option(
         metavar="UM", help="Deviation of a point; default: from the points.")] = None,
+    most_um: Annotated[float, typer.Option(
+        metavar="UM", help="Deviation beyond which the points are no longer taken for one "
+        "place.")] = 50.0,
     seek_axis: Annotated[bool, typer.Option(
         "--seek-axis", help="The rotation axis need not be in the beam.")] = False,
     omega_deg: Annotated[float, typer.Option(
@@ -77,7 +80,7 @@ def fuse(
     for points in samples:
         try:
             found = fusion.fuse(
-                points.st_um, points.omega_rad, sigma_um=sigma_um,
+                points.st_um, points.omega_rad, sigma_um=sigma_um, most_um=most_um,
                 axis_um=None if seek_axis else 0.0,
             )  # fmt: skip
             made.append((points, found, ""))

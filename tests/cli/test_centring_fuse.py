@@ -55,6 +55,12 @@ def test_refusals(table: Path, tmp_path: Path, capsys) -> None:
     one.write_text("omega_deg,s_um,t_um\n0,1,2\n180,1,2\n")
     assert run(one) == 2
     assert "too few sides to tell its depth" in capsys.readouterr().err
+    rows = [f"{45 * k},{90 * (k % 3)},{90 * (k % 2)}" for k in range(8)]
+    one.write_text("\n".join(["omega_deg,s_um,t_um", *rows]) + "\n")
+    assert run(one) == 2
+    assert "they are of different things" in capsys.readouterr().err
+    assert run(one, "--most-um", 90) == 0
+    capsys.readouterr()
     for options, text in (
         (("--middle", "1"), "--middle 1: expected X,Y"),
         (("--by", "colour"), "by 'colour': expected crystal or series"),

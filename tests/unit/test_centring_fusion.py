@@ -80,6 +80,21 @@ def test_points_on_glare_are_left_out(bad: int) -> None:
     assert np.linalg.norm(fuse(points, EVEN, robust=False).centre_um - PLACE) > 8.0
 
 
+def test_points_of_different_things_are_refused() -> None:
+    omega = np.radians(np.arange(0.0, 360.0, 45.0))
+    st = np.random.default_rng(3).normal(0.0, 66.0, (8, 2))
+    found = fuse(st, omega)
+    assert 40.0 < found.sigma_um < 100.0
+    assert fuse(st, omega, most_um=found.sigma_um + 0.1).sigma_um == found.sigma_um
+    for options in ({}, {"sigma_um": 5.0, "robust": False}):
+        with pytest.raises(
+            ConfigError, match=r"um from one place \(allowed 30\): they are of diff"
+        ):
+            fuse(st, omega, most_um=30.0, **options)
+    with pytest.raises(ConfigError, match="most 0 um: expected a positive number"):
+        fuse(st, omega, most_um=0.0)
+
+
 def test_order_does_not_matter() -> None:
     points, order = seen(EVEN, sigma=3.0), np.random.default_rng(0).permutation(12)
     one, other = fuse(points, EVEN), fuse(points[order], EVEN[order])

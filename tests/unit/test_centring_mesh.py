@@ -136,6 +136,9 @@ def test_gaps_and_files_that_cannot_be(tmp_path: Path) -> None:
         ("0,0,-1\n", "mesh.csv:2: rc -1: expected a number of 0 or more"),
         ("0,x,1\n", "t_um 'x': expected a number"),
         ("0,,1\n", "t_um nan: expected a number"),
+        ("0,0,\n10,0,\n", "mesh.csv:2: mesh : no point has a count"),
+        ("0,0,inf\n", "mesh.csv:2: rc inf: expected a number of 0 or more"),
+        ("".join(f"{k},{k},1\n" for k in range(3200)), "mesh.csv:2: 3200 points of the mesh on a"),
     ):
         path.write_text("s_um,t_um,rc\n" + rows)
         with pytest.raises(FormatError, match=text):
@@ -156,6 +159,28 @@ def test_counts_of_a_grid_scan(tmp_path: Path) -> None:
     path.write_text("frame,rc\n7,1\n7,2\n")
     with pytest.raises(FormatError, match="frame 7 comes twice"):
         read_grid_counts(path, (1, 2), (10.0, 10.0))
+    with pytest.raises(ConfigError, match="no column series: 'a' cannot be chosen"):
+        read_grid_counts(path, (1, 2), (10.0, 10.0), series="a")
+    for rows, text in (
+        ("7,\n7,2\n", "counts.csv:3: frame 7 comes twice"),
+        ("7,-1\n", "counts.csv:2: rc -1: expected a number of 0 or more"),
+        ("7,inf\n", "counts.csv:2: rc inf: expected a number of 0 or more"),
+        ("7,\n8,\n", "counts.csv:2: no frame has a count"),
+        (f"7,1\n{10**30},1\n", f"counts.csv:3: frame {10**30}: a grid of 1 x 2"),
+    ):
+        path.write_text("frame,rc\n" + rows)
+        with pytest.raises(FormatError, match=text):
+            read_grid_counts(path, (1, 2), (10.0, 10.0))
+    for grid in ((0, 3), (-2, -2), (10**6, 10**6)):
+        with pytest.raises(ConfigError, match=f"grid of {grid[0]} x {grid[1]}: expected 1 point"):
+            read_grid_counts(path, grid, (10.0, 10.0))
+
+
+@pytest.mark.parametrize("least", [-1.0, math.nan, math.inf])
+def test_a_limit_that_cannot_be(least: float) -> None:
+    mesh = grid_mesh([1.0], (1, 1), (1.0, 1.0))
+    with pytest.raises(ConfigError, match="reflections: expected 0 or more"):
+        mesh.islands(least)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ _RING_RATIO = 2.0  # a ring has so many times the spots of its surroundings
 _RING_SPOTS = 6.0
 _LEAST_IN_BIN = 25
 _EMPTY_SHELLS = 10
-_LEAST_COVERAGE = 1e-6  # of the shell that ends beyond the corner of the detector
 _BEND_PI = 3.14159265  # as distl has it
 Bounds = list[tuple[float, float]]
 
@@ -93,7 +92,9 @@ class FlatDetector:
         outside = 2.0 * sum(beyond)
         for one, two in zip(beyond, beyond[1:] + beyond[:1], strict=True):
             outside = outside - np.maximum(0.0, one + two - 0.5 * np.pi)  # beyond a corner
-        return np.asarray(np.maximum(1.0 - outside / (2.0 * np.pi), 0.0))
+        corner = math.hypot(max(fast, wide - fast), max(slow, high - slow))
+        # exactly 0 beyond the last corner, whatever the sum of the angles rounds to
+        return np.where(radius < corner, np.maximum(1.0 - outside / (2.0 * np.pi), 0.0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ class _Shells:
 
     @property
     def adjusted(self) -> F64:
-        return np.asarray(self.population / self.coverage)
+        """Spots of whole shells; 0 of a shell that ends beyond the corner of the detector."""
+        seen = self.coverage > 0.0
+        return np.divide(self.population, self.coverage, out=np.zeros(len(seen)), where=seen)
 
 
 def _shells(d_angstrom: F64, first: float, detector: FlatDetector) -> _Shells:
@@ -114,7 +117,7 @@ def _shells(d_angstrom: F64, first: float, detector: FlatDetector) -> _Shells:
     rows = int((first / d_angstrom[-1]) ** 3.0) + 1
     limit: F64 = first / (np.arange(rows, dtype=np.float64) + 1.0) ** (1.0 / 3.0)
     coverage = np.ones(rows)
-    coverage[1:] = np.maximum(detector.coverage(limit[1:]), _LEAST_COVERAGE)
+    coverage[1:] = detector.coverage(limit[1:])
     row = np.minimum(np.searchsorted(-limit, -d_angstrom), rows - 1)
     return _Shells(limit, coverage, np.bincount(row, minlength=rows).astype(np.float64))
 

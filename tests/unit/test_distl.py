@@ -190,6 +190,14 @@ def test_the_limit_is_where_the_shells_empty() -> None:
     assert limit_by_shells(far, 50, WIDE, 20.0) == pytest.approx(2.0, rel=0.03)
 
 
+def test_a_shell_that_ends_beyond_the_corner_holds_nothing() -> None:
+    # as distl of cctbx 2025.11 on simulated stills; none of its real ones has such a shell
+    spots = np.concatenate([np.linspace(9.0, 3.5, 25), np.linspace(3.4, 2.8, 20), [2.7]])
+    limits = 3.5 / np.array([2.0, 3.0]) ** (1.0 / 3.0)
+    assert DETECTOR.coverage(limits)[0] > 0.0 == DETECTOR.coverage(limits)[1]
+    assert limit_by_shells(spots, 25, DETECTOR, 20.0) == pytest.approx(limits[0], rel=1e-12)
+
+
 def test_the_bend_needs_more_than_ten_spots() -> None:
     assert limit_by_bend(np.arange(10, dtype=np.int64) * 40, DETECTOR, 20) == 10.0
     # even in reciprocal space down to 2 Angstrom, and a few beyond

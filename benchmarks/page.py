@@ -119,7 +119,8 @@ def finish(section: str, tables: Sequence[Table], options: argparse.Namespace) -
 
 
 def _relative(script: str) -> str:
-    return f"benchmarks/{Path(script).name}"
+    path, root = Path(script).resolve(), Path(__file__).parents[1]
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _shown(arguments: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from page import Table, add_options, finish
 
 from refimpl.io.atomic import write_text
 
-PARTS = ("kit",)
+PARTS = ("kit", "powder")
 
 
 def tables_of(part: str, asker: Asker, options: argparse.Namespace) -> list[Table]:
@@ -33,6 +33,10 @@ def tables_of(part: str, asker: Asker, options: argparse.Namespace) -> list[Tabl
         from kit_tasks import kit_tables
 
         return kit_tables(asker, options.size)
+    if part == "powder":
+        from powder_tasks import powder_tables
+
+        return powder_tables(asker, options.size)
     raise SystemExit(f"no part {part}")
 
 

@@ -24,7 +24,7 @@ from page import Table, add_options, finish
 
 from refimpl.io.atomic import write_text
 
-PARTS = ("kit", "powder")
+PARTS = ("kit", "powder", "indexing", "distl")
 
 
 def tables_of(part: str, asker: Asker, options: argparse.Namespace) -> list[Table]:
@@ -37,6 +37,14 @@ def tables_of(part: str, asker: Asker, options: argparse.Namespace) -> list[Tabl
         from powder_tasks import powder_tables
 
         return powder_tables(asker, options.size)
+    if part == "distl":
+        from distl_tasks import distl_tables
+
+        return distl_tables(asker, max(int(24 * options.size), 2))
+    if part == "indexing":
+        from indexing_tasks import indexing_tables
+
+        return indexing_tables(asker, options.size)
     raise SystemExit(f"no part {part}")
 
 

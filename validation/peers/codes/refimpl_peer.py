@@ -32,3 +32,44 @@ def calibrate(given: dict[str, Any]) -> Task:
         }  # fmt: skip
 
     return run, unpack
+
+
+def distl_listing(given: dict[str, Any]) -> tuple[Any, Any]:
+    """List one still as distl does; without the file's name."""
+    from refimpl.imaging.distl import FlatDetector, count_spots
+
+    pixel = 1000 * 172e-6
+    fast, slow = given["beam_px"].tolist()
+    detector = FlatDetector(
+        given["image"].shape, pixel, float(given["lsd_mm"]), float(given["wavelength_angstrom"]),
+        (fast * pixel, slow * pixel),
+    )  # fmt: skip
+
+    def run() -> Any:
+        return count_spots(given["image"], detector, overload=int(given["overload"]),
+                           threads=int(given["threads"]))  # fmt: skip
+
+    return run, lambda found: {"lines": np.array(found.listing("").splitlines()[1:12])}
+
+
+def index(given: dict[str, Any]) -> Task:
+    """Fourier vectors, candidates, macro-cycles of refinement; beam and detector refined too."""
+    from refimpl.io.reflection_table import STRONG, ReflectionTable
+    from refimpl.metrology.indexing import IndexSettings, index as indexed
+    from refimpl.testing.lattice_spots import small_experiment
+
+    spots = ReflectionTable({
+        "panel": given["panel"], "xyzobs.px.value": given["px"],
+        "xyzobs.px.variance": given["variance"],
+        "flags": np.full(len(given["panel"]), STRONG, dtype=np.uint64),
+    })  # fmt: skip
+    experiment = small_experiment(float(given["degrees"]))
+    settings = IndexSettings(unit_cell=tuple(given["cell"]), max_lattices=int(given["n"]))
+
+    def run() -> Any:
+        return indexed((experiment,), spots, settings, threads=given["threads"])
+
+    def unpack(found: Any) -> dict[str, Any]:
+        return {"bases": [e.crystal.real_space for e in found.experiments]}
+
+    return run, unpack

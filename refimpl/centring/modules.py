@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from refimpl.centring.checkpoints import check_archive, reason
 from refimpl.centring.crops import CropRule
 from refimpl.centring.scores import scores_of
 from refimpl.centring.targets import Target
-from refimpl.errors import FormatError, MissingExtra
+from refimpl.errors import ConfigError, FormatError, MissingExtra
 
 try:
     import pytorch_lightning as lightning
@@ -154,7 +155,12 @@ def load_regressor(path: str | Path) -> Regressor:
     FormatError
         The file is missing, no checkpoint of a regressor, or of another schema.
     """
-    return load_module(Regressor, path, "a regressor")
+    net = load_module(Regressor, path, "a regressor")
+    try:
+        _ = net.target, net.crop  # what they say is looked at here, and not amid the work
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"no checkpoint of a regressor: {reason(error)}", path=path) from error
+    return net
 
 
 def load_module(kind: type[_Module], path: str | Path, what: str) -> _Module:
@@ -165,15 +171,14 @@ def load_module(kind: type[_Module], path: str | Path, what: str) -> _Module:
     FormatError
         As :func:`load_regressor`.
     """
+    check_archive(path, f"of {what}")
     try:
         # weights_only: a checkpoint is data, and no program of whoever sent it
         net = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except FormatError as error:
         raise FormatError(str(error), path=path) from error
-    except OSError as error:
-        raise FormatError(f"cannot read: {error.strerror}", path=path) from error
     except Exception as error:  # torch, pickle and zip raise a dozen kinds for a broken file
-        raise FormatError(f"no checkpoint of {what}: {error}", path=path) from error
+        raise FormatError(f"no checkpoint of {what}: {reason(error)}", path=path) from error
     net.eval()
     made: _Module = net
     return made

@@ -213,12 +213,14 @@ def segment(
     Raises
     ------
     ConfigError
-        A probability that is not between 0 and 1, or no crop rule.
+        A probability that is not between 0 and 1, an area below 0, or no crop rule.
     """
     from scipy.ndimage import label
 
     if not 0.0 < probability < 1.0:
         raise ConfigError(f"probability {probability:g}: expected between 0 and 1")
+    if not 0.0 <= least_px2 < np.inf:
+        raise ConfigError(f"least {least_px2:g} px2: expected 0 or more", key="least")
     own = rule or net.crop
     if own is None:
         raise ConfigError("the net has no crop rule", key="crop")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refimpl.centring.checkpoints import check_archive, reason
 from refimpl.centring.crops import CropRule
 from refimpl.centring.samples import Samples
 from refimpl.centring.splits import Split
@@ -198,20 +198,24 @@ def _last(folder: Path | None) -> str | None:
     path = None if folder is None else folder / "last.ckpt"
     if path is None or not path.exists():
         return None
-    if not zipfile.is_zipfile(path):  # what torch writes
-        raise FormatError("no checkpoint to go on from: begin in another folder", path=path)
+    check_archive(path, "to go on from")
+    _content(path, "state_dict", "optimizer_states", "epoch")
     return str(path)
 
 
 def _began(path: str) -> dict[str, Any]:
     """What the data module of a checkpoint was."""
+    return dict(_content(path, "CrystalDataModule")[0])
+
+
+def _content(path: str | Path, *keys: str) -> list[Any]:
+    """Parts of a checkpoint."""
     try:
         # mapped: the weights stay on the disk
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        state = content["CrystalDataModule"]
+        return [content[key] for key in keys]
     except Exception as error:  # torch, pickle and zip raise a dozen kinds for a broken file
-        raise FormatError(f"no checkpoint to go on from: {error}", path=path) from error
-    return dict(state)
+        raise FormatError(f"no checkpoint to go on from: {reason(error)}", path=path) from error
 
 
 def _trainer(

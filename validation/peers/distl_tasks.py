@@ -1,4 +1,4 @@
-"""Spots counted by distl itself (cctbx) and by refimpl, on simulated stills: the same listings?
+"""Spots counted by distl itself (cctbx) and by refimpl on simulated stills.
 
 The stills have what counts go wrong by: no spots and many, weak and overloaded ones, rings of ice,
 gaps, dead and hot pixels, backgrounds of less than a count and of hundreds. Nothing was measured.

@@ -156,5 +156,5 @@ sanitize: $(VENV)/.installed
 	$(PY) tests/sanitize/sanitize.py --jobs $(JOBS) $(SANITIZE)
 
 clean:
-	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery refimpl.egg-info
+	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery docs/sg_execution_times.rst refimpl.egg-info
 	rm -f refimpl/_ext/*.c refimpl/_ext/*.so refimpl/_ext/*.pyd $(VENV)/.twins

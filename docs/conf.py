@@ -30,6 +30,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
+    "sphinx_gallery.gen_gallery",
     "equations",
 ]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -45,14 +46,34 @@ EXTRA = ("cv2", "onnx", "pytorch_lightning", "torch", "torchmetrics")
 autodoc_mock_imports = [name for name in EXTRA if importlib.util.find_spec(name) is None]
 exclude_patterns = ["_build", "_generated", "gallery/**.ipynb"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+}
+html_static_path = ["_static"]
+html_css_files = ["refimpl.css"]
+html_short_title = "refimpl"
+html_title = "refimpl"
+# one file of MathJax beside the pages, so that equations show without a network, where the
+# dependency group docs brings it
+if mathjax := importlib.util.find_spec("sphinx-mathjax-offline"):
+    html_static_path.append(str(Path(str(mathjax.origin)).parent / "static/mathjax/tex-svg.js"))
+    mathjax_path = "tex-svg.js"
 # numpydoc entries such as "fast_px, slow_px" or "(n,) [rad]." are prose, not cross references
 # ("autodoc" is its failure to print the defaults of frozen dataclasses)
 suppress_warnings = ["myst.xref_missing", "ref.python", "autodoc"]
 
-if list((HERE.parent / "examples").glob("plot_*.py")):
-    extensions.append("sphinx_gallery.gen_gallery")
-    sphinx_gallery_conf = {"examples_dirs": "../examples", "gallery_dirs": "gallery"}
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "ignore_pattern": r"[/\\](?!plot_)\w+\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_memory": False,
+    "abort_on_example_error": True,
+}
 
 
 def _cell(value: object) -> str:

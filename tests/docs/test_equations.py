@@ -13,7 +13,7 @@ from refimpl.dispatch import REGISTRY
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted((DOCS / "theory").glob("*.md")), DOCS / "geometry_conversion.md"]
-WITHOUT = {"nearfield-scale.md"}  # arithmetic on measured figures
+WITHOUT = {"index.md", "nearfield-scale.md"}  # a list of pages, and arithmetic on measured figures
 ROLE = re.compile(r"\{defined\}`([^`]+)`")
 
 

@@ -1,13 +1,19 @@
-"""The example scripts run as they are, are short, and print what they are for."""
+"""The example scripts run as they are, are short, and print what they are for.
+
+Pages of the gallery (``plot_*.py``) run in this process: their start would cost more than they do.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -26,11 +32,29 @@ def run(name: str, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def page(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run a page of the gallery in an empty folder; what it leaves behind."""
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    mpl.use("Agg")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(pyplot, "show", lambda: None)
+    try:
+        found = runpy.run_path(str(EXAMPLES / name))
+        assert pyplot.get_fignums()
+    finally:
+        pyplot.close("all")
+    assert not list(folder.iterdir())
+    return found
+
+
 def test_all_of_them_are_tested() -> None:
     text = Path(__file__).read_text()
     assert SCRIPTS
     for script in SCRIPTS:
-        assert f'run("{script.name}"' in text, script.name
+        call = "page" if script.name.startswith("plot_") else "run"
+        assert f'{call}("{script.name}"' in text, script.name
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
@@ -38,6 +62,9 @@ def test_they_are_short_and_say_what_they_show(script: Path) -> None:
     text = script.read_text()
     assert len(text.splitlines()) < 60
     assert text.startswith('"""')
+    if script.name.startswith("plot_"):  # sphinx-gallery wants a title
+        title, line = text.splitlines()[1:3]
+        assert line == "=" * len(title)
 
 
 def test_calibrate_simulated(tmp_path: Path) -> None:
@@ -126,3 +153,65 @@ def test_centring_aim(tmp_path: Path) -> None:
     }
     # far from what the recipe reaches, far above what any loop finder can
     assert hit["net"] > 0.5 > 2.0 * max(hit["lucid3, corrected"], hit["middle of the loop"])
+
+
+def test_plot_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = page("plot_rings.py", tmp_path, monkeypatch)
+    for name, true in zip(("ty", "tz"), np.degrees(found["true"].tilts_rad[1:]), strict=True):
+        fitted = found["result"][name]
+        assert abs(fitted.value - true) < 4.0 * fitted.sigma < 0.05
+
+
+def test_plot_tilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page("plot_tilt.py", tmp_path, monkeypatch)
+    most = [int(v) for v in re.findall(r": (\d+) µrad", capsys.readouterr().out)]
+    assert most[0] == 0  # a turn about the beam
+    # half a degree tips the rim of 40 and 30 mm along the beam: R d / L^2 of it, to first order
+    expected = [np.hypot(40, 30) * edge * np.radians(0.5) / 200.0**2 * 1e6 for edge in (30, 40)]
+    assert most[1:] == pytest.approx(expected, rel=0.15)
+
+
+def test_plot_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page("plot_rotation.py", tmp_path, monkeypatch)
+    assert re.findall(r"^panel .*", capsys.readouterr().out, re.MULTILINE) == [
+        "panel 7: its spots are -40.0, 20.0 µm away"
+    ]
+
+
+def test_plot_disorientation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = page("plot_disorientation.py", tmp_path, monkeypatch)
+    q = found["q1"], found["q2"]
+    angle = np.degrees(found["misorientation"](*q, found["operators"]("P m -3 m")))
+    seen, edges = np.histogram(angle, np.arange(10.0, 45.0, 5.0))
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    expected = 5.0 * len(angle) * np.interp(middle, np.degrees(found["omega"]), found["density"])
+    assert np.all(np.abs(seen - expected) < 4.0 * np.sqrt(expected) + 0.01 * expected)
+    assert angle.max() < 62.8
+
+
+def test_plot_confidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = page("plot_confidence.py", tmp_path, monkeypatch)
+    all_of_them = found["found"].confidence
+    assert all_of_them[200] == 1.0
+    assert all_of_them[[0, -1]].max() < 0.3
+    assert len(np.unique(all_of_them)) < 0.9 * len(all_of_them)  # steps
+
+
+def test_plot_beam_shift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page("plot_beam_shift.py", tmp_path, monkeypatch)
+    far, near = re.findall(r": (\S+) µm from the truth", capsys.readouterr().out)
+    assert float(far) > 1.0 > 50.0 * float(near)
+
+
+def test_plot_crystal_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = page("plot_crystal_counts.py", tmp_path, monkeypatch)
+    s, t = np.array(found["best"]).T
+    assert np.abs(found["centre"].centre_um[0] - s).max() < 15.0
+    assert found["centre"].seen_um(found["omegas"])[:, 1] == pytest.approx(t, abs=15.0)
+    assert found["one"].rc_um(found["centre"].centre_um[None, :2], 0.0)[0] > 50.0

@@ -55,7 +55,8 @@ def distl_listing(given: dict[str, Any]) -> tuple[Any, Any]:
 def index(given: dict[str, Any]) -> Task:
     """Fourier vectors, candidates, macro-cycles of refinement; beam and detector refined too."""
     from refimpl.io.reflection_table import STRONG, ReflectionTable
-    from refimpl.metrology.indexing import IndexSettings, index as indexed
+    from refimpl.metrology.indexing import IndexSettings
+    from refimpl.metrology.indexing import index as indexed
     from refimpl.testing.lattice_spots import small_experiment
 
     spots = ReflectionTable({

@@ -14,16 +14,12 @@ import tifffile
 
 from refimpl.cli.main import main
 from refimpl.detector.corrections import same_gauge
-from refimpl.detector.model import TiltedFlat
 from refimpl.detector.panel_grid import named_grid
 from refimpl.detector.tilted_flat import CORRECTION_FIELDS
-from refimpl.interop.midas import tilted_flat_from_midas
 from refimpl.io.images import read
 from refimpl.io.midas_outputs import read_corr, read_mean_values, read_panel_shifts
-from refimpl.io.midas_params import read_params
-from refimpl.io.panel_files import corrections_from_shifts, read_corrections
+from refimpl.io.panel_files import read_corrections
 from refimpl.objective.pseudo_strain import published_l1, published_strain, strain_summary
-from refimpl.powder.panel_figures import PanelFigures
 from refimpl.powder.published_panel_options import PanelOptions
 from refimpl.powder.published_panel_run import calibrate_published_panels
 from refimpl.powder.published_panel_text import (
@@ -39,9 +35,10 @@ from refimpl.powder.published_panels import (
     panel_strain_of,
     published_panel_index,
 )
-from refimpl.powder.published_points import PublishedPoints, extract_points
+from refimpl.powder.published_points import extract_points
 from refimpl.powder.published_setup import published_setup
 from refimpl.powder.published_summary import iteration_box, summary_box
+from refimpl.testing.published_panel_case import PanelRun
 from refimpl.units import DEG
 
 FRAME = "pilatus2m-ceria-hexrd/ceria_50x30_740mm_000005_Pilatus2M.hdf5"
@@ -49,55 +46,9 @@ RUNS = ["panels-it10", "panels-full-it10"]
 D = slice(CORRECTION_FIELDS.index("d_fast_px"), None)
 
 
-class Golden:
-    """One run: its files, and the points behind its corr.csv in raw coordinates."""
-
-    def __init__(self, folder):
-        self.params = read_params(folder / "ps.txt")
-        self.mean = read_mean_values(folder / "out.txt")
-        self.shifts = read_panel_shifts(folder / "panelshifts.txt")
-        self.corr = read_corr(folder / "CeO2_740mm_000005.raw.corr.csv")
-        self.text = (folder / "out.txt").read_text(errors="replace")
-        end = {"Lsd": self.mean.lsd_um, "BC": self.mean.bc_px, "ty": self.mean.ty_deg}
-        plain = tilted_flat_from_midas(
-            {**self.params.given, **end, "tz": self.mean.tz_deg, **self.mean.p}
-        )
-        moves = corrections_from_shifts(self.shifts, len(plain.panel_boxes))
-        self.detector: TiltedFlat = plain.replace(panel_corrections=moves)
-        self.panel, self.fast, self.slow = self._raw()
-
-    def _raw(self):
-        """Undo the shifts of the printed positions; the panel is where that lands."""
-        corr, table = self.corr, self.detector.corrections
-        out = np.full((3, len(corr.ring)), np.nan)
-        for i, row in enumerate(table):
-            cf, cs, df, ds, angle = row[:5]
-            x, y = corr.y_px + 0.5 - cf - df, corr.z_px + 0.5 - cs - ds
-            fast = cf + x * np.cos(angle) + y * np.sin(angle)
-            slow = cs - x * np.sin(angle) + y * np.cos(angle)
-            here = published_panel_index(self.detector, fast, slow) == i
-            assert np.isnan(out[0, here]).all()  # never in two panels
-            out[0, here], out[1, here], out[2, here] = i, fast[here], slow[here]
-        assert np.isfinite(out).all()
-        return out[0].astype(np.int32), out[1], out[2]
-
-    def points(self):
-        tt = np.radians(self.corr.ideal_two_theta_deg)
-        empty = np.zeros(len(tt))
-        return PublishedPoints(self.corr.ring, tt, empty, empty, self.fast, self.slow, 6120, 0)
-
-    def figures(self):
-        points = self.points()
-        strain = panel_strain_of(points, self.panel, self.detector)
-        return PanelFigures(
-            *(self.detector, self.detector, self.fast, self.slow, self.panel, self.corr.ring),
-            *(points.two_theta_rad, strain, self.corr.outlier, np.zeros(48, bool), 0.0, 0.0, 6),
-        )
-
-
 @pytest.fixture(scope="module")
 def golden(real_data):
-    return {name: Golden(real_data(f"powder-golden/{name}")) for name in RUNS}
+    return {name: PanelRun(real_data(f"powder-golden/{name}")) for name in RUNS}
 
 
 @pytest.mark.parametrize("name", RUNS)

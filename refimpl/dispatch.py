@@ -202,13 +202,18 @@ def _as_checked_array(
     return array
 
 
-def twin(kind: Kind, **arrays: str) -> Callable[[F], F]:
+def twin(
+    kind: Kind, *, check: Callable[..., None] | None = None, **arrays: str
+) -> Callable[[F], F]:
     """Mark a NumPy function as the definition of a pair.
 
     Parameters
     ----------
     kind
         Bound between the twins, see :class:`Pair`.
+    check
+        Called with the same arguments before either side: raises where the numbers are wrong in
+        ways that shapes cannot tell, such as an index that leads out of bounds.
     **arrays
         For each array argument ``"dtype shape"``, for instance ``"f8 n,3"``; it is converted to a
         C-contiguous array of that dtype and its shape is checked against the letters.
@@ -241,6 +246,8 @@ def twin(kind: Kind, **arrays: str) -> Callable[[F], F]:
                 bound.arguments[name] = _as_checked_array(
                     pair.key, name, bound.arguments[name], dtype, letters, sizes
                 )
+            if check is not None:
+                check(*bound.args, **bound.kwargs)
             if current_backend(backend) == "python":
                 return definition(*bound.args, **bound.kwargs)
             return pair.compiled()(*bound.args, **bound.kwargs, threads=resolve_threads(threads))

@@ -100,10 +100,10 @@ cdef void axis_cut(double x, double y, double sine, double cosine, Polygon* extr
 
 
 cdef inline double cell(double along, double shrink, double low, double step) noexcept nogil:
-    cdef double at = floor((along / shrink - low) / step)
+    cdef double at = (along / shrink - low) / step
     if at < -2.0:
         at = -2.0
-    return at if at < 1e6 else 1e6
+    return floor(at) if at < 1e6 else 1e6
 
 
 cdef inline double sagitta(double radius) noexcept nogil:
@@ -207,7 +207,7 @@ def bin_lineouts(
     if area == NULL:
         raise MemoryError
     for i in prange(b, nogil=True, num_threads=threads, schedule="dynamic", chunksize=16):
-        n = max(0, min(<int> count[i], most))
+        n = <int> max(0, min(count[i], <long long> most))
         one_bin(
             &x[0], &y[0], &value[0], begin[i], begin[i + 1], &ray[i, 0], low[i], step[i], n, arcs,
             published_axes, &out[i, 0], area + i * most

@@ -22,13 +22,13 @@ cdef void carry(
 ) noexcept nogil:
     """One pixel of a footprint at each distance in turn, up to the first that misses it."""
     cdef Py_ssize_t d
-    cdef long long y, z
+    cdef double y, z  # a far distance may be NaN or huge, which no integer holds
     for d in range(w.n_distances):
-        y = <long long>floor((yc - w.centre[0]) * w.ratio[d] + w.centre[2 * d]) + oy
-        z = <long long>floor((zc - w.centre[1]) * w.ratio[d] + w.centre[2 * d + 1]) + oz
-        if not (0 <= y < w.ny and 0 <= z < w.nz):
+        y = floor((yc - w.centre[0]) * w.ratio[d] + w.centre[2 * d]) + oy
+        z = floor((zc - w.centre[1]) * w.ratio[d] + w.centre[2 * d + 1]) + oz
+        if not (0.0 <= y < w.ny and 0.0 <= z < w.nz):
             return
-        add(hits, voxel, d, frame, y, z)
+        add(hits, voxel, d, frame, <long long> y, <long long> z)
 
 
 cdef void scaled(
@@ -131,18 +131,6 @@ cdef void chunk_of_voxels(
             i = i + BLOCK
 
 
-def check(const long long[:, ::1] key, Py_ssize_t n_spots, Py_ssize_t corners):
-    """Refuse what the loops would read or write beyond."""
-    cdef Py_ssize_t i
-    if not 1 <= corners <= CORNERS:
-        raise IndexError(f"voxels of {corners} corners: expected 1 to {CORNERS}")
-    for i in range(key.shape[0]):
-        if key[i, 0] < 0 or key[i, 1] < 0 or key[i, 0] + key[i, 1] > n_spots:
-            raise IndexError(
-                f"key of voxel {i}: {[key[i, 0], key[i, 1]]}: there are {n_spots} spots"
-            )
-
-
 cdef gather(const Hits* lists, Py_ssize_t n):
     """All hits as one array."""
     cdef Py_ssize_t i, total = 0
@@ -184,7 +172,6 @@ def voxel_pixels(
     cdef Py_ssize_t n = vertices_mm.shape[0], i, chunks = (n + CHUNK - 1) // CHUNK
     cdef Scene w
     cdef Hits* lists
-    check(key, yl_mm.shape[0], vertices_mm.shape[1])
     if lsd_mm.shape[0] == 0:
         return np.empty((0, 5), dtype=np.int32)
     cdef double[::1] ratio = np.asarray(lsd_mm) / lsd_mm[0]

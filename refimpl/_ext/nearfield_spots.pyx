@@ -54,6 +54,8 @@ cdef Columns at_row(Columns c, Py_ssize_t i) noexcept nogil:
 
 cdef void set_down(Columns here, Py_ssize_t n, Columns to) noexcept nogil:
     """Spots of one orientation to their place in the columns."""
+    if n == 0:  # the columns may be empty, and memcpy takes no NULL
+        return
     memcpy(to.yl, here.yl, n * sizeof(double))
     memcpy(to.zl, here.zl, n * sizeof(double))
     memcpy(to.omega, here.omega, n * sizeof(double))

@@ -69,6 +69,8 @@ cdef inline bint in_zone(const double* q, const Group* g, double* p) noexcept no
     for i in range(4):
         u[i] = q[i] / big  # so that no square overflows
         length += u[i] * u[i]
+    if not isfinite(length):  # fmax takes the other of a number and NaN
+        return False
     length = 1.0 / sqrt(length)
     for i in range(4):
         u[i] *= length

@@ -22,6 +22,7 @@ cdef int MAX_ITERATIONS = 40
 cdef int REWEIGHT = 12
 cdef int MIN_PIXELS = 12
 cdef double WIDTH_RANGE = 4.0
+cdef double FAR = 1e9
 cdef enum:
     SUB_BINS = 32
 
@@ -35,15 +36,19 @@ cdef void start(
     cdef double total[SUB_BINS]
     cdef double count[SUB_BINS]
     cdef double filled[SUB_BINS]
-    cdef double value, best_value, weight, moment, background = 0.0, reach, centre, pace
+    cdef double place, value, best_value, weight, moment, background = 0.0, reach, centre, pace
     cdef Py_ssize_t i
     cdef int j, k, best, cells = 0, quiet, peaks = 1 if isnan(second) else 2
     for j in range(SUB_BINS):
         total[j] = 0.0
         count[j] = 0.0
     for i in range(n):
-        j = <int> ((x[i] - low) * (SUB_BINS / (high - low)))
-        j = min(j, SUB_BINS - 1)
+        place = (x[i] - low) * (SUB_BINS / (high - low))
+        if not fabs(place) < FAR:  # NaN, or a window without width
+            for k in range(8):
+                p[k] = NAN
+            return
+        j = min(max(<int> place, 0), SUB_BINS - 1)
         total[j] += y[i] / c[i] - (e[i] if e != NULL else 0.0)
         count[j] += 1.0
     for j in range(SUB_BINS):

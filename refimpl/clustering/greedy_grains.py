@@ -9,14 +9,38 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.crystal.misorientation import misorientation
+from refimpl.bounds import check_within
+from refimpl.crystal.misorientation import check_operators, misorientation
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
 __all__ = ["greedy_labels"]
 
 
-@twin("libm", quaternion="f8 n,4", order="i8 k", operators="f8 m,4", pairs="i8 p,2")
+SHORT = 1e-70
+"""Quaternions may be this short, and as much longer than 1."""
+
+
+def _check_points(
+    quaternion: F64, order: I64, operators: F64, limit_rad: float, pairs: I64 | None
+) -> None:
+    last = len(quaternion) - 1
+    check_within("order", order, 0, last)
+    if pairs is not None:
+        check_within("pairs", pairs, 0, last)
+    check_operators(operators)
+    if not limit_rad >= 0.0:
+        raise ConfigError(f"limit_rad = {limit_rad}: expected 0 or more", got=limit_rad)
+    size = np.abs(quaternion).max(axis=1, initial=0.0)
+    if ((size > 0.0) & (size < np.inf) & ~((size >= SHORT) & (size <= 1.0 / SHORT))).any():
+        raise ConfigError(f"quaternion: a length is beyond {SHORT:g} to {1.0 / SHORT:g}")
+
+
+@twin(
+    "libm", check=_check_points, quaternion="f8 n,4", order="i8 k", operators="f8 m,4",
+    pairs="i8 p,2",
+)  # fmt: skip
 def greedy_labels(
     quaternion: F64, order: I64, operators: F64, limit_rad: float, pairs: I64 | None = None
 ) -> I64:

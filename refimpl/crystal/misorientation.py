@@ -22,7 +22,27 @@ CHUNK = 1 << 16
 """Pairs whose products with every operator are in memory at a time."""
 
 
-@twin("libm", q1="f8 n,4", q2="f8 n,4", operators="f8 m,4")
+NEARLY = 1e-6
+"""The square of an operator's length is 1 to this."""
+
+
+def check_operators(operators: F64) -> None:
+    """Refuse operators that are no rotations.
+
+    Raises
+    ------
+    ConfigError
+        One of them is no unit quaternion.
+    """
+    if not (np.abs((operators * operators).sum(axis=1) - 1.0) < NEARLY).all():
+        raise ConfigError("operators are not unit quaternions")
+
+
+def _check(q1: F64, q2: F64, operators: F64) -> None:
+    check_operators(operators)
+
+
+@twin("libm", check=_check, q1="f8 n,4", q2="f8 n,4", operators="f8 m,4")
 def misorientation(q1: F64, q2: F64, operators: F64) -> F64:
     r"""Disorientation angle of pairs of orientations.
 

@@ -62,10 +62,19 @@ HARMONIC_POWERS = (4, 2, 3, 4, 5, 6)
 """Power of rho that goes with the k-fold term, k = 1..6 (1-fold with rho^4 as published)."""
 
 
+def _cosine(angle: float) -> float:
+    """Cosine by libm; NaN of infinity, as C has it."""
+    return math.cos(angle) if math.isfinite(angle) else math.nan
+
+
+def _sine(angle: float) -> float:
+    return math.sin(angle) if math.isfinite(angle) else math.nan
+
+
 def _tilt(tx: float, ty: float, tz: float) -> list[list[float]]:
     """T = Rx(tx) Ry(ty) Rz(tz) by rows; libm's sine and cosine, as in the twin."""
-    cx, sx, cy, sy = math.cos(tx), math.sin(tx), math.cos(ty), math.sin(ty)
-    cz, sz = math.cos(tz), math.sin(tz)
+    cx, sx, cy, sy = _cosine(tx), _sine(tx), _cosine(ty), _sine(ty)
+    cz, sz = _cosine(tz), _sine(tz)
     return [
         [cy * cz, -(cy * sz), sy],
         [sx * sy * cz + cx * sz, cx * cz - sx * sy * sz, -(sx * cy)],
@@ -75,8 +84,8 @@ def _tilt(tx: float, ty: float, tz: float) -> list[list[float]]:
 
 def _tilt_derivatives(tx: float, ty: float, tz: float) -> list[list[list[float]]]:
     """Derivatives of T with respect to tx, ty, tz."""
-    cx, sx, cy, sy = math.cos(tx), math.sin(tx), math.cos(ty), math.sin(ty)
-    cz, sz = math.cos(tz), math.sin(tz)
+    cx, sx, cy, sy = _cosine(tx), _sine(tx), _cosine(ty), _sine(ty)
+    cz, sz = _cosine(tz), _sine(tz)
     by_tx = [
         [0.0, 0.0, 0.0],
         [cx * sy * cz - sx * sz, -(sx * cz) - cx * sy * sz, -(cx * cy)],
@@ -180,7 +189,7 @@ def _table(panel: NDArray[np.int32], corrections: F64) -> F64:
 
 def _trigonometry(correction: F64) -> tuple[float, float, float, float, float, float]:
     """Cosine and sine of a panel's dTheta and of its two tilts."""
-    return tuple(f(correction[k]) for k in (4, 7, 8) for f in (math.cos, math.sin))  # type: ignore[return-value]
+    return tuple(f(correction[k]) for k in (4, 7, 8) for f in (_cosine, _sine))  # type: ignore[return-value]
 
 
 @twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9")

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.forward.rotation import OFF_PANEL, SEEN, _check, _cross, _dot, _rays, _turned
+from refimpl.forward.rotation import OFF_PANEL, SEEN, _cross, _dot, _rays, _turned, check_panels
 from refimpl.frames import F64
 
 __all__ = ["GrainSpots", "grain_jacobian", "predict_grains"]
@@ -87,7 +87,7 @@ class _Seen:
 
 
 def _trace(g: GrainSpots) -> _Seen:
-    _check(g.panel, g.inverse_d)
+    check_panels(g.panel, g.inverse_d)
     r, phi, turn, status = _rays(g.p0, g.entering, g.phi_near, g.s0, g.axis)
     s1 = r + g.s0
     t = _turned(g.start, g.axis, turn)

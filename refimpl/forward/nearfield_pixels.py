@@ -31,7 +31,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_finite, check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_projection import (
     footprint_pixels,
     met,
@@ -101,15 +103,29 @@ def _exact_hits(
 def _check(key: I64, n_spots: int, corners: int) -> None:
     if not 1 <= corners <= CORNERS:
         raise IndexError(f"voxels of {corners} corners: expected 1 to {CORNERS}")
-    bad = (key < 0).any(axis=1) | (key.sum(axis=1) > n_spots)
+    bad = (key < 0).any(axis=1) | (key[:, 1] > n_spots - np.minimum(key[:, 0], n_spots + 1))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise IndexError(f"key of voxel {row}: {key[row].tolist()}: there are {n_spots} spots")
 
 
+def _check_camera(
+    vertices_mm: F64, edge_mm: F64, key: I64, yl_mm: F64, zl_mm: F64, omega_rad: F64,
+    rotation: F64, lsd_mm: F64, beam_centre_px: F64, pixel_size_mm: float, shape_px: I64,
+    start_rad: float, step_rad: float, n_frames: int, wedge_rad: float, *_: bool,
+) -> None:  # fmt: skip
+    _check(key, len(yl_mm), vertices_mm.shape[1])
+    check_within("shape_px", shape_px, 0, 2**30)
+    check_within("n_frames", n_frames, 0, 2**31 - 1)
+    check_finite(wedge_rad=wedge_rad)
+    if not pixel_size_mm > 0.0:
+        raise ConfigError(f"pixel_size_mm = {pixel_size_mm}: expected above 0", got=pixel_size_mm)
+
+
 @twin(
-    "libm", vertices_mm="f8 n,k,2", edge_mm="f8 n", key="i8 n,2", yl_mm="f8 s", zl_mm="f8 s",
-    omega_rad="f8 s", rotation="f8 3,3", lsd_mm="f8 d", beam_centre_px="f8 d,2", shape_px="i8 2",
+    "libm", check=_check_camera, vertices_mm="f8 n,k,2", edge_mm="f8 n", key="i8 n,2",
+    yl_mm="f8 s", zl_mm="f8 s", omega_rad="f8 s", rotation="f8 3,3", lsd_mm="f8 d",
+    beam_centre_px="f8 d,2", shape_px="i8 2",
 )  # fmt: skip
 def voxel_pixels(
     vertices_mm: F64,
@@ -175,7 +191,6 @@ def voxel_pixels(
     the first distance that does not see it, and at the later ones). Spots with a corner that is
     NaN or beyond 1e8 px are left out. Twin: ``refimpl/_ext/nearfield_pixels.pyx``.
     """
-    _check(key, len(yl_mm), vertices_mm.shape[1])
     per_mm = 1.0 / pixel_size_mm
     cos_w, sin_w = math.cos(wedge_rad), math.sin(wedge_rad)
     rows: list[tuple[int, ...]] = []

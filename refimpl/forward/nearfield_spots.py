@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_finite
 from refimpl.dispatch import twin
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64, I64
@@ -63,9 +64,16 @@ def _published_shift(y: F64, z: F64, two_theta: F64, wedge: float) -> tuple[F64,
     return c0 * cd + s0 * sd, s0 * cd - c0 * sd
 
 
+def _check_angles(
+    orientations: F64, g: F64, theta_rad: F64, ranges_rad: F64, boxes_mm: F64,
+    exclude_pole_rad: float, wedge_rad: float, published_wedge: bool, lsd0_mm: float,
+) -> None:  # fmt: skip
+    check_finite(exclude_pole_rad=exclude_pole_rad, wedge_rad=wedge_rad)
+
+
 @twin(
-    "libm", orientations="f8 n,3,3", g="f8 h,3", theta_rad="f8 h", ranges_rad="f8 k,2",
-    boxes_mm="f8 k,4",
+    "libm", check=_check_angles, orientations="f8 n,3,3", g="f8 h,3", theta_rad="f8 h",
+    ranges_rad="f8 k,2", boxes_mm="f8 k,4",
 )  # fmt: skip
 def theory_spots(
     orientations: F64,

@@ -35,12 +35,6 @@ _POINTS = {
 }  # fmt: skip
 
 
-def _check(panel: NDArray[np.int32], inverse_d: F64) -> None:
-    if len(panel) and not 0 <= panel.min() <= panel.max() < len(inverse_d):
-        bad = panel[(panel < 0) | (panel >= len(inverse_d))][0]
-        raise IndexError(f"panel index {bad}: there are {len(inverse_d)} panels")
-
-
 def _dot(a: F64, b: F64) -> F64:
     """(n,) scalar products, the three terms added in order as in the twin."""
     return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])
@@ -87,7 +81,27 @@ def _rays(
     return p, phi, np.stack([cos, sin], axis=-1), status
 
 
-@twin("libm", **_POINTS)
+def check_panels(panel: NDArray[np.int32], inverse_d: F64) -> None:
+    """Refuse an index of a panel that is not there."""
+    if len(panel) and not 0 <= panel.min() <= panel.max() < len(inverse_d):
+        bad = panel[(panel < 0) | (panel >= len(inverse_d))][0]
+        raise IndexError(f"panel index {bad}: there are {len(inverse_d)} panels")
+
+
+def _check_rays(
+    p0: F64,
+    panel: NDArray[np.int32],
+    entering: NDArray[np.uint8],
+    phi_near: F64,
+    s0: F64,
+    axis: F64,
+    inverse_d: F64,
+    *_: F64,
+) -> None:
+    check_panels(panel, inverse_d)
+
+
+@twin("libm", check=_check_rays, **_POINTS)
 def predict_rotation(
     p0: F64,
     panel: NDArray[np.int32],
@@ -125,7 +139,6 @@ def predict_rotation(
     status
         (n,) :data:`SEEN`, :data:`NEVER` or :data:`OFF_PANEL`.
     """
-    _check(panel, inverse_d)
     p, phi, _, status = _rays(p0, entering, phi_near, s0, axis)
     s1 = p + s0
     d = inverse_d[panel]
@@ -137,7 +150,10 @@ def predict_rotation(
     return np.stack([x, y, phi], axis=-1), s1, status
 
 
-@twin("libm", **_POINTS, hkl="f8 n,3", crystal="f8 c,3,3", beam="f8 b,3", detector="f8 p,m,3,3")
+@twin(
+    "libm", check=_check_rays, **_POINTS, hkl="f8 n,3", crystal="f8 c,3,3", beam="f8 b,3",
+    detector="f8 p,m,3,3",
+)  # fmt: skip
 def rotation_jacobian(
     p0: F64,
     panel: NDArray[np.int32],
@@ -183,7 +199,6 @@ def rotation_jacobian(
     status
         (n,).
     """
-    _check(panel, inverse_d)
     b, c, m = len(beam), len(crystal), detector.shape[1]
     r, phi, turn, status = _rays(p0, entering, phi_near, s0, axis)
     s1 = r + s0

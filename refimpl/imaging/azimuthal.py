@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.dispatch import twin
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
@@ -34,7 +35,21 @@ WIDE = 65536
 """Bins from which four tables of sums no longer fit into a cache; then there is one."""
 
 
-@twin("arithmetic", bins="i4 n")
+def _check_sums(values: NDArray[np.generic], bins: I32, n_bins: int, *order: int) -> None:
+    blocks, lanes = order
+    if lanes not in (1, 4):
+        raise ConfigError(f"bin_sums: lanes = {lanes}: expected 1 or 4")
+    _check_order(values, len(bins), n_bins, blocks)
+
+
+def _check_order(values: NDArray[np.generic], n: int, n_bins: int, blocks: int) -> None:
+    if values.shape != (n,):
+        raise ConfigError(f"values have shape {values.shape}: expected ({n})")
+    check_within("n_bins", n_bins, 0, 2**31 - 2)  # an int32 and a spare bin
+    check_within("blocks", blocks, 1, MOST_BLOCKS)
+
+
+@twin("arithmetic", check=_check_sums, bins="i4 n")
 def bin_sums(values: NDArray[np.generic], bins: I32, n_bins: int, blocks: int, lanes: int) -> F64:
     """Sum of the values in each bin.
 
@@ -74,7 +89,11 @@ def bin_sums(values: NDArray[np.generic], bins: I32, n_bins: int, blocks: int, l
     return total
 
 
-@twin("arithmetic", pixel="i4 m", bins="i4 m", share="u1 m")
+def _check_shares(values: NDArray[np.generic], *entries: I32 | U8 | int) -> None:
+    _check_order(values, values.size, entries[3], entries[4])  # type: ignore[arg-type]
+
+
+@twin("arithmetic", check=_check_shares, pixel="i4 m", bins="i4 m", share="u1 m")
 def split_sums(
     values: NDArray[np.generic], pixel: I32, bins: I32, share: U8, n_bins: int, blocks: int
 ) -> tuple[F64, F64]:

@@ -151,13 +151,22 @@ def median_background(image: F64, size: int = 101, passes: int = 5) -> F64:
     return levels[filtered]
 
 
+MOST_SIZE = 9999
+"""Largest diameter of a disk [px]."""
+
+
 def disk(size: int) -> NDArray[np.bool_]:
     """(size, size) footprint of the pixels whose centres are within size / 2 of the middle."""
     across = np.arange(size) - size // 2
     return across[:, None] ** 2 + across**2 <= (0.5 * size) ** 2
 
 
-@twin("arithmetic", ranks="i4 n,m")
+def _check_size(ranks: NDArray[np.int32], size: int) -> None:
+    if not 1 <= size <= MOST_SIZE or size % 2 == 0:
+        raise ConfigError(f"size = {size} px: expected an odd number up to {MOST_SIZE}", got=size)
+
+
+@twin("arithmetic", check=_check_size, ranks="i4 n,m")
 def median_of_disk(ranks: NDArray[np.int32], size: int) -> NDArray[np.int32]:
     """Median of each pixel's disk of odd diameter; the image is mirrored beyond its edge.
 

@@ -18,7 +18,9 @@ import math
 
 import numpy as np
 
+from refimpl.bounds import check_offsets, check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.imaging.published_bins import BinPixels, RingWindows
 from refimpl.units import DEG
@@ -65,8 +67,31 @@ def lineouts(
     return bin_lineouts(x, y, intensity, *grid, arcs, published_axes)
 
 
+def _check_bins(
+    x_px: F64,
+    y_px: F64,
+    intensity: F64,
+    offset: I64,
+    rays: F64,
+    low_px: F64,
+    step_px: F64,
+    steps: I64,
+    most: int,
+    arcs: bool,
+    published_axes: bool,
+) -> None:
+    check_offsets("offset", offset, len(low_px), len(x_px), "x_px")
+    check_within("most", most, 0, 2**31 - 1)
+    middle = rays[:, :2] + rays[:, 2:]
+    if not ((middle**2).sum(axis=1) > 0.0).all():
+        raise ConfigError("rays: a bin has no direction")
+    if not np.isfinite(low_px).all():
+        raise ConfigError("low_px are not finite")
+
+
 @twin(
     "arithmetic",
+    check=_check_bins,
     x_px="f8 n",
     y_px="f8 n",
     intensity="f8 n",
@@ -189,8 +214,8 @@ def _share(
 
 def _cell(along: float, shrink: float, low: float, step: float) -> float:
     """Step of radius at a distance along the bin, kept within an integer's range."""
-    at = math.floor((along / shrink - low) / step)
-    return min(max(at, -2.0), 1e6)
+    at = (along / shrink - low) / step
+    return math.floor(max(at, -2.0)) if at < 1e6 else 1e6
 
 
 def _sagitta(radius: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.dispatch import twin
 from refimpl.frames import I64
 
@@ -17,7 +18,19 @@ I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 
 
-@twin("arithmetic", image="i4 s,f", signal="f4 s,f")
+def _check_margin(
+    image: I32,
+    signal: F32,
+    margin: int,
+    underload: int,
+    overload: int,
+    height: float,
+    neighbours: int,
+) -> None:
+    check_within("margin", margin, 1, 2**24)  # a spot looks one pixel further
+
+
+@twin("arithmetic", check=_check_margin, image="i4 s,f", signal="f4 s,f")
 def grow_spots(
     image: I32,
     signal: F32,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
 
@@ -16,7 +17,21 @@ __all__ = ["ring_histogram"]
 F32 = NDArray[np.float32]
 
 
-@twin("arithmetic", signal="f4 s,f", levels="f8 2")
+FARTHEST = 2**24
+"""The beam may be so far from the image, and a ring so wide [px]: squares stay whole numbers."""
+
+
+def _check_rings(
+    signal: F32, beam_slow: int, beam_fast: int, margin: int, width: int, n_rings: int, levels: F64
+) -> None:
+    check_within("beam_slow", beam_slow, -FARTHEST, FARTHEST)
+    check_within("beam_fast", beam_fast, -FARTHEST, FARTHEST)
+    check_within("margin", margin, 0, FARTHEST)
+    check_within("width", width, 1, FARTHEST)
+    check_within("n_rings", n_rings, 0, FARTHEST)
+
+
+@twin("arithmetic", check=_check_rings, signal="f4 s,f", levels="f8 2")
 def ring_histogram(
     signal: F32, beam_slow: int, beam_fast: int, margin: int, width: int, n_rings: int, levels: F64
 ) -> I64:

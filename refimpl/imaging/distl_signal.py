@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
 __all__ = ["LARGEST_BOX", "background_at", "local_signal"]
@@ -27,8 +28,25 @@ LARGEST_BOX = 1000
 _STEP = 2  # the background is sampled at every second pixel of every second row
 
 
+def _check_boxes(image: I32, *sides: I64 | float) -> None:
+    """Boxes lie in the image and do not overlap."""
+    for k, boxes in enumerate(sides[:6]):
+        assert isinstance(boxes, np.ndarray)
+        size = image.shape[k % 2]
+        first, last = boxes[np.argsort(boxes[:, 0], kind="stable")].T
+        if len(first) and not (
+            first[0] >= 0
+            and last[-1] < size
+            and (first <= last).all()
+            and (first[1:] > last[:-1]).all()
+        ):
+            name = ("slow", "fast")[k % 2] + str(k // 2 + 1)
+            raise ConfigError(f"{name}: the boxes overlap, or leave the {size} pixels of the image")
+
+
 @twin(
     "arithmetic",
+    check=_check_boxes,
     image="i4 s,f",
     slow1="i8 a,2",
     fast1="i8 b,2",

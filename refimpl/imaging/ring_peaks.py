@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_offsets
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
 
@@ -43,6 +44,7 @@ WIDTH_RANGE = 4.0
 """A fitted width stays within this factor of its start value."""
 
 _SUB_BINS = 32
+_FAR = 1e9  # cells; a pixel that lies so far from its window has no place in the coarse profile
 _LN2_4 = 4.0 * 0.6931471805599453
 _LEAST_MODEL = 0.1
 """m0: counts below which the variance no longer falls: empty pixels keep a finite weight."""
@@ -50,7 +52,11 @@ _LEAST_MODEL = 0.1
 
 def _start(x: F64, y: F64, low: float, high: float, expected: F64, width: float) -> F64:
     """Start values from a coarse profile: background from its edges, height from its maximum."""
-    cell = np.minimum(((x - low) * (_SUB_BINS / (high - low))).astype(np.int64), _SUB_BINS - 1)
+    with np.errstate(all="ignore"):
+        place = (x - low) * (_SUB_BINS / (high - low))
+    if not (np.abs(place) < _FAR).all():  # NaN, or a window without width
+        return np.full(8, np.nan)
+    cell = np.clip(place.astype(np.int64), 0, _SUB_BINS - 1)
     total = np.zeros(_SUB_BINS)
     count = np.zeros(_SUB_BINS)
     np.add.at(total, cell, y)  # adds one by one, in order, like the twin
@@ -218,17 +224,16 @@ def _standard_errors(a: F64, free: NDArray[np.bool_]) -> F64:
     return sigma
 
 
+def _check_bins(
+    x: F64, counts: F64, response: F64, offsets: I64, expected: F64, *rest: F64 | float | None
+) -> None:
+    check_offsets("offsets", offsets, len(expected), len(x), "x")
+
+
 @twin(
-    "iterative",
-    x="f8 m",
-    counts="f8 m",
-    response="f8 m",
-    offsets="i8 o",
-    expected="f8 b,2",
-    windows="f8 b,2",
-    width="f8 b",
-    extra="f8 m",
-)
+    "iterative", check=_check_bins, x="f8 m", counts="f8 m", response="f8 m", offsets="i8 o",
+    expected="f8 b,2", windows="f8 b,2", width="f8 b", extra="f8 m",
+)  # fmt: skip
 def fit_ring_peaks(
     x: F64,
     counts: F64,

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.detector.tilted_flat import ring_coordinates
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.rotations import midas_tilt
 
@@ -47,8 +49,38 @@ class RingPixels(NamedTuple):
     response: F64
 
 
+MOST_MM = 1e6
+"""Lengths of a geometry and radii of windows are below it."""
+
+
+def _check_windows(
+    usable: NDArray[np.uint8],
+    panel_map: NDArray[np.int16],
+    geometry: F64,
+    corrections: F64,
+    windows_mm: F64,
+    n_eta: int,
+    n_panels: int,
+    polarisation: float,
+) -> None:
+    check_within("n_eta", n_eta, 1, 2**20)
+    check_within("n_panels", n_panels, 1, 2**15)
+    panels = min(n_panels, len(corrections)) if len(corrections) else n_panels
+    check_within("panel_map", panel_map, -(2**15), panels - 1)
+    for name, values in (("geometry", geometry), ("corrections", corrections)):
+        if not (np.abs(values) < MOST_MM).all():
+            raise ConfigError(f"{name}: expected finite numbers below {MOST_MM:g}")
+    for name, value in (("Lsd", geometry[0]), ("pixel", geometry[6:8].min()), ("rho", geometry[8])):
+        if not value >= 1.0 / MOST_MM:
+            raise ConfigError(f"{name} = {value} mm: expected {1.0 / MOST_MM:g} or more", got=value)
+    edges = windows_mm.reshape(-1)
+    if len(edges) and not (edges[0] >= 0.0 and edges[-1] < MOST_MM and (np.diff(edges) >= 0).all()):
+        raise ConfigError("windows_mm do not rise from 0 or more")
+
+
 @twin(
     "libm",
+    check=_check_windows,
     usable="u1 s,f",
     panel_map="i2 s,f",
     geometry="f8 25",

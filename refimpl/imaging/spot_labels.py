@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_offsets, check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
 __all__ = ["join_frame", "measure_spots"]
@@ -18,7 +20,17 @@ __all__ = ["join_frame", "measure_spots"]
 I32 = NDArray[np.int32]
 
 
-@twin("arithmetic", index="i8 n", previous="i8 m", previous_label="i8 m")
+def _check_links(index: I64, previous: I64, previous_label: I64, n_open: int, n_fast: int) -> None:
+    check_within("n_open", n_open, 0, 2**31 - 1)
+    check_within("n_fast", n_fast, 1, 2**31 - 1)
+    check_within("previous_label", previous_label, 0, n_open - 1)
+    for name, pixels in (("index", index), ("previous", previous)):
+        if len(pixels) and (pixels[0] < 0 or not (pixels[1:] > pixels[:-1]).all()):
+            raise ConfigError(f"{name} does not rise from 0 or more")
+        check_within(name, pixels[-1:], 0, 2**62)
+
+
+@twin("arithmetic", check=_check_links, index="i8 n", previous="i8 m", previous_label="i8 m")
 def join_frame(
     index: I64, previous: I64, previous_label: I64, n_open: int, n_fast: int
 ) -> tuple[I64, I64]:
@@ -63,7 +75,14 @@ def join_frame(
     return label[n_open:], label[:n_open]
 
 
-@twin("arithmetic", position="i4 n,3", counts="i4 n", offsets="i8 b")
+def _check_spots(position: I32, counts: I32, offsets: I64) -> None:
+    check_offsets("offsets", offsets, None, len(counts), "counts")
+    ends = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
+    if ends != (0, len(counts)) or (offsets[1:] == offsets[:-1]).any():
+        raise ConfigError("offsets leave out pixels, or a spot has none")
+
+
+@twin("arithmetic", check=_check_spots, position="i4 n,3", counts="i4 n", offsets="i8 b")
 def measure_spots(position: I32, counts: I32, offsets: I64) -> tuple[I32, F64, F64, F64, I32]:
     r"""Measure spots: bounding box, intensity, centroid with its variance, and highest pixel.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.dispatch import twin
 from refimpl.frames import F64, I64
 
@@ -29,7 +30,22 @@ MAX_HALF_SIZE = 9
 _BACKGROUND_BORDER = 2  # the extended threshold looks for background this far beyond the window
 
 
-@twin("arithmetic", image="i4 s,f", mask="u1 s,f")
+def _check_window(
+    image: I32,
+    mask: U8,
+    low: int,
+    high: int,
+    half_fast: int,
+    half_slow: int,
+    *rest: float,
+) -> None:
+    check_within("half_fast", half_fast, 1, MAX_HALF_SIZE)
+    check_within("half_slow", half_slow, 1, MAX_HALF_SIZE)
+    check_within("low", low, 1 - LARGEST_COUNT, 2**31 - 1)
+    check_within("high", high, -(2**31), 2**31 - 1)
+
+
+@twin("arithmetic", check=_check_window, image="i4 s,f", mask="u1 s,f")
 def dispersion(
     image: I32,
     mask: U8,
@@ -93,7 +109,7 @@ def dispersion(
     return np.asarray(valid & strong & (p > global_threshold)).astype(np.uint8)
 
 
-@twin("arithmetic", image="i4 s,f", mask="u1 s,f")
+@twin("arithmetic", check=_check_window, image="i4 s,f", mask="u1 s,f")
 def dispersion_extended(
     image: I32,
     mask: U8,

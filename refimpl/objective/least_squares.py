@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_offsets
 from refimpl.dispatch import twin
 from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
@@ -57,7 +58,14 @@ def accumulate_normal(residual: F64, jacobian: F64, weight: F64) -> tuple[float,
     return float(total[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
 
 
-@twin("arithmetic", residual="f8 n", jacobian="f8 n,k", weight="f8 n", first="i8 q")
+def _check_blocks(residual: F64, jacobian: F64, weight: F64, first: I64) -> None:
+    check_offsets("first", first, None, len(residual), "residual")
+
+
+@twin(
+    "arithmetic", check=_check_blocks, residual="f8 n", jacobian="f8 n,k", weight="f8 n",
+    first="i8 q",
+)  # fmt: skip
 def accumulate_blocks(residual: F64, jacobian: F64, weight: F64, first: I64) -> F64:
     """Normal matrices of consecutive blocks of rows, as :func:`accumulate_normal` would sum them.
 

@@ -22,7 +22,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 from refimpl.objective.simplex import minimise_simplex
 
@@ -41,7 +43,24 @@ TOLERANCE = 1e-5  # ftol_rel and xtol_rel
 MAX_EVALUATIONS = {6: 5000, 10: 10000}
 
 
-@twin("libm", profile="f8 b,s", steps="i8 b", first_um="f8 b", step_um="f8 b")
+LEAST_STEP_UM, MOST_UM = 1e-6, 1e12
+"""Steps of radius and radii that are lengths on a detector."""
+
+
+def _check_lineouts(
+    profile: F64, steps: I64, first_um: F64, step_um: F64, middle_um: F64 | None = None
+) -> None:
+    check_within("steps", steps, -(2**31), 2**31 - 1)
+    for name, lengths in (("first_um", first_um), ("middle_um", middle_um)):
+        if lengths is not None and not (np.abs(lengths) < MOST_UM).all():
+            raise ConfigError(f"{name}: expected finite lengths below {MOST_UM:g} um")
+    if not ((step_um >= LEAST_STEP_UM) & (step_um < MOST_UM)).all():
+        raise ConfigError(f"step_um: expected {LEAST_STEP_UM:g} to {MOST_UM:g} um")
+
+
+@twin(
+    "libm", check=_check_lineouts, profile="f8 b,s", steps="i8 b", first_um="f8 b", step_um="f8 b"
+)
 def fit_singlets(
     profile: F64, steps: I64, first_um: F64, step_um: F64
 ) -> tuple[F64, NDArray[np.int32]]:
@@ -81,7 +100,15 @@ def fit_singlets(
     return parameters, evaluations
 
 
-@twin("libm", profile="f8 b,s", steps="i8 b", first_um="f8 b", step_um="f8 b", middle_um="f8 b")
+@twin(
+    "libm",
+    check=_check_lineouts,
+    profile="f8 b,s",
+    steps="i8 b",
+    first_um="f8 b",
+    step_um="f8 b",
+    middle_um="f8 b",
+)
 def fit_doublets(
     profile: F64, steps: I64, first_um: F64, step_um: F64, middle_um: F64
 ) -> tuple[F64, NDArray[np.int32]]:

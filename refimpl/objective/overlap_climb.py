@@ -17,9 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from refimpl.bounds import check_finite, check_within
 from refimpl.dispatch import twin
 from refimpl.frames import F64
-from refimpl.objective.overlap_counts import I32, SCENE, U8, U32, U64, count_overlap
+from refimpl.objective.overlap_counts import (
+    I32,
+    SCENE,
+    U8,
+    U32,
+    U64,
+    check_scene,
+    count_overlap,
+)
 
 __all__ = ["climb", "turned"]
 
@@ -91,9 +100,19 @@ def _simplex(
         n += _step(f, points, values, best, worst)
 
 
+def _check_climb(
+    vertices: F64, orientations: F64, single: U8, g: F64, theta_rad: F64, ranges: F64, boxes: F64,
+    camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32, published: bool,
+    edges_rad: F64, size_rad: float, most: int, enough: float,
+) -> None:  # fmt: skip
+    check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
+    check_finite(wedge=camera[12], pole=camera[14])
+    check_within("most", most, 1, 2**31 - 1)
+
+
 @twin(
-    "arithmetic", vertices="f8 n,k,2", orientations="f8 n,3,3", single="u1 n", **SCENE,
-    edges_rad="f8 e",
+    "arithmetic", check=_check_climb, vertices="f8 n,k,2", orientations="f8 n,3,3",
+    single="u1 n", **SCENE, edges_rad="f8 e",
 )  # fmt: skip
 def climb(
     vertices: F64,

@@ -19,13 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.bounds import check_finite
 from refimpl.detector.lit_pixels import lit_at
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_projection import footprint_pixels, projected, round_away
 from refimpl.forward.nearfield_spots import theory_spots
 from refimpl.frames import F64, I64
 
-__all__ = ["SCENE", "Place", "count_overlap", "count_voxel", "turned_spots"]
+__all__ = ["SCENE", "Place", "check_scene", "count_overlap", "count_voxel", "turned_spots"]
 
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
@@ -37,6 +39,12 @@ SCENE = {
     "distances": "f8 d,4", "scan": "f8 3", "coarse": "u8 d,c", "rank": "i4 d,c", "tiles": "u4 t,32",
 }  # fmt: skip
 """Arguments that describe a setup and its lit pixels, the same for every pair here."""
+
+MOST_CORNERS, MOST_DISTANCES = 8, 16
+"""What the twins have room for."""
+
+MOST_PIXELS = 2**20
+"""Largest number of rows, columns or frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +155,55 @@ def spots_of(
     return turned_spots(yl, zl, omega, scan)
 
 
-@twin("arithmetic", vertices="f8 n,k,2", orientations="f8 n,3,3", single="u1 n", **SCENE)
+def check_scene(
+    corners: int, camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32
+) -> None:
+    """Refuse a scene that a loop would follow out of its arrays.
+
+    Parameters
+    ----------
+    corners
+        Of a voxel.
+    camera, distances, scan, coarse, rank, tiles
+        See :func:`count_overlap`.
+
+    Raises
+    ------
+    IndexError
+        Corners or distances are more than the loops have room for, or none.
+    ConfigError
+        The detector or the frames are no numbers of pixels and frames, or the lit pixels are not
+        those of such frames.
+    """
+    if not 1 <= corners <= MOST_CORNERS:
+        raise IndexError(f"voxels of {corners} corners: expected 1 to {MOST_CORNERS}")
+    if not 1 <= len(distances) <= MOST_DISTANCES:
+        raise IndexError(f"{len(distances)} distances: expected 1 to {MOST_DISTANCES}")
+    for name, size in (("NY", camera[10]), ("NZ", camera[11]), ("frames", scan[2])):
+        if not 0.0 <= size <= MOST_PIXELS:
+            raise ConfigError(f"{name} = {size}: expected 0 to {MOST_PIXELS}", got=size)
+    if not camera[9] > 0.0:
+        raise ConfigError(f"pixel size = {camera[9]} mm: expected above 0", got=camera[9])
+    ny, nz, frames = int(camera[10]), int(camera[11]), int(scan[2])
+    words, tiles_of_all = coarse.shape[1], frames * ((ny + 31) // 32) * ((nz + 31) // 32)
+    if 64 * words < tiles_of_all:
+        raise ConfigError(f"coarse has {words} words: expected {-(-tiles_of_all // 64)} or more")
+    if words and (rank.min() < 0 or (rank + np.bitwise_count(coarse)).max() > len(tiles)):
+        raise ConfigError(f"rank points beyond the {len(tiles)} stored tiles")
+
+
+def _check_counted(
+    vertices: F64, orientations: F64, single: U8, g: F64, theta_rad: F64, ranges: F64, boxes: F64,
+    camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32, published: bool,
+) -> None:  # fmt: skip
+    check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
+    check_finite(wedge=camera[12], pole=camera[14])
+
+
+@twin(
+    "arithmetic", check=_check_counted, vertices="f8 n,k,2", orientations="f8 n,3,3",
+    single="u1 n", **SCENE,
+)  # fmt: skip
 def count_overlap(
     vertices: F64,
     orientations: F64,

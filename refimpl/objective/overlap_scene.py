@@ -14,11 +14,10 @@ from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import ConfigError
 from refimpl.forward.nearfield_setup import Setup
 from refimpl.frames import F64
+from refimpl.objective.overlap_counts import MOST_CORNERS, MOST_DISTANCES
 
 __all__ = ["coarser_setup", "margin_px", "pairs", "scene_arrays", "single_pixel", "stack_of"]
 
-MOST_CORNERS = 8
-MOST_DISTANCES = 16
 
 _SAME = 1e-9  # an edge longer than the pixel by less than this, relative, is as long as the pixel
 _STEEPEST = 0.5  # [rad] tilt, and tangent of 2 theta, up to which lengths at most double

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from refimpl.centring.crops import CropRule
 from refimpl.centring.samples import Samples
 from refimpl.errors import ConfigError, FormatError
-from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5 import check_written, read_hdf5
 from refimpl.io.atomic import atomic_path
+from refimpl.io.frame_source import BROKEN, first_line
+from refimpl.io.hdf5_writing import new_hdf5
 
 __all__ = ["Columns", "read_columns", "samples_of", "write_hdf5", "write_npz"]
 
@@ -47,7 +48,7 @@ def write_hdf5(
     """
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         for name, values in _content(samples, rule).items():
             if values.dtype.kind == "U":
                 texts = values.astype(object)
@@ -122,19 +123,22 @@ def _read_hdf5(path: Path) -> Columns:
             out = {}
             for name, item in file.items():
                 if isinstance(item, h5py.Dataset) and item.ndim:
+                    check_written(item, path)
                     text = h5py.check_string_dtype(item.dtype) is not None
                     out[str(name)] = item.asstr()[...].astype(np.str_) if text else item[...]
             return out
-    except OSError as error:
-        raise FormatError(f"cannot read as HDF5: {error}", path=path) from error
+    except FormatError:
+        raise
+    except BROKEN as error:
+        raise FormatError(f"cannot read as HDF5: {first_line(error)}", path=path) from error
 
 
 def _read_npz(path: Path) -> Columns:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise FormatError(f"cannot read as npz: {error}", path=path) from error
+    except BROKEN as error:
+        raise FormatError(f"cannot read as npz: {first_line(error)}", path=path) from error
 
 
 def samples_of(

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from refimpl.hdf5.check import check_hdf5, read_hdf5
+from refimpl.hdf5.check import check_hdf5, check_written, read_hdf5
 
-__all__ = ["check_hdf5", "read_hdf5"]
+__all__ = ["check_hdf5", "check_written", "read_hdf5"]

@@ -28,7 +28,7 @@ from refimpl.errors import FormatError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["HANG_SECONDS", "LOOK_SECONDS", "check_hdf5", "read_hdf5"]
+__all__ = ["HANG_SECONDS", "LOOK_SECONDS", "check_hdf5", "check_written", "read_hdf5"]
 
 LOOK_SECONDS: float = 1.0
 """Processor time after which the walk through a sound file is left as it is."""
@@ -72,6 +72,16 @@ def check_hdf5(path: str | Path) -> None:
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
     _known.add(known)
+
+
+def check_written(data: h5py.Dataset, path: str | Path) -> None:
+    """Refuse a data set of which nothing was ever written: HDF5 would give zeros, however many."""
+    if data.is_virtual or data.external or not data.size:
+        return
+    if data.id.get_storage_size() == 0:
+        raise FormatError(
+            f"{data.name} states the shape {data.shape}, and nothing of it was written", path=path
+        )
 
 
 class _Helper:

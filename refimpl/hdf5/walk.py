@@ -2,8 +2,10 @@
 
 The HDF5 library loops for ever, or crashes, on some damaged files, inside of calls that nothing in
 Python can end. :mod:`refimpl.hdf5.check` therefore has each file walked through here first: all
-groups, attributes, links, indexes of chunks and small data sets. What the library refuses is of no
-interest (who opens the file will be told the same); what matters is whether this process lives.
+groups, attributes, links, indexes of chunks and small data sets. What matters is whether this
+process lives. Values that the library refuses are of no interest, since who opens the file is told
+the same; where it cannot list what there is, something unseen may be asked for by its name, and
+the file is refused.
 
 It is run as a file, not imported by ``refimpl``: it knows h5py only, so that it starts fast. One
 JSON object a line comes in (first the paths of modules, then a file each), one a line goes out: why
@@ -17,10 +19,11 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["MOST_GIB", "Walk", "main"]
+__all__ = ["MOST_GIB", "Unlisted", "Walk", "main"]
 
 MOST_GIB = 4.0
 """Address space that looking at a file may take."""
@@ -29,6 +32,10 @@ _CHUNKS = 1000  # of a data set that is read whole; none is ever read in one lon
 _CHUNK = 1 << 24  # bytes of a chunk that is unpacked to see the filters work
 _TEXTS = 100_000  # elements of variable length that are read, each one from a heap
 _BUILT_IN = {1, 2, 3, 4, 5, 6}  # filters of the library itself: deflate to scale-offset
+
+
+class Unlisted(Exception):
+    """The library cannot say what an object holds."""
 
 
 class Walk:
@@ -52,25 +59,27 @@ class Walk:
         with h5py.File(path, "r") as file:
             left: list[Any] = [file]
             while left and time.process_time() < self.end:
-                # whatever the library raises on damage: the next object may be sound
-                with suppress(Exception):
+                with _damage():
                     self._look(left.pop(), left)
 
     def _look(self, node: Any, left: list[Any]) -> None:
         import h5py
 
-        about = h5py.h5o.get_info(node.id)
+        try:
+            about = h5py.h5o.get_info(node.id)
+        except Exception as error:
+            raise Unlisted(_first_line(error)) from error
         if (about.fileno, about.addr) in self.seen:
             return
         self.seen.add((about.fileno, about.addr))
-        for name in node.attrs:
-            with suppress(Exception):
+        for name in _names(node.attrs):
+            with _damage():
                 node.attrs[name]
             if time.process_time() > self.end:
                 return
         if isinstance(node, h5py.Group):
-            for name in node:
-                with suppress(Exception):
+            for name in _names(node):
+                with _damage():
                     left.append(node[name])
                 if time.process_time() > self.end:
                     return
@@ -99,6 +108,31 @@ class Walk:
             data[()]
         elif chunks and _product(chunks) * data.dtype.itemsize <= _CHUNK:
             data[tuple(slice(0, n) for n in chunks)]
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Pass over whatever the library raises on damage: what comes next may be sound."""
+    try:
+        yield
+    except (Unlisted, MemoryError):
+        raise
+    except Exception:
+        return
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _names(of: Any) -> list[str]:
+    """Names of attributes, or of what is in a group."""
+    try:
+        return list(of)
+    except UnicodeError:  # of a name, which is no damage
+        return []
+    except Exception as error:
+        raise Unlisted(_first_line(error)) from error
 
 
 def _product(sizes: tuple[int, ...]) -> int:
@@ -130,6 +164,8 @@ def _reason(request: dict[str, Any]) -> str:
     _alarm(request["hang_seconds"])
     try:
         Walk(request["look_seconds"]).file(request["path"])
+    except Unlisted as error:
+        return f"damaged HDF5: {error}"
     except MemoryError:
         return f"the HDF5 library asks for more than {MOST_GIB:g} GiB to look at it"
     except Exception:  # a refusal, whichever: who opens the file is told the same

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
-from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5 import check_written, read_hdf5
 from refimpl.interop.poni_file import Poni, format_poni, parse_poni
+from refimpl.io.hdf5_writing import new_hdf5
 from refimpl.units import M
 
 __all__ = [
@@ -66,14 +67,12 @@ def write_nexus_detector(
     -------
     Geometry for the ``.poni`` file: no rotation, the distance of the plane, the beam at 0.
     """
-    import h5py
-
     rows, columns = detector.image_shape
     distance = float(plane.lab_mm(np.array(0.5 * columns), np.array(0.5 * rows))[2])
     pixel = plane.pixel_size_mm[1] / M, plane.pixel_size_mm[0] / M
     poni = Poni(distance / M, 0.0, 0.0, pixel1_m=pixel[0], pixel2_m=pixel[1],
                 shape=(rows, columns), detector="NexusDetector")  # fmt: skip
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         entry = _group(file, "entry", "NXentry")
         file.attrs["default"] = "entry"
         # pyFAI looks only into entries with a start time; there is none to state
@@ -241,13 +240,14 @@ def read_nexus_detector(path: str | Path) -> tuple[Mapping[str, Any] | None, NDA
                     f"pixel_corners of shape {data.shape}: expected (rows, columns, 4, 3)",
                     path=path,
                 )
+            check_written(data, path)
             corners = np.asarray(data[()], dtype=np.float32)
             own = found[0][OWN][()] if OWN in found[0] else None
-    except (OSError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, MemoryError) as error:
         raise FormatError(f"cannot be read as HDF5: {error}", path=path) from error
     try:
         return (None if own is None else json.loads(own)), corners
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise FormatError(f"{OWN} is not JSON: {error}", path=path) from error
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5 import check_written, read_hdf5
 from refimpl.io.frame_source import BROKEN, NAMED_DATASETS, FrameSource, choose_dataset, first_line
 
 __all__ = ["open_hdf5"]
@@ -147,20 +147,10 @@ def _open_parts(file: Any, name: str, path: Path) -> list[Any]:
     return opened
 
 
-def _check_written(part: Any, path: Path) -> None:
-    """Refuse a data set of which nothing was ever written: HDF5 would give zeros, however many."""
-    if part.is_virtual or part.external or not part.size:
-        return
-    if part.id.get_storage_size() == 0:
-        raise FormatError(
-            f"{part.name} states the shape {part.shape}, and no pixel of it was written", path=path
-        )
-
-
 def _source(file: Any, name: str, parts: list[Any], path: Path) -> FrameSource:
     for part in parts:
         _need_filters(part, path)
-        _check_written(part, path)
+        check_written(part, path)
     shapes = {part.shape[-2:] for part in parts}
     if len(shapes) > 1:
         raise FormatError(f"the parts of {name} differ in shape: {sorted(shapes)}", path=path)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
+from refimpl.io.frame_source import BROKEN, first_line
 
 __all__ = ["Picks", "read_grain_table", "read_picks", "stretch_of_mandel"]
 
@@ -54,8 +55,8 @@ def _arrays(path: Path, what: str) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             out = {key: np.asarray(file[key], dtype=np.float64) for key in file.files}
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
-        raise FormatError(f"cannot be read as {what}: {exc}", path=path) from exc
+    except BROKEN as exc:
+        raise FormatError(f"cannot be read as {what}: {first_line(exc)}", path=path) from exc
     for key, array in out.items():
         if array.ndim != 2 or array.shape[1] != 3:
             raise FormatError(

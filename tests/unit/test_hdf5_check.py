@@ -88,6 +88,17 @@ def test_a_damaged_part_is_found_through_its_master(tmp_path: Path, short: None)
         read(tmp_path / "a_master.h5")
 
 
+def test_a_file_is_refused_where_its_content_cannot_be_listed(tmp_path: Path, short: None) -> None:
+    """By its name the endless attribute can still be had."""
+    path = _endless(tmp_path / "a.h5")
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"HEAP")  # of the group: names of its members
+    data[at : at + 4] = b"PAEH"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="damaged HDF5: .*heap signature"):
+        check_hdf5(path)
+
+
 def test_a_crash_is_told(tmp_path: Path, fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(
         tmp_path / "walk.py",

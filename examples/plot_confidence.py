@@ -4,8 +4,8 @@ Confidence is a staircase
 
 A near-field voxel's confidence says which part of the pixels that it should light is lit. As a
 function of the orientation it has a narrow peak of flat steps on nothing: a search that follows
-slopes finds none. Asking for the pixels of all distances at once makes the peak sharper than that
-of one distance.
+slopes finds none. How wide the peak is depends on the axis of the turn: about the axis of the
+scan's rotation a spot only moves to another frame.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from refimpl.nearfield import config_of_params, setup_of
 from refimpl.nearfield.example import SMALL, write_example
 from refimpl.nearfield.outputs import read_map
 from refimpl.objective.overlap import confidence
-from refimpl.rotations import rz
+from refimpl.rotations import rx, ry, rz
 
 with TemporaryDirectory() as folder:
     files = write_example(Path(folder), n_grains=3, seed=3, **SMALL)
@@ -31,17 +31,17 @@ pixels = simulate_stack(setup, truth.voxels, truth.matrices)
 lit = LitPixels.from_hits(pixels.pixels(), pixels.shape)
 
 # %%
-# One voxel, turned about z through its true orientation.
+# One voxel, turned through its true orientation about each axis of the sample.
 k = len(truth) // 2
 angle = np.linspace(-2.0, 2.0, 401)
-turned = np.array([rz(np.radians(a)) @ truth.matrices[k] for a in angle])
-found = confidence(truth.voxels.vertices()[k], turned, setup, lit)
-print(f"at the truth {found.confidence[200]:.3f}; above one half over "
-      f"{np.ptp(angle[found.confidence > 0.5]):.2f} degrees")  # fmt: skip
-
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-axes.step(angle, found.confidence, where="mid", label="all distances")
-axes.step(angle, found.by_distance[:, 0], where="mid", linewidth=0.8, label="the first alone")
+curves = {}
+for name, turn in {"x, along the beam": rx, "y": ry, "z, the rotation axis": rz}.items():
+    turned = np.array([turn(np.radians(a)) @ truth.matrices[k] for a in angle])
+    curves[name] = confidence(truth.voxels.vertices()[k], turned, setup, lit).confidence
+    width = np.ptp(angle[curves[name] > 0.5])
+    print(f"about {name}: {curves[name][200]:.3f} at the truth, over one half for {width:.2f}°")
+    axes.step(angle, curves[name], where="mid", linewidth=1.0, label=f"about {name}")
 axes.set(xlabel="turned by [degrees]", ylabel="confidence")
 axes.legend()
 plt.show()

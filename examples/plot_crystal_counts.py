@@ -14,7 +14,7 @@ from refimpl.centring.fusion import fuse
 from refimpl.centring.simulate_scene import scene
 
 one = scene(5)
-s, t = np.meshgrid(np.arange(-250.0, 250.0, 4.0), np.arange(-150.0, 150.0, 4.0))
+s, t = np.meshgrid(np.arange(-60.0, 160.0, 2.0), np.arange(-80.0, 80.0, 2.0))
 omegas = np.radians([0.0, 45.0, 90.0])
 
 # %%

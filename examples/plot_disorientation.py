@@ -17,15 +17,14 @@ rng = np.random.default_rng(0)
 q1, q2 = (v / np.linalg.norm(v, axis=1)[:, None] for v in rng.normal(size=(2, 200_000, 4)))
 
 # %%
-# One line for each Laue class: the largest angle falls as the symmetry rises.
+# One line for each Laue class: the largest angle falls as the symmetry rises. For small angles ω
+# the density of m-3m is 24 (1 - cos ω) / π, in radians.
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for group, name in (("P m -3 m", "m-3m"), ("P 6/m m m", "6/mmm"), ("P m m m", "mmm")):
     angle = np.degrees(misorientation(q1, q2, operators(group)))
     print(f"{name:6} mean {angle.mean():.2f}, largest {angle.max():.2f} degrees")
     axes.hist(angle, 120, density=True, histtype="step", label=name)
 
-# %%
-# For small angles ω the density of m-3m is 24 (1 - cos ω) / π, in radians.
 omega = np.radians(np.linspace(0.0, 45.0, 100))
 density = 24.0 * (1.0 - np.cos(omega)) / np.pi * np.radians(1.0)
 axes.plot(np.degrees(omega), density, "k--", linewidth=1.0, label="m-3m, closed form to 45°")

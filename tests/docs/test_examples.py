@@ -195,10 +195,11 @@ def test_plot_disorientation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_plot_confidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = page("plot_confidence.py", tmp_path, monkeypatch)
-    all_of_them = found["found"].confidence
-    assert all_of_them[200] == 1.0
-    assert all_of_them[[0, -1]].max() < 0.3
-    assert len(np.unique(all_of_them)) < 0.9 * len(all_of_them)  # steps
+    for curve in found["curves"].values():
+        assert curve[200] == 1.0
+        assert curve[[0, -1]].max() < 0.3
+        assert len(np.unique(curve)) < 0.9 * len(curve)  # steps
+    assert len(found["curves"]) == 3
 
 
 def test_plot_beam_shift(

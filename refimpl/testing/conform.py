@@ -104,9 +104,11 @@ def case_named(word: str, folder: Path | None = None) -> tuple[Quantity, Case]:
         There is no such case.
     """
     (quantity, (name,)), *others = chosen([word])
-    found = [c for c in load(quantity, folder) if c.name == name]
+    every = load(quantity, folder)
+    found = [c for c in every if c.name == name]
     if others or not found:
-        raise ConfigError(f"no case {word!r}: expected quantity/case", got=word)
+        ids = "" if others else f", one of {', '.join(c.id for c in every)}"
+        raise ConfigError(f"no case {word!r}: expected quantity/case{ids}", got=word)
     return quantity, found[0]
 
 
@@ -141,7 +143,10 @@ def conform(
         every = load(quantity, folder)
         for pattern in patterns:
             if not any(fnmatchcase(c.name, pattern) for c in every):
-                raise ConfigError(f"no case {quantity.name}/{pattern}", key="only")
+                ids = ", ".join(c.id for c in every)
+                raise ConfigError(
+                    f"no case {quantity.name}/{pattern}: expected one of {ids}", key="only"
+                )
         cases = [c for c in every if any(fnmatchcase(c.name, p) for p in patterns)]
         got = subject.run(quantity, cases)
         if isinstance(got, str):
@@ -155,7 +160,8 @@ def conform(
             verdicts.append(judge_quantity(quantity, cases, got, known))
         else:
             asked = any(word.partition("/")[0] == quantity.name for word in only)
-            trouble_words = "asked for by name and not offered" if asked else ""
+            why = getattr(subject, "why_not_offered", "")
+            trouble_words = f"asked for by name and not offered{why}" if asked else ""
             verdicts.append(QuantityVerdict(quantity.name, (), trouble_words))
     return Report(subject.name, tuple(verdicts))
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from refimpl.errors import FormatError
 from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.testing.conform_records import SCHEMA, VERSION, Array, Case, Outputs, Quantity
 
@@ -242,23 +243,32 @@ def _from_text(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
             try:
                 if values is None:
                     raise ValueError("no case before it")
-                rank = int(words[1])
-                shape = tuple(int(w) for w in words[2 : 2 + rank])
-                numbers = np.array([float(w) for w in words[2 + rank :]])
-                values[words[0]] = numbers.reshape(shape)
-            except (ValueError, IndexError) as exc:
+                values[words[0]] = _text_array(words)
+            except ValueError as exc:
                 raise FormatError(f"not an array: {exc}", path=path, line=number) from exc
     return head, content
+
+
+def _text_array(words: list[str]) -> Any:
+    """Array of a line ``NAME RANK LENGTHS VALUES``."""
+    try:
+        rank = int(words[1])
+        shape = tuple(int(w) for w in words[2 : 2 + max(rank, 0)])
+    except (ValueError, IndexError) as exc:
+        raise ValueError("expected NAME RANK LENGTHS VALUES") from exc
+    numbers = np.array([float(w) for w in words[2 + len(shape) :]])
+    if len(shape) != rank or min(shape, default=0) < 0 or math.prod(shape) != numbers.size:
+        lengths = " x ".join(map(str, shape)) or "1"
+        raise ValueError(f"{words[0]} of rank {rank}: {lengths} values told, {numbers.size} there")
+    return numbers.reshape(shape)
 
 
 # --- HDF5 -----------------------------------------------------------------------------------------
 
 
 def _write_hdf5(path: Path, head: dict[str, Any], content: _Values) -> None:
-    import h5py
-
     options: Any = {"libver": ("v108", "v110")}  # small headers
-    with atomic_path(path) as part, h5py.File(part, "w", **options) as file:
+    with atomic_path(path) as part, new_hdf5(part, **options) as file:
         for key, value in head.items():
             file.attrs[key] = value if isinstance(value, (str, int)) else json.dumps(value)
         top = file.create_group("cases")

@@ -31,6 +31,8 @@ def table_text(report: Report) -> str:
                 f"  {o.name:{wide - 2}}  {'':5}  {error:>24}  {_short(o.ulp):>9}  "
                 f"{_short(o.multiple):>12}"
             )
+        if q.trouble:
+            continue  # said already, and the same of every case
         lines += [f"    {c.id}: {c.words}" for c in q.failing[:_LISTED]]
         if len(q.failing) > _LISTED:
             lines.append(f"    and {len(q.failing) - _LISTED} more cases")

@@ -136,6 +136,7 @@ class Command:
         if suffix not in FORMATS:
             raise ConfigError(f"format {suffix!r}: expected one of {', '.join(FORMATS)}")
         self.name, self.suffix, self.timeout_s = words, suffix, timeout_s
+        self.why_not_offered = f": it ended with {NOT_OFFERED}, given a {suffix} file (--format)"
 
     def run(self, quantity: Quantity, cases: Sequence[Case]) -> Results | str | None:
         """Outputs that the program wrote."""
@@ -153,13 +154,20 @@ class Command:
                     timeout=self.timeout_s, check=False,
                 )  # fmt: skip
             except OSError as exc:
-                raise ConfigError(f"--command: cannot run {words[0]!r}: {exc.strerror}") from exc
+                here = Path(words[0]).name == words[0] and Path(words[0]).is_file()
+                hint = f"; ./{words[0]} is here" if here else ""
+                raise ConfigError(
+                    f"--command: cannot run {words[0]!r}: {exc.strerror}{hint}"
+                ) from exc
             except subprocess.TimeoutExpired:
                 return f"still running after {self.timeout_s:g} s"
             if done.returncode == NOT_OFFERED:
                 return None
             if done.returncode != 0:
-                last = " ".join(done.stderr.split())[-300:]
+                words = done.stderr.split()
+                last = " ".join(words)[-300:]
+                if len(last) < len(" ".join(words)):
+                    last = "... " + last.partition(" ")[2]
                 return f"exit status {done.returncode}: {last or 'nothing on stderr'}"
             if not answer.is_file():
                 return "exit status 0 and no output file"
@@ -183,7 +191,9 @@ def object_named(name: str) -> Any:
     try:
         found = importlib.import_module(module)
     except Exception as exc:  # the module of others may raise anything when it is imported
-        raise ConfigError(f"--object {name!r}: {type(exc).__name__}: {exc}") from exc
+        is_file = module.endswith(".py") or "/" in module
+        hint = "; a module is named as in an import: mycode, not mycode.py" if is_file else ""
+        raise ConfigError(f"--object {name!r}: {type(exc).__name__}: {exc}{hint}") from exc
     for part in attribute.split(".") if attribute else ():
         if not hasattr(found, part):
             raise ConfigError(f"--object {name!r}: {module} has no {attribute!r}")

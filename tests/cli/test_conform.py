@@ -73,7 +73,8 @@ json.dump({"cases": out}, open(sys.argv[2], "w"))
         ("pass", "exit status 0 and no output file"),
         ("open(sys.argv[2], 'w').write('{')", "not a file of the conformance kit"),
         ("import time; time.sleep(30)", "still running after 0.3 s"),
-        ("sys.exit(77)", "asked for by name and not offered"),
+        ("sys.exit(77)", "not offered: it ended with 77, given a json file (--format)"),
+        ("sys.exit('first ' + 100 * 'word ')", "exit status 1: ... word word"),
     ],
 )
 def test_a_command_that_breaks_is_its_verdict(
@@ -83,6 +84,23 @@ def test_a_command_that_breaks_is_its_verdict(
     only = ["--only", "pseudo_strain"]
     assert main(["conform", "--command", _script(tmp_path, body), *only, *limit]) == 1
     assert words in capsys.readouterr().out
+
+
+def test_a_program_in_the_working_folder_is_pointed_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here-it-is").write_text("")
+    assert main(["conform", "--command", "here-it-is {input} {output}"]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("; ./here-it-is is here")
+
+
+def test_what_is_wrong_with_all_cases_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = _script(tmp_path, "sys.exit('out of luck')")
+    assert main(["conform", "--command", command, "--only", "d_spacing"]) == 1
+    assert capsys.readouterr().out.count("out of luck") == 1
 
 
 def test_an_object_and_its_known_failures(
@@ -146,8 +164,10 @@ def test_vectors_are_written_and_used(tmp_path: Path, capsys: pytest.CaptureFixt
     ("words", "message"),
     [
         (["--only", "nothing"], "no quantity 'nothing': expected one of pixel_to_lab"),
-        (["--only", "d_spacing/none"], "no case d_spacing/none"),
-        (["--show", "d_spacing"], "no case 'd_spacing': expected quantity/case"),
+        (["--only", "d_spacing/none"], "no case d_spacing/none: expected one of d_spacing/ord"),
+        (["--show", "d_spacing"], "'d_spacing': expected quantity/case, one of d_spacing/ordinary"),
+        (["--show", "d_spacing/no"], "'d_spacing/no': expected quantity/case, one of d_spacing/"),
+        (["--object", "mycode.py"], "as in an import: mycode, not mycode.py"),
         (["--command", "mycode {input}"], "expected {output} among its words"),
         (["--command", "'x {input} {output}"], "No closing quotation"),
         (["--command", "no-such-code {input} {output}"], "cannot run 'no-such-code'"),

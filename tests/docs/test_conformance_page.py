@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -39,6 +40,41 @@ def test_the_python_code_is_held_as_shown(
     assert main([*words, "--junit", "report.xml"]) == 0
     assert "10 cases known to fail" in capsys.readouterr().out
     assert (tmp_path / "report.xml").is_file()
+
+
+def _starts(shown: str, printed: str) -> None:
+    """Every line that is shown begins one that is printed."""
+    lines = printed.splitlines()
+    for line in shown.splitlines():
+        start = line.removesuffix(" ...")
+        if "d_angstrom" in line:  # rounding is that of the machine's sin and cos
+            start = start[:28]
+        if line.strip() != "...":
+            assert any(p.startswith(start) for p in lines), line
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="no perl")
+def test_the_perl_code_is_held_as_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mycode.pl").write_text(_block("perl"))
+    monkeypatch.chdir(tmp_path)
+    command = ["conform", "--format", "txt", "--command"]
+    assert main([*command, "perl mycode.pl {input} {output}"]) == 0
+    console = re.findall(r"```console\n(.*?)```", PAGE, re.S)
+    shown = next(c for c in console if "code under test: perl" in c)
+    _starts(shown.partition("\n")[2], capsys.readouterr().out)
+    # the files of the page are those that it is given and writes
+    (given,) = re.findall(r'--command ("sh .*?")', PAGE)
+    assert main([*command, given.strip('"'), "--only", "d_spacing"]) == 1
+    assert (
+        main([*command, "sh -c 'perl mycode.pl {input} answer.txt; cp answer.txt {output}'"]) == 0
+    )
+    texts = re.findall(r"```text\n(.*?)```", PAGE, re.S)
+    asked = next(t for t in texts if t.startswith("refimpl-conformance"))
+    answered = next(t for t in texts if t.startswith("case"))
+    _starts(asked, (tmp_path / "given.txt").read_text())
+    _starts(answered, (tmp_path / "answer.txt").read_text())
 
 
 def test_the_table_has_all_quantities() -> None:

@@ -184,8 +184,11 @@ def test_a_code_sees_no_expected_outputs_and_its_own_come_back(tmp_path: Path, s
         ("json", "[]", "not a file of the conformance kit"),
         ("json", '{"cases": {"a": {"outputs": 3}}}', "not a file of the conformance kit"),
         ("txt", "x 1 2 0.5\n", "no case before it"),
-        ("txt", "case a\nx 1 2 0.5\n", "not an array"),
-        ("txt", "case a\nx one\n", "not an array"),
+        ("txt", "case a\nx 1 2 0.5\n", "2: not an array: x of rank 1: 2 values told, 1 there"),
+        ("txt", "case a\nx 2 2 1 0.5\n", "x of rank 2: 2 x 1 values told, 1 there"),
+        ("txt", "case a\nx 0.5\n", "2: not an array: expected NAME RANK LENGTHS VALUES"),
+        ("txt", "case a\nx\n", "not an array: expected NAME RANK LENGTHS VALUES"),
+        ("txt", "case a\nx -1 word\n", "not an array: could not convert"),
         ("h5", "no HDF5", "cannot read"),
     ],
 )

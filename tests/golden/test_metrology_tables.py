@@ -16,7 +16,6 @@ from refimpl.io.reflection_table import CENTROID_OUTLIER, ReflectionTable
 from refimpl.metrology import listing
 from refimpl.metrology.outlier_jobs import OutlierReport, reject_outliers
 from refimpl.metrology.rmsd import (
-    ResidualSummary,
     RmsdTable,
     pool,
     rmsd,
@@ -27,6 +26,7 @@ from refimpl.metrology.selection import accept, observation_weights, preset
 from refimpl.objective.fast_mcd import fast_mcd, mcd
 from refimpl.objective.outliers import sauter_poon, tukey
 from refimpl.testing.golden import golden
+from refimpl.testing.tutorial_listings import indexing_text, level0_text
 from refimpl.units import DEG
 
 PIXEL_MM = 0.172
@@ -58,88 +58,30 @@ def test_published_panels_pool_to_the_published_total(real_data, name, count):
         assert (np.abs(pooled - whole[2:]) <= 1.5 * digit).all()  # +-1 in the last, and half for it
 
 
-def _of_tutorial(real_data, name, title):
-    tables = json.loads(real_data(f"metrology/tutorial/{name}.json").read_text())["tables"]
-    return [table["rows"] for table in tables if table["title"].startswith(title)]
-
-
-def _summary(rows):
-    values = np.array([row[1:] for row in rows])
-    return ResidualSummary(0, values[:3].T, values[3:].T)
-
-
-def _rmsd_table(rows):
-    values = np.array(rows)
-    return RmsdTable(values[:, 0].astype(int), values[:, 1].astype(int), values[:, 2:])
-
-
-def _steps(rows):
-    values = np.array(rows)
-    return values[:, 1].astype(int), values[:, 2:] * [1.0, 1.0, DEG]
-
-
-def level0_text(real_data):
-    _, before, after = _of_tutorial(real_data, "old", "Summary statistics")
-    counts, rmsds = _steps(_of_tutorial(real_data, "old", "Refinement steps")[1])
-    return listing.refinement_listing(
-        parameters={
-            "refinement": {
-                "reflections": {"use_all_reflections": True, "do_outlier_rejection": True}
-            },
-            "input": {"experiments": "experiments.json", "reflections": "indexed.pickle"},
-        },
-        before=_summary(before),
-        rejected=5849,
-        after=_summary(after),
-        counts=counts,
-        rmsds=rmsds,
-        reason="RMSD no longer decreasing",
-        experiments=_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by experiment")[1]),
-        panels=[_rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[1])],
-        saved=["Saving refined experiments to refined_experiments.json"],
-    )
+def _tables(real_data, name="old"):
+    return json.loads(real_data(f"metrology/tutorial/{name}.json").read_text())["tables"]
 
 
 def test_all_of_the_published_level_0_listing(real_data):
     """134 lines of the early tutorial, "The following ..." to "Saving ..."."""
     published = golden("published_listings/level0").json()["lines"]
     assert len(published) == 134
-    assert level0_text(real_data).split("\n") == published
-
-
-def indexing_text(real_data):
-    """U and the cell are as printed on the page."""
-    steps = listing.refinement_steps(*_steps(_of_tutorial(real_data, "old", "Refinement steps")[0]))
-    panels = _rmsd_table(_of_tutorial(real_data, "old", "RMSDs by panel")[0])
-    u = [[0.4122, -0.9018, 0.1299], [0.2361, -0.0320, -0.9712], [0.8800, 0.4310, 0.1997]]
-    cell = (57.834, 57.834, 150.022, 90.0, 90.0, 90.0)
-    crystal = listing.crystal_model(cell, "P 4", np.array(u), np.diag(1.0 / np.array(cell[:3])))
-    whole = _rmsd_table(_of_tutorial(real_data, "old", "RMSDs by experiment")[0])
-    return "\n".join(
-        [
-            listing.residual_summary(
-                _summary(_of_tutorial(real_data, "old", "Summary statistics")[0])
-            ),
-            f"\n\n{steps}\nRMSD no longer decreasing",
-            f"\n{listing.rmsds_by_experiment(whole)}",
-            f"\n{listing.rmsds_by_panel(panels)}",
-            listing.final_crystal_models([(192715, crystal)]),
-        ]
-    )
+    assert level0_text(_tables(real_data)).split("\n") == published
 
 
 def test_all_of_the_published_indexing_listing(real_data):
     """117 lines of macro-cycle 5 of the early tutorial's indexing."""
     published = golden("published_listings/indexing").json()["lines"]
     assert len(published) == 117
-    assert indexing_text(real_data).split("\n") == published
+    assert indexing_text(_tables(real_data)).split("\n") == published
 
 
 def test_published_runs_start_from_the_same_accepted_set(real_data):
     """Used plus rejected: both new runs, level 0 and 1, accepted the same 192578."""
     facts = json.loads(real_data("metrology/tutorial/new.json").read_text())["facts"]
     rejected = [f["outliers_rejected"] for f in facts if "outliers_rejected" in f][:2]
-    used = [rows[0][1] for rows in _of_tutorial(real_data, "new", "RMSDs by experiment")[1:3]]
+    tables = [t for t in _tables(real_data, "new") if t["title"].startswith("RMSDs by experiment")]
+    used = [table["rows"][0][1] for table in tables[1:3]]
     assert [n + r for n, r in zip(used, rejected, strict=True)] == [192578, 192578]
 
 

@@ -27,8 +27,8 @@ from refimpl.io.reflection_table import ReflectionTable
 from refimpl.metrology import listing
 from refimpl.metrology.indexing.assign import assign_global
 from refimpl.metrology.outlier_jobs import reject_outliers
-from refimpl.metrology.rmsd import rmsd_by_panel
-from refimpl.metrology.selection import accept, preset
+from refimpl.metrology.rmsd import RmsdTable, rmsd_by_panel, summarise
+from refimpl.metrology.selection import accept, observation_weights, preset
 from refimpl.testing.golden import golden
 from refimpl.units import DEG
 
@@ -112,6 +112,22 @@ def positions() -> float:
     ).loc[table["file"].str.removesuffix(".xml")]  # fmt: skip
     theirs = table[["pos_affine_x", "pos_affine_y"]].to_numpy()
     return float(np.abs(ours.to_numpy() - theirs).max())
+
+
+def session_values() -> list[float]:
+    """Exposures; largest difference of beam shift, stage [um] and diameter [um]; other numbers."""
+    import pandas as pd
+
+    s = _session()
+    table = pd.read_csv(data.path("epu-afis/golden_exposures_189.csv"))
+    table = table.set_index(table["file"].str.removesuffix(".xml")).loc[s.table["name"]]
+    away = [
+        np.abs(s.beam_shift - table[["bsx", "bsy"]].to_numpy()).max(),
+        np.abs(s.stage_um - table[["stage_x_um", "stage_y_um"]].to_numpy()).max(),
+        np.abs(s.table["beam_diameter_um"].to_numpy() - table["beam_dia_um"].to_numpy()).max(),
+    ]
+    other = (s.table[["hole", "area"]].to_numpy() != table[["foil", "data"]].to_numpy()).sum()
+    return [float(len(s)), *map(float, away), float(other)]
 
 
 # --- DIALS ----------------------------------------------------------------------------------------
@@ -223,3 +239,54 @@ def short_scan(seed: int) -> int:
         preset("current", seed=seed),
     )  # fmt: skip
     return int((~report.rejected).sum())
+
+
+def _before(case: str, level: int) -> tuple[Any, Any, Any]:
+    """Accepted reflections of a reference run, their first residuals, and who is rejected."""
+    start = "index/i04_60_fft3d_known" if case == "th82_60panel" else "data/i23_dials423"
+    t = ReflectionTable(_npz("data/" + {"i23": "i23_dials423"}.get(case, f"{case}_indexed")))
+    calculated = t["xyzcal.mm"]
+    if level == 1:
+        start = f"refine/{case}_lev0_tukey_refined"
+        calculated = _npz(f"refine/{case}_lev0_tukey_indexed_out")["xyzcal.mm"]
+    by_panel = (case, level) != ("i23", 0)
+    settings = preset("tutorial", separate_panels=by_panel)
+    rows = np.flatnonzero(accept(t, read_expt(_metrology(f"{start}.expt")), settings).accepted)
+    part = t.select(rows)
+    place = part["xyzobs.mm.value"]
+    residuals = calculated[rows] - place
+    residuals[:, 2] = (residuals[:, 2] + np.pi) % (2 * np.pi) - np.pi
+    report = reject_outliers(residuals, part["id"], part["panel"], place[:, 2], settings)
+    return part, residuals, report
+
+
+def barrel() -> list[float]:
+    """Five numbers of the residuals in x of the barrel detector before rejection [mm]."""
+    part, residuals, _ = _before("i23", 0)
+    found = summarise(residuals, observation_weights(part)).residuals[:, 0]
+    return [float(f"{value:.4g}") for value in found]
+
+
+def log_texts(level: int) -> int:
+    """Of seven parts of a run's log, from the first statistics to the panels: those it lacks."""
+    part, residuals, report = _before("th82_60panel", level)
+    name, weights = f"refine/th82_60panel_lev{level}_tukey", observation_weights(part)
+    history, kept = json.loads(_metrology(f"{name}.json").read_text()), ~report.rejected
+    rmsds, units = np.array(history["rmsd"]), np.array([PIXEL_MM, PIXEL_MM, 0.15 * DEG])
+    panels = history["panel_rmsd_mm_mm_rad"]
+    whole = RmsdTable(np.zeros(1, int), np.array([history["n_used"]]), rmsds[-1:] / units)
+    by_panel = RmsdTable(
+        np.array([int(p) for p in panels]), np.array([row[0] for row in panels.values()]),
+        np.array([row[1:] for row in panels.values()]) / units,
+    )  # fmt: skip
+    texts = [
+        listing.residual_summary(summarise(residuals, weights), "current"),
+        listing.residual_summary(summarise(residuals[kept], weights[kept]), "current"),
+        listing.outlier_jobs(report),
+        listing.parameter_names(history["parameter_names"]),
+        listing.refinement_steps(history["num_reflections"], rmsds, "current"),
+        listing.rmsds_by_experiment(whole, "current"),
+        listing.rmsds_by_panel(by_panel, "current"),
+    ]
+    log = _metrology(f"{name}.log").read_text()
+    return sum(text not in log for text in texts)

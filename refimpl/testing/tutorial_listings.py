@@ -1,4 +1,4 @@
-"""Listings of the early metrology tutorial, written anew from its numbers."""
+"""Listings of the early metrology tutorial, written anew from its numbers by our writers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.frames import F64
 from refimpl.metrology import listing
 from refimpl.metrology.rmsd import ResidualSummary, RmsdTable
 from refimpl.units import DEG
@@ -29,13 +30,19 @@ def _table(rows: Any) -> RmsdTable:
     return RmsdTable(values[:, 0].astype(int), values[:, 1].astype(int), values[:, 2:])
 
 
-def _steps(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+def _steps(rows: Any) -> tuple[list[int], F64]:
     values = np.array(rows)
-    return values[:, 1].astype(int), values[:, 2:] * [1.0, 1.0, DEG]
+    return values[:, 1].astype(int).tolist(), values[:, 2:] * [1.0, 1.0, DEG]
 
 
 def level0_text(tables: Tables) -> str:
-    """134 lines, "The following ..." to "Saving ..."."""
+    """134 lines, "The following ..." to "Saving ...".
+
+    Parameters
+    ----------
+    tables
+        Of the page: each with `title` and `rows`.
+    """
     _, before, after = _of(tables, "Summary statistics")
     counts, rmsds = _steps(_of(tables, "Refinement steps")[1])
     return listing.refinement_listing(
@@ -58,7 +65,13 @@ def level0_text(tables: Tables) -> str:
 
 
 def indexing_text(tables: Tables) -> str:
-    """117 lines of macro-cycle 5; U and the cell are as printed on the page."""
+    """117 lines of macro-cycle 5; U and the cell are as printed on the page.
+
+    Parameters
+    ----------
+    tables
+        Of the page: each with `title` and `rows`.
+    """
     steps = listing.refinement_steps(*_steps(_of(tables, "Refinement steps")[0]))
     u = [[0.4122, -0.9018, 0.1299], [0.2361, -0.0320, -0.9712], [0.8800, 0.4310, 0.1997]]
     cell = (57.834, 57.834, 150.022, 90.0, 90.0, 90.0)

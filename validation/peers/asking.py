@@ -82,6 +82,7 @@ class Asker:
         seconds: float = 600.0,
         warm_up: bool = True,
         window_s: float = 1.0,
+        once: bool = False,
         **settings: Any,
     ) -> Answer:
         """Have one code do a task.
@@ -99,6 +100,8 @@ class Asker:
             It is ended after so long.
         warm_up, window_s
             As of harness.measure.
+        once
+            One call in one attempt, of what takes minutes.
         """
         ours = code.startswith(OURS)
         absent = {} if ours else self.absent()
@@ -112,13 +115,15 @@ class Asker:
                 "module": module or f"{code.lower()}_peer", "packages": packages or (code,),
                 "task": task, "arrays": str(given), "answer": str(answer),
                 "settings": settings | {"threads": self.threads},
-                "repeats": self.repeats, "attempts": self.attempts, "warm_up": warm_up,
-                "window_s": window_s,
+                "repeats": 1 if once else self.repeats, "window_s": window_s,
+                "attempts": 1 if once else self.attempts, "warm_up": warm_up,
             }  # fmt: skip
             said = peer(
                 HERE / "worker.py", request, python=sys.executable if ours else self.python,
                 threads=self.threads, timeout_s=seconds,
             )  # fmt: skip
+            if "error" in said and ours:
+                raise SystemExit(f"{task}: refimpl: {said['error']}")
             if "error" in said:
                 return Answer(code, error=_why(said["error"]))
             with np.load(answer) as file:
@@ -132,4 +137,7 @@ def _why(error: str) -> str:
     missing = re.search(r"No module named '([^']+)'", error)
     if missing:
         return f"not installed: no module {missing[1]}"
+    late = re.search(r"timed out after ([\d.]+) seconds", error)
+    if late:
+        return f"no result after {float(late[1]):g} s"
     return re.sub(rf"(?:{re.escape(os.sep)}[\w.+-]+)+{re.escape(os.sep)}", "", error)[:200]

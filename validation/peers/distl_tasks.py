@@ -66,8 +66,9 @@ def _add_spots(
         mean[box] += peak * np.exp(-0.5 * ((u / wide) ** 2 + (v / narrow) ** 2))
 
 
-def distl_tables(asker: Asker, n: int = 12) -> list[Table]:
+def distl_tables(asker: Asker, size: float = 0.5) -> list[Table]:
     """One table: how many listings agree to the character, and how long a still takes."""
+    n = max(int(24 * size), 2)
     codes = (("refimpl", "refimpl_peer", ()), ("cctbx", "cctbx_peer", ("cctbx-base",)))
     lines: dict[str, list[list[str]]] = {}
     rows: dict[str, tuple[str, list[float], str]] = {}

@@ -31,6 +31,7 @@ from refimpl.powder.patches import score_maps
 SCENES = (0, 3, 6, 9, 12, 15)
 FARTHER, BESIDE_PX, TURNED_RAD = 1.003, 2.0, np.deg2rad(0.1)
 PEERS = {"pyFAI": ("pyFAI",), "MIDAS": ("midas-calibrate", "midas-hkls")}
+LIMIT_S = 900.0
 PILATUS2M = "pilatus2m-ceria-hexrd/ceria_50x30_740mm_000005_Pilatus2M.hdf5"
 
 
@@ -176,8 +177,14 @@ def _table(asker: Asker, frame: Frame) -> Table:
         "mean strain, its own points [µε]", "points", "wall", "times ours",
     )  # fmt: skip
     given, ours = request(frame), None
+    if frame.truth is not None:
+        blanks = [""] * (len(table.columns) - 7)
+        table.add("the truth", "", *_figures(frame.truth, frame), *blanks)
     for code, packages in {"refimpl": (), **PEERS}.items():
-        got = asker.ask(code, "calibrate", given, packages=packages, warm_up=False, window_s=0.0)
+        got = asker.ask(
+            code, "calibrate", given, packages=packages, warm_up=False, window_s=0.0,
+            once=code == "MIDAS", seconds=LIMIT_S,
+        )  # fmt: skip
         ours = ours or got
         if got.timing is None or ours.timing is None:
             table.add(got.code, "", got.error, *[""] * (len(table.columns) - 3))

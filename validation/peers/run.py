@@ -11,6 +11,7 @@ compared (stored.toml). Exit 1 where refimpl itself has no result.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from dataclasses import asdict
@@ -24,28 +25,12 @@ from page import Table, add_options, finish
 
 from refimpl.io.atomic import write_text
 
-PARTS = ("kit", "powder", "indexing", "distl")
-
-
-def tables_of(part: str, asker: Asker, options: argparse.Namespace) -> list[Table]:
-    """Tables of one part."""
-    if part == "kit":
-        from kit_tasks import kit_tables
-
-        return kit_tables(asker, options.size)
-    if part == "powder":
-        from powder_tasks import powder_tables
-
-        return powder_tables(asker, options.size)
-    if part == "distl":
-        from distl_tasks import distl_tables
-
-        return distl_tables(asker, max(int(24 * options.size), 2))
-    if part == "indexing":
-        from indexing_tasks import indexing_tables
-
-        return indexing_tables(asker, options.size)
-    raise SystemExit(f"no part {part}")
+PARTS = {
+    "kit": "kit_tasks", "powder": "powder_tasks", "integrate": "benchmark_tasks",
+    "peaks": "benchmark_tasks", "indexing": "indexing_tasks", "distl": "distl_tasks",
+    "stored": "stored_tasks",
+}  # fmt: skip
+"""Parts, and the module whose function ``<part>_tables`` makes the tables of each."""
 
 
 def main() -> int:
@@ -56,7 +41,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="for every code")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--attempts", type=int, default=3, help="at a quiet machine")
-    parser.add_argument("--size", type=float, default=1.0, help="of the work of the kit")
+    parser.add_argument("--size", type=float, default=1.0, help="below 1: less work, for a look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the tables, for machines")
     add_options(parser)
     options = parser.parse_args()
@@ -64,10 +49,15 @@ def main() -> int:
     if unknown := [part for part in parts if part not in PARTS]:
         parser.error(f"--only {','.join(unknown)}: expected some of {', '.join(PARTS)}")
     asker = Asker(options.peer_python, options.threads, options.repeats, options.attempts)
-    tables = [table for part in parts for table in tables_of(part, asker, options)]
+    tables: list[Table] = []
+    for part in parts:
+        function = getattr(importlib.import_module(PARTS[part]), f"{part}_tables")
+        made = function(asker, options.size)
+        finish(f"peers-{part}", made, options)
+        tables += made
     if options.json is not None:
         write_text(options.json, json.dumps([asdict(t) for t in tables], indent=1) + "\n")
-    return finish("peers", tables, options)
+    return 0
 
 
 if __name__ == "__main__":

@@ -138,8 +138,9 @@ def th82_total() -> list[float]:
 
 def listing_differences(name: str) -> int:
     """Lines of a printed listing that ours, of the same numbers, differs in."""
+    from refimpl.testing.golden import golden
     from refimpl.testing.tutorial_listings import indexing_text, level0_text
-from refimpl.testing.golden import golden
+
     text = {"level0": level0_text, "indexing": indexing_text}[name](_content("old")["tables"])
     lines = golden(f"published_listings/{name}").json()["lines"]
     ours = text.split("\n")

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCALE = 1.5  # units of the picture a mm
-LEFT, TOP, WIDTH, HEIGHT = -100.0, 120.0, 340.0, 212.0  # mm of the picture
+LEFT, TOP, WIDTH, HEIGHT = -100.0, 120.0, 340.0, 217.0  # mm of the picture
 SLANT = np.array([0.95, 0.3])  # what a mm along the beam is in the picture
 LENGTH = 52.0  # of an axis [mm]
 AXIS, FAST, SLOW, OTHER, GREY = "#1f5fa8", "#c2410c", "#15803d", "#7e22ce", "#555555"
 STYLE = (
-    "text{font:13px sans-serif;paint-order:stroke;stroke:#ffffff;stroke-width:3px}"
-    ".t{font-weight:bold;font-size:14px}"
-    ".c{fill:#333333;font-size:12px}line,path{fill:none;stroke-width:2.2}"
+    "text{font:15px sans-serif;paint-order:stroke;stroke:#ffffff;stroke-width:3px}"
+    ".t{font-weight:bold;font-size:16px}"
+    ".c{fill:#333333;font-size:13.5px}line,path{fill:none;stroke-width:2.2}"
 )
 
 
@@ -187,7 +187,7 @@ def svg(frame: Frame, beam: tuple[float, float, float]) -> str:
         f'<circle cx="{_number(centre[0])}" cy="{_number(centre[1])}" r="5" fill="#111111"/>',
         *(
             f'<text class="c" x="10" y="{_number(HEIGHT * SCALE - below)}">{escape(line)}</text>'
-            for below, line in zip((28.0, 11.0), words, strict=True)
+            for below, line in zip((30.0, 11.0), words, strict=True)
         ),
         "</svg>\n",
     ]

@@ -105,9 +105,10 @@ def test_a_code_that_breaks_says_why_without_folders_of_this_machine(module) -> 
 
 def test_adapters_and_codes_of_the_tasks_are_there(module) -> None:
     tasks = module("kit_tasks")
+    works = list(tasks.works(0.001))
     for name, (adapter, _) in tasks.CODES.items():
         text = (ADAPTERS / f"{adapter}.py").read_text(encoding="utf-8")
-        asked = [w for w in tasks.works(0.001) if name in w.codes]
+        asked = [w for w in works if name in w.codes]
         assert asked
         for work in asked:
             found = re.search(rf"^def {work.quantity}\b|\b{work.quantity} = ", text, re.MULTILINE)

@@ -14,6 +14,7 @@ from refimpl import data
 from refimpl.detector.panel_grid import named_grid
 from refimpl.interop.hexrd import detector_from_hexrd, read_hexrd
 from refimpl.interop.panels import tilted_flat_from_panels
+from refimpl.io.images import read
 from refimpl.io.panel_files import (
     read_corrections,
     read_panel_tif,
@@ -21,6 +22,7 @@ from refimpl.io.panel_files import (
     write_shifts_tif,
 )
 from refimpl.objective.pseudo_strain import published_l1
+from refimpl.powder.published_panel_run import calibrate_published_panels
 from refimpl.powder.published_panel_text import (
     doublet_lines,
     indices_map,
@@ -29,10 +31,16 @@ from refimpl.powder.published_panel_text import (
     shift_statistics,
     strain_map,
 )
-from refimpl.powder.published_panels import fit_published_panels, panel_strain_of
+from refimpl.powder.published_panels import (
+    fit_published_panels,
+    panel_strain_of,
+    published_panel_index,
+)
+from refimpl.powder.published_points import extract_points
 from refimpl.powder.published_setup import published_setup
 from refimpl.powder.published_summary import iteration_box, summary_box
 from refimpl.testing.published_panel_case import PanelRun
+from refimpl.units import MICROSTRAIN
 
 SHAPE = (1679, 1475)
 FIXED = 20
@@ -89,6 +97,40 @@ def simplex_end(name: str) -> float:
     best = published_l1(panel_strain_of(own, run.panel, run.detector), weights)
     detector, _, _ = fit_published_panels(own, run.panel, run.detector, setup.options, setup.panels)
     return float(published_l1(panel_strain_of(own, run.panel, detector), weights) / best)
+
+
+def _setup(iterations: int | None = None) -> Any:
+    more = {} if iterations is None else {"n_iterations": iterations}
+    return published_setup(
+        _run("panels-it10").params, SHAPE, published_chords=True, published_frame=True, **more
+    )
+
+
+def _image() -> tuple[Any, Any]:
+    name = "pilatus2m-ceria-hexrd/ceria_50x30_740mm_000005_Pilatus2M.hdf5"
+    image = read(data.path(name), transforms=(2,))
+    return np.asarray(image.data, dtype=float), np.asarray(image.mask)
+
+
+def first_iteration() -> list[float]:
+    """Of the first iteration from the frame: bins, points, those on panels, clipped strain."""
+    setup = _setup()
+    found = extract_points(*_image(), setup.start, setup.rings, setup.options)
+    panel = published_panel_index(setup.start, found.fast_px, found.slow_px)
+    on = panel >= 0
+    strain = panel_strain_of(found.select(on), panel[on], setup.start)
+    kept = float(passes_line(strain, 2.5, 3).split()[-1])
+    return [float(found.n_bins), float(len(found)), float(on.sum()), kept / MICROSTRAIN]
+
+
+def four_iterations() -> list[float]:
+    """Mean strain after four iterations from the frame [microstrain], and distance [mm]."""
+    setup = _setup(4)
+    counts, mask = _image()
+    found = calibrate_published_panels(
+        counts, setup.start, setup.rings, setup.options, setup.panels, mask
+    )
+    return [found.mean_strain / MICROSTRAIN, found.detector.lsd_mm]
 
 
 def shifts_file(name: str) -> int:

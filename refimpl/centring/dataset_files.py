@@ -14,9 +14,9 @@ from refimpl.centring.crops import CropRule
 from refimpl.centring.samples import Samples
 from refimpl.errors import ConfigError, FormatError
 from refimpl.hdf5 import check_written, read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path
 from refimpl.io.frame_source import BROKEN, first_line
-from refimpl.io.hdf5_writing import new_hdf5
 
 __all__ = ["Columns", "read_columns", "samples_of", "write_hdf5", "write_npz"]
 

@@ -6,6 +6,7 @@ Exit 0: done. 1: a comparison failed. 2: usage or bad input, one line on stderr 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -126,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _program().main(args, prog_name="refimpl", standalone_mode=False)
         if result == 130:  # newer typers turn an interruption into this
             raise KeyboardInterrupt
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except typer.Exit as exc:
         return int(exc.exit_code)
@@ -134,6 +136,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has left, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as exc:  # stdout, or a file that is written line by line
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "--debug" in args:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = "" if exc.filename is None else f"{exc.filename}: "
+        return _fail(f"{where}cannot write: {exc.strerror}", 2)
     except (RefimplError, _ClickException) as exc:
         if "--debug" in args:
             raise

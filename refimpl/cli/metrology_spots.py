@@ -84,11 +84,12 @@ def find_spots(
     images = of_experiment(experiment, experiments)
     inputs = [experiments, *images.paths, *([] if own_mask is None else [own_mask])]
     own = files.fingerprint(inputs, options | {"mask": mask})
+    journal = SpotJournal(out / "find-spots.parts", own)
     if not again and files.is_done(out, "find-spots", own, ("strong.refl", "spots.json")):
+        journal.remove()  # it stays where a run is killed at its very end
         typer.echo((out / "spots.json").read_text().rstrip("\n") if as_json else f"wrote {out}")
         return 0
     with parse.output_folder(out):
-        journal = SpotJournal(out / "find-spots.parts", own)
         if again:
             journal.remove()
         found = search(experiment, images, settings, own_mask, journal, threads)

@@ -17,6 +17,7 @@ from refimpl.detector.hierarchy import Hierarchy, Module
 from refimpl.errors import GeometryError
 from refimpl.forward.experiment import Experiment, Goniometer
 from refimpl.frames import F64
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.interop.crystfel import crystfel_frame
 from refimpl.rotations import rotation_vector
 from refimpl.units import DEG
@@ -57,13 +58,11 @@ def write_nxmx(path: str | Path, experiment: Experiment) -> None:
     GeometryError
         No beam or no detector.
     """
-    import h5py
-
     if experiment.beam is None or experiment.detector is None:
         raise GeometryError("NXmx: the experiment has no beam or no detector")
     e = turned(experiment, crystfel_frame(experiment.beam.s0))
     assert e.beam is not None  # as before the turn
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         entry = _group(file, "entry", "NXentry")
         file.attrs["default"] = "entry"
         entry["definition"] = "NXmx"

@@ -26,8 +26,8 @@ from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
 from refimpl.hdf5 import check_written, read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.interop.poni_file import Poni, format_poni, parse_poni
-from refimpl.io.hdf5_writing import new_hdf5
 from refimpl.units import M
 
 __all__ = [

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refimpl.errors import ConfigError
+from refimpl.errors import ConfigError, RefimplError
 
 __all__ = [
     "atomic_path",
@@ -35,13 +35,18 @@ __all__ = [
     "make_folder",
     "remove_torn",
     "temporary_beside",
+    "unwritable",
     "write_json",
     "write_npy",
     "write_text",
 ]
 
 # Failures of the place that is written to; any other OSError belongs to the caller's own work.
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
+_UNWRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.EFBIG,
+}  # fmt: skip
+_SHORT = re.compile(r"\d+ requested and \d+ written")  # numpy's tofile, which loses the number
+_PROBE = bytes(1 << 20)
 
 _TIDIED: set[str] = set()
 """Folders that this process has looked through for what killed programs left."""
@@ -76,12 +81,36 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not temporary.exists():
             raise ConfigError("nothing was written to the temporary file", path=target)
         os.replace(temporary, target)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
+    except (OSError, RuntimeError) as error:
+        reason = unwritable(error, target.parent)
+        if reason is None:
             raise
-        raise ConfigError(f"cannot write: {error.strerror}", path=target) from error
+        raise ConfigError(f"cannot write: {reason}", path=target) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unwritable(error: Exception, folder: Path) -> str | None:
+    """Return what about a folder made writing fail; None where the failure was another.
+
+    Some libraries (PyTorch, Pillow, NumPy) raise errors without the system's number when a disk is
+    full. What they wrote is still there then, and so a test of the folder tells.
+    """
+    if isinstance(error, RefimplError):
+        return None
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None:
+        return os.strerror(number) if number in _UNWRITABLE else None
+    if _SHORT.search(str(error)):
+        return "there was no room for all of it"
+    probe = temporary_beside(folder / "probe")
+    try:
+        probe.write_bytes(_PROBE)
+    except OSError as why:
+        return why.strerror if why.errno in _UNWRITABLE else None
+    finally:
+        probe.unlink(missing_ok=True)
+    return None
 
 
 def temporary_beside(target: Path, kind: str = "part") -> Path:

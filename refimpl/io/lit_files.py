@@ -22,6 +22,7 @@ from refimpl.detector.lit_pixels import LitPixels
 from refimpl.errors import FormatError
 from refimpl.frames import I64
 from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.spots_info import spots_info_bytes
@@ -172,9 +173,7 @@ def append_frame_pixels(
     ------
     A function that takes the y and z of the next frame.
     """
-    import h5py
-
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(kind=_KIND, schema=_SCHEMA, source=source, shape_px=shape_px)
         more: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         columns = [

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, check_target, remove_torn, temporary_beside
 
 __all__ = ["DATASET", "published_number", "write_published_tiffs", "write_stack"]
@@ -98,9 +99,7 @@ def _write_pages(path: Path, frames: Iterator[U16]) -> None:
 
 
 def _write_hdf5(path: Path, frames: Iterator[U16], n: int, shape: tuple[int, int]) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         data = file.create_dataset(
             DATASET, (n, *shape), np.uint16, chunks=(1, *shape),
             compression="gzip", compression_opts=1, shuffle=True,

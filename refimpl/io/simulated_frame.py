@@ -16,6 +16,7 @@ import numpy as np
 from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.simulated_frame import SimulatedFrame
 from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, json_text
 from refimpl.io.frame_source import BROKEN
 
@@ -69,10 +70,8 @@ def _write_tiff(frame: SimulatedFrame, truth: str, path: Path) -> None:
 
 
 def _write_hdf5(frame: SimulatedFrame, truth: str, path: Path) -> None:
-    import h5py
-
     folder, name = DATASET.rsplit("/", 1)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         file[TRUTH] = truth
         group = file.create_group(folder)
         options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}

@@ -8,7 +8,6 @@ before.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -16,11 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refimpl.errors import ConfigError
-from refimpl.io.atomic import check_target, temporary_beside
+from refimpl.io.atomic import check_target, temporary_beside, unwritable
 
 __all__ = ["together"]
-
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
 
 
 @contextmanager
@@ -58,13 +55,13 @@ def together(paths: Sequence[Path], *, optional: Collection[Path] = ()) -> Itera
             if path not in optional and not temporary.exists():
                 raise ConfigError("nothing was written to the temporary file", path=path)
         _swap(paths, new, old)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
+    except (OSError, RuntimeError) as error:
+        reason = unwritable(error, paths[0].parent)
+        if reason is None:
             raise
-        where = dict(zip(map(str, new), paths, strict=True)).get(str(error.filename))
-        raise ConfigError(
-            f"cannot write: {error.strerror}", path=where or paths[0].parent
-        ) from error
+        name = str(getattr(error, "filename", None))
+        where = dict(zip(map(str, new), paths, strict=True)).get(name)
+        raise ConfigError(f"cannot write: {reason}", path=where or paths[0].parent) from error
     finally:
         for temporary in (*new, *old):
             temporary.unlink(missing_ok=True)

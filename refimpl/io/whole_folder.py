@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from refimpl.errors import ConfigError
-from refimpl.io.atomic import remove_torn, temporary_beside
+from refimpl.io.atomic import remove_torn, temporary_beside, unwritable
 
 __all__ = ["whole_folder"]
 
@@ -50,7 +50,10 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         if target.exists():
             target.rmdir()
         os.replace(new, target)
-    except OSError as error:
-        raise ConfigError(f"cannot write: {error.strerror}", path=target) from error
+    except (OSError, RuntimeError) as error:
+        reason = unwritable(error, target.absolute().parent)
+        if reason is None:
+            raise
+        raise ConfigError(f"cannot write: {reason}", path=target) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)

@@ -26,6 +26,7 @@ from refimpl.errors import FormatError, RefimplError
 from refimpl.forward.nearfield_setup import Voxels
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, json_text, write_text
 from refimpl.io.frame_source import BROKEN
 from refimpl.nearfield.maps import NearfieldMap
@@ -88,9 +89,7 @@ def write_map_hdf5(path: str | Path, result: NearfieldMap) -> Path:
     result
         The map.
     """
-    import h5py
-
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         _write_own(file.create_group("refimpl"), result)
         _write_orix(file, result)
         _write_mesh(file.create_group("mesh"), result)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path
 from refimpl.powder.result import PowderResult
 from refimpl.powder.start import reduce_image
@@ -21,10 +22,8 @@ __all__ = ["write_intermediates"]
 
 def write_intermediates(path: str | Path, result: PowderResult) -> Path:
     """Write the file; return its path."""
-    import h5py
-
     frame = result.prepared.frame
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         meta = file.create_group("metadata")
         meta.attrs["file_name"] = str(result.provenance()["inputs"])
         meta.attrs["date_created"] = result.made

@@ -14,6 +14,7 @@ import numpy as np
 from refimpl import hooks
 from refimpl.errors import ConfigError
 from refimpl.frames import F64
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, json_text
 
 __all__ = ["SUFFIXES", "Pattern"]
@@ -156,9 +157,7 @@ class Pattern:
             np.savez_compressed(file, **arrays)
 
     def _write_hdf5(self, path: Path) -> None:
-        import h5py
-
-        with h5py.File(path, "w") as file:
+        with new_hdf5(path) as file:
             file.attrs["default"] = "entry"
             entry = file.create_group("entry")
             entry.attrs.update(NX_class="NXentry", default="pattern")

@@ -19,6 +19,7 @@ import numpy as np
 from refimpl.crystal.calibrants import Calibrant
 from refimpl.detector.tilted_flat import ring_coordinates
 from refimpl.frames import F64
+from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.io.midas_outputs import CorrTable, MeanValues, mean_values_text, write_corr
 from refimpl.io.midas_params import write_refined
@@ -149,9 +150,7 @@ def write_plots_hdf(
     wavelength_angstrom: float,
 ) -> Path:
     """Write the HDF5 file of ``-SavePlotsHDF`` in the published layout; atomic."""
-    import h5py
-
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         group = file.create_group("metadata")
         group.attrs["file_name"] = data_file
         now = datetime.datetime.now(datetime.UTC)

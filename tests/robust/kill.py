@@ -71,7 +71,7 @@ class Kill:
 
     def _finish(self, words: list[str], folder: Path) -> Ended:
         if self.job.endless:
-            return run(words, folder, after_s=3.0, stop=signal.SIGINT)
+            return run(words, folder, after_s=1.0, stop=signal.SIGINT)
         return run(words, folder)
 
     def moment(self, **how: float) -> None:

@@ -7,6 +7,7 @@ takes none, and so hundreds of moments can be tried.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
 import resource
@@ -14,6 +15,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -22,9 +24,8 @@ from typing import Any
 
 from commands import Job
 
-__all__ = ["Ended", "load", "run", "words_of"]
+__all__ = ["Ended", "load", "prepare", "run", "words_of"]
 
-NOBODY = 65534
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink",
             "os.truncate"}  # fmt: skip
 
@@ -77,7 +78,8 @@ def run(
     stop: int = signal.SIGKILL,
     file_bytes: int | None = None,
     memory_bytes: int | None = None,
-    user: int | None = None,
+    plain: bool = False,
+    temporary: Path | None = None,
     limit_s: float = 120.0,
 ) -> Ended:
     """Run a command in a folder.
@@ -94,20 +96,28 @@ def run(
         Send it this signal after so many seconds.
     file_bytes, memory_bytes
         Largest file, most address space beyond what is in use.
-    user
-        Number of another user to be.
+    plain
+        Without root's right to write wherever it wants to.
+    temporary
+        Folder for temporary files.
     limit_s
         Kill it, and say so, if it is not done by then.
     """
     says = folder.parent / f"{folder.name}.said"
     shutil.rmtree(says, ignore_errors=True)
     says.mkdir()
+    for name in ("out", "err", "changes"):
+        (says / name).touch()
     sys.stdout.flush()
     sys.stderr.flush()
     began = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _child(words, folder, says, change, late_s, file_bytes, memory_bytes, user)
+        _child(words, folder, says, change, late_s, file_bytes, memory_bytes, plain, temporary)
+    if stop == signal.SIGINT:  # not before there is somebody to hear it
+        while not (says / "out").stat().st_size and time.monotonic() - began < limit_s:
+            time.sleep(0.01)
+        after_s = time.monotonic() - began + (after_s or 0.0)
     status = _wait(pid, began, after_s, stop, limit_s)
     seconds = time.monotonic() - began
     code = os.waitstatus_to_exitcode(status)
@@ -135,7 +145,8 @@ def _wait(pid: int, began: float, after_s: float | None, stop: int, limit_s: flo
 
 
 def _child(words: list[str], folder: Path, says: Path, change: int | None, late_s: float,
-           file_bytes: int | None, memory_bytes: int | None, user: int | None) -> None:  # fmt: skip
+           file_bytes: int | None, memory_bytes: int | None, plain: bool,
+           temporary: Path | None) -> None:  # fmt: skip
     code = 99
     try:
         os.chdir(folder)
@@ -143,10 +154,10 @@ def _child(words: list[str], folder: Path, says: Path, change: int | None, late_
             to = os.open(says / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
             os.dup2(to, number)
         tally = os.open(says / "changes", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
-        if user is not None:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
+        if temporary is not None:
+            os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
+        if plain:
+            _drop_override()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         _listen(folder, tally, change, late_s)
@@ -166,6 +177,19 @@ def _child(words: list[str], folder: Path, says: Path, change: int | None, late_
         code = 98
     finally:
         os._exit(code)
+
+
+def _drop_override() -> None:
+    """Give up CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: capabilities(7)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    data = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, data) == 0:
+        for k in range(3):  # effective, permitted, inheritable
+            data[k] &= ~0b110
+        if libc.capset(header, data) == 0:
+            return
+    raise OSError(ctypes.get_errno(), "cannot give up the rights of root")
 
 
 def _listen(folder: Path, tally: int, change: int | None, late_s: float) -> None:

@@ -185,3 +185,34 @@ def test_what_a_killed_writer_left_goes_when_the_folder_is_used_again(
         atomic.make_folder(tmp_path)
         kept = {ours.name, elsewhere.name, ".mine.part"}
         assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_libraries_that_do_not_say_why(
+    full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch and Pillow lose the number of the system's error; the folder itself tells it."""
+
+    def no_room(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail() -> None:
+        with atomic.atomic_path(tmp_path / "net.ckpt"):
+            raise RuntimeError("file write failed")
+
+    if full:
+        monkeypatch.setattr(Path, "write_bytes", no_room)
+    expected, why = (ConfigError, "No space left") if full else (RuntimeError, "file write failed")
+    with pytest.raises(expected, match=why):
+        fail()
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_that_numpy_could_not_write(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic.atomic_path(tmp_path / "map.npy"):
+            raise OSError("62400 requested and 12766 written")
+
+    with pytest.raises(ConfigError, match=r"map\.npy: cannot write: there was no room for all"):
+        fail()

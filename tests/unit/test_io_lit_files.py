@@ -104,8 +104,11 @@ def test_files_of_lit_pixels_that_are_none(tmp_path: Path) -> None:
         list(wide.frames())
     many = np.random.default_rng(0).integers(0, 5, 9000).astype(np.uint16)
     write_frame_pixels(path, FramePixels((5, 5), many, many, np.array([0, 9000])))
+    with h5py.File(path) as file:
+        chunk = file["y"].id.get_chunk_info(0)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+    middle = chunk.byte_offset + chunk.size // 2
+    content[middle : middle + 400] = bytes(400)
     path.write_bytes(content)
     with pytest.raises(FormatError, match="truncated or corrupt: "):
         read_frame_pixels(path)

@@ -81,6 +81,9 @@ def test_broken_parts_and_parts_of_another_search_are_done_again(
     assert metrology("find-spots", expt, "-o", "parts", "--again") == 0
     assert "going on" not in capsys.readouterr().err
     assert not folder.exists()
+    journal.write({"first": np.array(0), "strong": np.array([1, 2])})
+    assert metrology("find-spots", expt, "-o", "parts") == 0  # done before, but killed at its end
+    assert not folder.exists()
 
 
 def test_a_bad_image_leaves_what_was_done(image_folder, tmp_path, capsys) -> None:

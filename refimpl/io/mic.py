@@ -12,17 +12,14 @@ row is one: ours is the edge of the first row that has one.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refimpl.errors import FormatError
-from refimpl.forward.nearfield_setup import Voxels, VoxelShape
-from refimpl.frames import F64, I64
+from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path, write_text
-from refimpl.units import UM
+from refimpl.io.mic_table import N_COLUMNS, MicTable, first_edge_um
 
 __all__ = ["MIC_COLUMNS", "MicTable", "format_mic", "header_lines", "parse_mic", "read_mic"]
 __all__ += ["write_mic", "write_mic_binary"]
@@ -33,154 +30,7 @@ MIC_COLUMNS = (
 )  # fmt: skip
 """Names in the last line of the text's header, after a ``%``."""
 
-_N = 11
-_ROW_BYTES = 8 * _N
-
-
-@dataclass(frozen=True, eq=False)
-class MicTable:
-    """Rows of a map.
-
-    Attributes
-    ----------
-    columns
-        (n, 11) as in the file: um, rad.
-    phase
-        (n,) phase numbers; the binary file has none.
-    n_phases
-        Of the header.
-    global_position_um
-        Height of the layer, of the header.
-    tri_edge_um
-        Of the header.
-    """
-
-    columns: F64
-    phase: I64
-    n_phases: int = 1
-    global_position_um: float = 0.0
-    tri_edge_um: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.columns.ndim != 2 or self.columns.shape[1] != _N:
-            raise FormatError(f"a map of shape {self.columns.shape}: expected (n, {_N})")
-        if self.phase.shape != (len(self.columns),):
-            raise FormatError(f"{self.phase.shape} phases for {len(self.columns)} rows of a map")
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    @classmethod
-    def of(
-        cls,
-        voxels: Voxels,
-        euler_rad: F64,
-        confidence: F64,
-        *,
-        seed_row: I64 | None = None,
-        n_kept: I64 | None = None,
-        seconds: F64 | None = None,
-        phase: int = 1,
-        n_phases: int = 1,
-        global_position_um: float = 0.0,
-    ) -> MicTable:
-        """Table of a result, one row a voxel.
-
-        Parameters
-        ----------
-        voxels
-            n positions with edges.
-        euler_rad
-            (n, 3) Bunge angles; what is NaN becomes 0, as in the published files.
-        confidence
-            (n,) 0 to 1; what is NaN becomes 0.
-        seed_row, n_kept, seconds
-            (n,) each; 0 where not given.
-        phase, n_phases, global_position_um
-            For every row and the header.
-        """
-        n = len(voxels)
-        columns = np.zeros((n, _N))
-        for i, values in ((0, seed_row), (1, n_kept), (2, seconds)):
-            if values is not None:
-                columns[:, i] = values
-        columns[:, 3:5], columns[:, 5] = voxels.xy_mm / UM, voxels.edge_mm / UM
-        columns[:, 6] = np.where(voxels.up, 1.0, -1.0)
-        columns[:, 7:10] = np.nan_to_num(euler_rad, nan=0.0)
-        columns[:, 10] = np.nan_to_num(confidence, nan=0.0)
-        phases = np.full(n, phase, dtype=np.int64)
-        return cls(columns, phases, n_phases, global_position_um, _first_edge(columns))
-
-    @property
-    def seed_row(self) -> I64:
-        """(n,) row of the best seed."""
-        return self.columns[:, 0].astype(np.int64)
-
-    @property
-    def n_kept(self) -> I64:
-        """(n,) number of seeds that were fitted (the text calls it OrientationID)."""
-        return self.columns[:, 1].astype(np.int64)
-
-    @property
-    def seconds(self) -> F64:
-        """(n,) time of the fit [s]."""
-        return self.columns[:, 2]
-
-    @property
-    def xy_mm(self) -> F64:
-        """(n, 2) positions."""
-        return np.ascontiguousarray(self.columns[:, 3:5] * UM)
-
-    @property
-    def edge_mm(self) -> F64:
-        """(n,) edges."""
-        return self.columns[:, 5] * UM
-
-    @property
-    def up(self) -> NDArray[np.bool_]:
-        """(n,) whether the triangle points to +y."""
-        return np.asarray(self.columns[:, 6] > 0.0)
-
-    @property
-    def euler_rad(self) -> F64:
-        """(n, 3) Bunge angles."""
-        return np.ascontiguousarray(self.columns[:, 7:10])
-
-    @property
-    def confidence(self) -> F64:
-        """(n,) part of the predicted pixels that are lit."""
-        return self.columns[:, 10]
-
-    @property
-    def hole(self) -> NDArray[np.bool_]:
-        """(n,) rows of zeros: voxels that the published program found nothing for."""
-        return np.asarray(~self.columns.any(axis=1))
-
-    def voxels(self, shape: VoxelShape = "triangle") -> Voxels:
-        """Positions with their edges; holes have none and are refused.
-
-        Raises
-        ------
-        GeometryError
-            An edge is not positive.
-        """
-        return Voxels(self.xy_mm, self.edge_mm, self.up, shape)
-
-    def rows(self, keep: NDArray[np.bool_] | I64) -> MicTable:
-        """Part of the table, with the same header."""
-        return MicTable(
-            self.columns[keep],
-            self.phase[keep],
-            self.n_phases,
-            self.global_position_um,
-            self.tri_edge_um,
-        )
-
-
-def _first_edge(columns: F64) -> float:
-    """Edge [um] of the first row that has one (published: of row 0, though it be a hole)."""
-    edges = columns[columns[:, 5] > 0.0, 5]
-    return float(edges[0]) if len(edges) else 0.0
+_ROW_BYTES = 8 * N_COLUMNS
 
 
 def header_lines(table: MicTable) -> list[str]:
@@ -204,7 +54,7 @@ def format_mic(table: MicTable, *, published_rows: bool = False) -> str:
     """
     keep = table.confidence != 0.0 if published_rows else np.ones(len(table), dtype=bool)
     lines = [*header_lines(table), "%" + "\t".join(MIC_COLUMNS)]
-    row = "%f\t" * _N + "%d"
+    row = "%f\t" * N_COLUMNS + "%d"
     lines += [
         row % (*values, phase)
         for values, phase in zip(
@@ -235,14 +85,14 @@ def parse_mic(text: str, path: str | Path | None = None) -> MicTable:
         data = np.loadtxt(io.StringIO(body), comments=None, ndmin=2) if body else _slow([], path)
     except ValueError:
         data = _slow(lines, path)
-    if data.shape[1] not in (_N, _N + 1):
+    if data.shape[1] not in (N_COLUMNS, N_COLUMNS + 1):
         data = _slow(lines, path)
-    phase = data[:, _N] if data.shape[1] > _N else np.ones(len(data))
+    phase = data[:, N_COLUMNS] if data.shape[1] > N_COLUMNS else np.ones(len(data))
     for name, values in (("NumPhases", np.array(head["NumPhases"])), ("a phase", phase)):
         if not (np.abs(values) < 2**31).all():
             raise FormatError(f"{name} is no whole number that a file can mean", path=path)
     return MicTable(
-        np.ascontiguousarray(data[:, :_N]),
+        np.ascontiguousarray(data[:, :N_COLUMNS]),
         phase.astype(np.int64),
         int(head["NumPhases"]),
         head["GlobalPosition"],
@@ -267,14 +117,14 @@ def _slow(lines: list[str], path: str | Path | None) -> F64:
         if not words or line.startswith("%"):
             continue
         values = _numbers(words, line, path, number)
-        if len(values) not in (_N, _N + 1):
+        if len(values) not in (N_COLUMNS, N_COLUMNS + 1):
             raise FormatError(
-                f"{len(values)} numbers: a row of a .mic file has {_N} or {_N + 1}",
+                f"{len(values)} numbers: a row of a .mic file has {N_COLUMNS} or {N_COLUMNS + 1}",
                 path=path,
                 line=number,
             )
-        rows.append([*values, 1.0][: _N + 1])
-    return np.array(rows).reshape(-1, _N + 1)
+        rows.append([*values, 1.0][: N_COLUMNS + 1])
+    return np.array(rows).reshape(-1, N_COLUMNS + 1)
 
 
 def read_mic(path: str | Path) -> MicTable:
@@ -298,11 +148,11 @@ def read_mic(path: str | Path) -> MicTable:
         raise FormatError(
             f"{len(content)} bytes: a binary map has rows of {_ROW_BYTES} bytes", path=path
         )
-    columns = np.frombuffer(content, dtype="<f8").reshape(-1, _N).astype(np.float64)
+    columns = np.frombuffer(content, dtype="<f8").reshape(-1, N_COLUMNS).astype(np.float64)
     if not np.isin(columns[:, 6], (-1.0, 0.0, 1.0)).all():
         raise FormatError("column 7 is not +1 or -1: not a binary map", path=path)
     phase = np.ones(len(columns), dtype=np.int64)
-    return MicTable(columns, phase, tri_edge_um=_first_edge(columns))
+    return MicTable(columns, phase, tri_edge_um=first_edge_um(columns))
 
 
 def write_mic(path: str | Path, table: MicTable, *, published_rows: bool = False) -> Path:

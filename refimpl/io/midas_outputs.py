@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,13 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
 from refimpl.io.atomic import write_text
-from refimpl.units import MICROSTRAIN
+from refimpl.io.midas_mean_values import (
+    MeanValues,
+    mean_values_text,
+    numbers_of,
+    read_mean_values,
+    text_lines,
+)
 
 __all__ = [
     "CorrTable",
@@ -40,11 +45,6 @@ _CORR_FORMATS = (
     "%f", "%10.8f", "%10.8f", "%f", "%10.8f", "%10.8f", "%f", "%d", "%f", "%f", "%d",
 )  # fmt: skip
 _MOST_PANELS = 1 << 31  # no number of a panel, and what a C int holds
-_MEAN_START = "Mean Values"
-_MEAN_END = "Copy to par"
-# A mean strain of a tenth is a detector off by its own size, one of 0.1 microstrain is below any
-# ever reached: what lies above is in microstrain.
-_STRAIN_LIMIT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,11 @@ def read_panel_shifts(path: str | Path) -> PanelShifts:
     file = Path(path)
     rows: list[list[float]] = []
     seen: set[float] = set()
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(text_lines(file), start=1):
         text = line.split("#", 1)[0].strip()
         if not text:
             continue
-        row = _numbers(text, file, number)
+        row = numbers_of(text, file, number)
         if not 3 <= len(row) <= 6:
             raise FormatError(
                 f"a panel line needs 3 to 6 numbers (ID dY dZ [dTheta dLsd dP2]), got {len(row)}",
@@ -164,7 +164,7 @@ def read_corr(path: str | Path) -> CorrTable:
         Missing file, no header, a named column is missing, or a line of another length.
     """
     file = Path(path)
-    lines = _lines(file)
+    lines = text_lines(file)
     start = next((n for n, line in enumerate(lines) if line.lstrip("%# ").startswith("Eta ")), None)
     if start is None:
         raise FormatError("no header line (%Eta Strain RadFit ...): not a corr.csv", path=file)
@@ -202,105 +202,3 @@ def write_corr(path: str | Path, table: CorrTable) -> Path:
     columns = [getattr(table, f.name) for f in fields(table)]
     lines = [line % row for row in zip(*columns, strict=True)]
     return write_text(path, "\n".join([_CORR_HEADER, *lines]) + "\n")
-
-
-@dataclass(frozen=True)
-class MeanValues:
-    """The "Mean Values" block of the calibration's console output.
-
-    Attributes
-    ----------
-    lsd_um, bc_px, ty_deg, tz_deg
-        Distance, beam centre (Y, Z), tilts.
-    p
-        Distortion terms by name.
-    mean_strain, std_strain
-        As strain, whatever the unit of the file.
-    """
-
-    lsd_um: float
-    bc_px: tuple[float, float]
-    ty_deg: float
-    tz_deg: float
-    p: Mapping[str, float]
-    mean_strain: float
-    std_strain: float
-
-
-def read_mean_values(path: str | Path, *, in_microstrain: bool | None = None) -> MeanValues:
-    """Read the last "Mean Values" block of a ``calibrant_screen_out.csv``.
-
-    Parameters
-    ----------
-    in_microstrain
-        Unit of MeanStrain and StdStrain. The version of the manual writes strain, later ones
-        microstrain, and neither says so; None decides by size: a mean of 0.1 or more is
-        microstrain.
-
-    Raises
-    ------
-    FormatError
-        Missing file, no such block, or a value is missing or no number.
-    """
-    file = Path(path)
-    lines = _lines(file)
-    starts = [n for n, line in enumerate(lines) if _MEAN_START in line]
-    if not starts:
-        raise FormatError(f"no {_MEAN_START!r} block: the calibration did not end", path=file)
-    found: dict[str, list[float]] = {}
-    for number, line in enumerate(lines[starts[-1] + 1 :], start=starts[-1] + 2):
-        if _MEAN_END in line:
-            break
-        words = line.split(maxsplit=1)
-        if len(words) == 2:
-            found[words[0].rstrip(":")] = _numbers(words[1], file, number)
-    needed = {"Lsd": 1, "BC": 2, "ty": 1, "tz": 1, "MeanStrain": 1, "StdStrain": 1}
-    for name, count in needed.items():
-        if len(found.get(name, [])) != count:
-            raise FormatError(f"the {_MEAN_START!r} block lacks {name}", path=file)
-    mean, std = found["MeanStrain"][0], found["StdStrain"][0]
-    if in_microstrain is None:
-        in_microstrain = mean >= _STRAIN_LIMIT
-    scale = MICROSTRAIN if in_microstrain else 1.0
-    return MeanValues(
-        lsd_um=found["Lsd"][0],
-        bc_px=(found["BC"][0], found["BC"][1]),
-        ty_deg=found["ty"][0],
-        tz_deg=found["tz"][0],
-        p={f"p{n}": found[f"p{n}"][0] for n in range(15) if f"p{n}" in found},
-        mean_strain=mean * scale,
-        std_strain=std * scale,
-    )
-
-
-def mean_values_text(values: MeanValues) -> str:
-    """Write the block as published: ``%0.12f`` a line, strain, p4 and later after StdStrain."""
-    lines = [
-        "*******************Mean Values*******************",
-        f"Lsd {values.lsd_um:.12f}",
-        f"BC {values.bc_px[0]:.12f} {values.bc_px[1]:.12f}",
-        f"ty {values.ty_deg:.12f}",
-        f"tz {values.tz_deg:.12f}",
-        *(f"p{n} {values.p.get(f'p{n}', 0.0):.12f}" for n in range(4)),
-        f"MeanStrain {values.mean_strain:.12f}",
-        f"StdStrain  {values.std_strain:.12f}",
-        *(f"p{n} {values.p[f'p{n}']:.12f}" for n in range(4, 15) if f"p{n}" in values.p),
-        "*******************Copy to par*******************",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _lines(file: Path) -> list[str]:
-    """Lines of a text file; the console output of the published program is not always UTF-8."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
-    return content.decode("utf-8", errors="replace").splitlines()
-
-
-def _numbers(text: str, file: Path, line: int) -> list[float]:
-    try:
-        return [float(word) for word in text.split()]
-    except ValueError as error:
-        raise FormatError(f"not numbers: {text!r}", path=file, line=line) from error

@@ -93,6 +93,16 @@ def test_a_code_is_asked_compared_and_timed(module, monkeypatch) -> None:
     assert float(multiple) > 1e3
 
 
+def test_the_worst_of_several_outputs_is_named(module) -> None:
+    tasks = module("kit_tasks")
+    record = quantities()["pixel_to_lab"]
+    case = next(c for c in tasks.load(record) if c.name == "ordinary-0")
+    arrays = {k: np.array(v) for k, v in case.outputs.items()}
+    arrays["y_mm"][2] += 0.5
+    far, _ = tasks._far(record, case, module("asking").Answer("a code", arrays))
+    assert far == "y_mm 5.0e-01 mm"
+
+
 def test_a_code_that_breaks_says_why_without_folders_of_this_machine(module) -> None:
     asking = module("asking")
     assert asking._why("ModuleNotFoundError: No module named 'dials'") == (

@@ -24,6 +24,7 @@ CODES = {
     "pyFAI": ("pyfai_code", ("pyFAI",)), "ImageD11": ("imaged11_code", ("ImageD11", "xfab")),
     "MIDAS": ("midas_code", ("midas-calibrate", "midas-hkls")), "orix": ("orix_code", ("orix",)),
     "xfab": ("xfab_code", ("xfab",)), "gemmi": ("gemmi_code", ("gemmi",)),
+    "midas-diffract": ("midas_diffract_code", ("midas-diffract", "midas-hkls")),
     "cctbx": ("cctbx_code", ("cctbx-base",)), "scipy": ("scipy_code", ("scipy",)),
 }  # fmt: skip
 """Codes with an adapter: its module, and the distributions that it needs."""
@@ -76,7 +77,7 @@ def works(size: float = 1.0) -> Iterator[Work]:
     scan["orientation"] = _matrices(q)
     count = len(_reference("nearfield_spots", scan)["omega_rad"])
     yield Work("Near-field spots of orientations, with a wedge", "nearfield_spots", "spots", count,
-               scan, ("ImageD11",))  # fmt: skip
+               scan, ("ImageD11", "midas-diffract"))  # fmt: skip
     given = dict(_case("nearfield_projection", "ordinary-tilt-x").inputs)
     given = _repeated(given, ("place_mm", "y_mm", "z_mm", "omega_rad"), n * 10)
     yield Work("Place in the sample to pixel, tilted near-field detector", "nearfield_projection",

@@ -8,21 +8,19 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
+from doc_equations import DOCS, displayed, split
 
 from refimpl.dispatch import REGISTRY
 
-DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted((DOCS / "theory").glob("*.md")), DOCS / "geometry_conversion.md"]
 WITHOUT = {"index.md", "nearfield-scale.md"}  # a list of pages, and arithmetic on measured figures
 ROLE = re.compile(r"\{defined\}`([^`]+)`")
 
 
-def equations(text: str) -> list[tuple[str, str]]:
+def equations(page: str) -> list[tuple[str, str]]:
     """Displayed equations, and the paragraph that follows each."""
-    parts = re.split(r"^ *\$\$\s*$", text, flags=re.MULTILINE)
-    assert len(parts) % 2 == 1, "a $$ without its partner"
-    after = [part.strip().split("\n\n")[0].strip() for part in parts[2::2]]
-    return list(zip(parts[1::2], after, strict=True))
+    after = [part.strip().split("\n\n")[0].strip() for part in split(page)[2::2]]
+    return list(zip(displayed(page), after, strict=True))
 
 
 def names(paragraph: str) -> list[str]:
@@ -34,7 +32,7 @@ def names(paragraph: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_equation_has_its_function(page: Path) -> None:
     text = page.read_text()
-    all_of_them = equations(text)
+    all_of_them = equations(str(page.relative_to(DOCS).with_suffix("")))
     assert bool(all_of_them) is (page.name not in WITHOUT)
     assert text.count("$$") == 2 * len(all_of_them), "a $$ that shares its line"
     assert not re.search(r"```\{math\}|^ *\\begin\{(equation|align)\*?\}", text, re.MULTILINE)
@@ -74,7 +72,7 @@ def test_the_twins_of_the_geometry_are_among_them() -> None:
 
 
 def test_an_equation_without_one_is_seen() -> None:
-    text = "so\n\n$$\na = b\n$$\n\nmore $x$\n\n$$\nc\n$$\n\n{defined}`refimpl.units.kev`\n\nend\n"
-    assert [names(after) for _, after in equations(text)] == [[], ["refimpl.units.kev"]]
+    assert names("more $x$ of {defined}`refimpl.units`") == []
+    assert names("{defined}`refimpl.units.kev`") == ["refimpl.units.kev"]
     with pytest.raises(AttributeError):
         resolve_name("refimpl.units.kev")

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from doc_equations import DOCS, displayed, split
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 GREEK = re.compile(
     "(?:var)?(?:epsilon|theta|rho|sigma|phi)|alpha|beta|gamma|delta|zeta|eta|kappa|lambda|mu|nu|xi"
     "|tau|chi|psi|omega|ell|Gamma|Delta|Theta|Lambda|Sigma|Phi|Psi|Omega"  # pi is pi
@@ -52,20 +52,10 @@ def symbols(tex: str) -> set[str]:
     return found
 
 
-def split(page: str) -> list[str]:
-    """Text and displayed equations by turns."""
-    text = (DOCS / "theory" / f"{page}.md").read_text()
-    return re.split(r"^ *\$\$\s*$", text, flags=re.MULTILINE)
-
-
-def displayed(page: str) -> list[str]:
-    return split(page)[1::2]
-
-
 def everywhere(page: str) -> str:
     """Displayed equations and those within the text."""
-    within = re.findall(r"\$([^$]+)\$", "\n".join(split(page)[0::2]))
-    return " ".join(displayed(page) + within)
+    within = re.findall(r"\$([^$]+)\$", "\n".join(split(f"theory/{page}")[0::2]))
+    return " ".join(displayed(f"theory/{page}") + within)
 
 
 @functools.cache
@@ -81,12 +71,12 @@ def identifiers(room: str) -> frozenset[str]:
 @pytest.mark.parametrize(("title", "page"), [(t, p) for t in SECTIONS for p in SECTIONS[t][0]])
 def test_symbols_of_equations_are_explained(title: str, page: str) -> None:
     known = set().union(*(symbols(tex) for tex, _ in rows(title)))
-    for equation in displayed(page):
+    for equation in displayed(f"theory/{page}"):
         assert symbols(equation) <= known, f"{symbols(equation) - known} of{equation}"
 
 
 def test_every_page_with_equations_has_a_section() -> None:
-    pages = {p.stem for p in (DOCS / "theory").glob("*.md") if displayed(p.stem)}
+    pages = {p.stem for p in (DOCS / "theory").glob("*.md") if displayed(f"theory/{p.stem}")}
     assert pages == {page for pages, _ in SECTIONS.values() for page in pages}
     titles = re.findall(r"^## (.*)$", (DOCS / "notation.md").read_text(), re.MULTILINE)
     assert titles == list(SECTIONS)

@@ -108,6 +108,7 @@ def test_a_code_that_breaks_says_why_without_folders_of_this_machine(module) -> 
     assert asking._why("ModuleNotFoundError: No module named 'dials'") == (
         "not installed: no module dials"
     )
+    assert asking._why("NotImplementedError: 6/mmm") == "not offered"
     late = "Command '['/opt/python', 'worker.py']' timed out after 600.0 seconds"
     assert asking._why(late) == "no result after 600 s"
     assert asking._why("OSError: /opt/some/place/lib.so: none") == "OSError: lib.so: none"
@@ -123,6 +124,16 @@ def test_adapters_and_codes_of_the_tasks_are_there(module) -> None:
         for work in asked:
             found = re.search(rf"^def {work.quantity}\b|\b{work.quantity} = ", text, re.MULTILINE)
             assert found, (name, work.quantity)
+
+
+def test_the_page_has_a_place_for_every_part(module) -> None:
+    run = module("run")
+    page = (ROOT / "docs" / "validation" / "peers.md").read_text(encoding="utf-8")
+    marked = re.findall(r"<!-- begin peers-(\w+) -->.*?<!-- end peers-\1 -->", page, re.DOTALL)
+    assert sorted(marked) == sorted(run.PARTS)
+    for part, name in run.PARTS.items():
+        text = (PEERS / f"{name}.py").read_text(encoding="utf-8")
+        assert f"def {part}_tables(" in text
 
 
 def test_stored_rows_are_claims_of_their_source() -> None:

@@ -137,6 +137,8 @@ def _why(error: str) -> str:
     missing = re.search(r"No module named '([^']+)'", error)
     if missing:
         return f"not installed: no module {missing[1]}"
+    if "NotImplementedError" in error:
+        return "not offered"
     late = re.search(r"timed out after ([\d.]+) seconds", error)
     if late:
         return f"no result after {float(late[1]):g} s"

@@ -73,28 +73,15 @@ class ClassEvaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedClassifier:
-    """A trained classifier.
+class TrainedClassifier(Trained):
+    """A trained classifier; its history has train_loss, val_loss and val_acc.
 
     Attributes
     ----------
-    net
-        With the weights of the best validation.
-    best_epoch, epochs
-        Counted from 0; how many were done.
-    history
-        Of each epoch: train_loss, val_loss, val_acc.
-    checkpoint
-        File of the best weights, or None.
     evaluation
         Of all parts.
     """
 
-    net: Any
-    best_epoch: int
-    epochs: int
-    history: tuple[dict[str, float], ...]
-    checkpoint: Path | None
     evaluation: ClassEvaluation
 
     @property

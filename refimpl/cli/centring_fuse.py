@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refimpl.cli import parse
+from refimpl.cli.centring_options import PinSide
 from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
@@ -38,8 +39,7 @@ def fuse(
         metavar="UM|A,B", help="Scale; A,B: A + B zoom px/um.")] = None,
     middle: Annotated[str | None, typer.Option(
         metavar="X,Y", help="The beam in the pictures [px]; with --net: their middle.")] = None,
-    pin_side: Annotated[str, typer.Option(
-        metavar="SIDE", help="Where the pin enters: left, right, top or bottom.")] = "left",
+    pin_side: PinSide = "left",
     by: Annotated[str, typer.Option(
         metavar="COLUMN", help="What tells samples apart: crystal or series.")] = "crystal",
     sigma_um: Annotated[float | None, typer.Option(

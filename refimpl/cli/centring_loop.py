@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from refimpl.cli.centring_options import PinSide
+
 __all__ = ["EXAMPLES", "loop"]
 
 EXAMPLES = """\b
@@ -27,8 +29,7 @@ def loop(
         metavar="NAME", help="corrected, lucid3 or lucid2.")] = "corrected",
     um_per_px: Annotated[float | None, typer.Option(
         metavar="X", help="Scale; default: the 2 um/px that lucid is tuned for.")] = None,
-    pin_side: Annotated[str, typer.Option(
-        metavar="SIDE", help="Where the pin enters: left, right, top or bottom.")] = "left",
+    pin_side: PinSide = "left",
     as_json: Annotated[bool, typer.Option("--json", help="Print x and y as JSON.")] = False,
 ) -> int:  # fmt: skip
     """Find the loop in a photograph; it need not be where the crystal is."""

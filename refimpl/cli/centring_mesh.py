@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refimpl.cli.centring_options import PinSide
 from refimpl.cli.rules import goes_with
 from refimpl.errors import ConfigError
 
@@ -55,8 +56,7 @@ def mesh(
         metavar="X", help="Scale of the photograph.")] = None,
     at: Annotated[str, typer.Option(
         metavar="S,T", help="Point of the mesh [um] in the middle of the photograph.")] = "0,0",
-    pin_side: Annotated[str, typer.Option(
-        metavar="SIDE", help="Where the pin enters: left, right, top or bottom.")] = "left",
+    pin_side: PinSide = "left",
     crystal: Annotated[str | None, typer.Option(
         metavar="NAME", help="Only meshes of this crystal.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
     from refimpl.centring.crops import CropRule
 
-__all__ = ["crop_rule"]
+__all__ = ["PinSide", "crop_rule"]
+
+PinSide = Annotated[
+    str,
+    typer.Option(metavar="SIDE", help="Where the pin enters: left, right, top or bottom."),
+]
+"""Side of a picture that the pin comes in from."""
 
 
 def crop_rule(text: str | None) -> CropRule | None:

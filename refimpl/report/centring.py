@@ -130,14 +130,7 @@ def write_report(
         Of an evaluation: the other attributes of
         :class:`~refimpl.report.centring_view.EvaluationView`.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, EvaluationView) else EvaluationView(result, **options)
     return page.write(folder, figures(view), _FIGURES, lambda inline: _page(view, inline))

@@ -159,14 +159,7 @@ def write_report(
     options
         Of an evaluation: the other attributes of :class:`ClassView`.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, ClassView) else ClassView(result, **options)
     return page.write(folder, figures(view), _FIGURES, lambda inline: _page(view, inline))

@@ -105,14 +105,7 @@ def write_report(
         Of duplicates: the other attributes of :class:`~refimpl.report.epu_view.EpuView`. Without
         a title the folder's name is taken, without clusters those that the beam shifts show.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, EpuView) else _view(result, **options)
     return page.write(folder, figures(view), _FIGURES, lambda inline: _page(view, inline))

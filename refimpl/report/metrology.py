@@ -139,14 +139,7 @@ def write_report(result: RefinementResult | MetrologyView, folder: str | os.Path
     folder
         Made if it does not exist.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, MetrologyView) else view_of_result(result)
     entries = {name: entry for name, (entry, _) in _drawn(view).items()}

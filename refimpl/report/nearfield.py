@@ -126,14 +126,7 @@ def write_report(
     options
         Of a map: the other attributes of :class:`~refimpl.report.nearfield_view.MapView`.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, MapView) else MapView(result, **options)
     return page.write(folder, figures(view), _FIGURES, lambda inline: _page(view, inline))

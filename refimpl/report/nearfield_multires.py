@@ -94,14 +94,7 @@ def write_report(
         Of a result: the other attributes of
         :class:`~refimpl.report.nearfield_multires_view.MultiresView`.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     view = result if isinstance(result, MultiresView) else MultiresView(result, **options)
     return page.write(folder, figures(view), _entries(view), lambda inline: _page(view, inline))

@@ -197,14 +197,7 @@ def write_report(view: PowderView, folder: str | os.PathLike[str]) -> Path:
     folder
         Made if it does not exist.
 
-    Returns
-    -------
-    Path of ``report.html``.
-
-    Raises
-    ------
-    ConfigError
-        The folder cannot be made or written to.
+    What comes back and what is raised: as of :func:`refimpl.report.page.write`.
     """
     return page.write(folder, figures(view), _ALL, lambda inline: _page(view, inline))
 

@@ -26,7 +26,15 @@ __all__ = [
     "progress",
     "settings",
     "wavelength_angstrom",
+    "with_option",
 ]
+
+# Above it the wavelength is less than any that is accepted: somebody counts in eV.
+_MOST_KEV = 12_000.0
+_OPTIONS = {
+    "wavelength_angstrom": "--wavelength-angstrom or --energy-kev",
+    "pixel_size_mm": "--pixel-size-um",
+}
 
 
 def command_line() -> str:
@@ -73,7 +81,21 @@ def wavelength_angstrom(wavelength: float | None, energy_kev: float | None) -> f
         raise ConfigError("--wavelength-angstrom and --energy-kev: give one of them")
     if not energy_kev > 0.0:
         raise ConfigError(f"--energy-kev {energy_kev:g}: expected > 0", got=energy_kev)
+    if energy_kev > _MOST_KEV:
+        raise ConfigError(
+            f"--energy-kev {energy_kev:g}: expected keV; {energy_kev:g} eV are "
+            f"{energy_kev / 1000.0:g} keV",
+            got=energy_kev,
+        )
     return kev_to_angstrom(energy_kev)
+
+
+def with_option(error: ConfigError) -> ConfigError:
+    """Name the options that would give what is missing."""
+    option = _OPTIONS.get(error.key or "")
+    if option is None or not str(error).endswith("missing: give it"):
+        return error
+    return ConfigError(f"{error} ({option})", key=error.key)
 
 
 def pixel_size_mm(sizes_um: Sequence[float] | None) -> tuple[float, float] | None:

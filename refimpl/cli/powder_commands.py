@@ -12,7 +12,7 @@ from refimpl.cli import parse, powder_batch, powder_joint
 from refimpl.cli.powder_integrate import integrate
 from refimpl.cli.powder_panels import EXAMPLES as PANEL_EXAMPLES
 from refimpl.cli.powder_panels import panels
-from refimpl.errors import ConvergenceError
+from refimpl.errors import ConfigError, ConvergenceError
 
 if TYPE_CHECKING:
     from refimpl.powder.config import PowderConfig
@@ -157,7 +157,10 @@ def settled(options: Mapping[str, Any]) -> tuple[PowderConfig, dict[str, Any]]:
         image_transform=tuple(transform) if transform else None,
     )
     params = options["params"]
-    config = config_from(settings) if params is None else read_config(params, settings)
+    try:
+        config = config_from(settings) if params is None else read_config(params, settings)
+    except ConfigError as error:
+        raise parse.with_option(error) from error
     reading = _given(
         dark=options["dark"], dataset=options["dataset"], frames=parse.frames(options["frames"]),
         bad_values=options["bad_value"], gap_values=options["gap_value"], mask=options["mask"],

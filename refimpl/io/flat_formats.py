@@ -152,6 +152,8 @@ def open_npy(path: Path) -> FrameSource:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except BROKEN as error:
         raise FormatError(f"not a readable .npy array: {first_line(error)}", path=path) from error
+    if array.dtype == np.bool_:  # a mask of Python: 1 = masked
+        array = array.view(np.uint8)
     return source_of_array(array, path, {"format": "NPY"})
 
 

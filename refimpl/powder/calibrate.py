@@ -45,6 +45,9 @@ WEAK_CENTRE = 0.05
 
 Progress = Callable[[str, float], None]
 
+# Sizes of pixels that need no remark [mm]: cameras behind a scintillator to coarse image plates.
+_PIXEL_MM = (0.002, 1.0)
+
 
 def calibrate(
     image: str | Path | Image | ArrayLike,
@@ -125,6 +128,7 @@ def calibrate(
         notes.append(found_way.sentence())
         start = geometry.replace(image_transform=found_way.transform)
         settled = config_from({"image_transform": found_way.transform}, base=settled)
+    notes.extend(_unusual(settled.detector.pixel_size_mm))
     prepared = prepare(source, settled, None if start is None else start.panel_boxes)
     clock.stop("reading")
     tell("finding rings", 0.05)
@@ -155,6 +159,16 @@ class _Clock:
         self.wall[stage] = self.wall.get(stage, 0.0) + now[0] - self._last[0]
         self.cpu[stage] = self.cpu.get(stage, 0.0) + now[1] - self._last[1]
         self._last = now
+
+
+def _unusual(pixel_size_mm: tuple[float, float]) -> list[str]:
+    """Say what only shows in the distance: a pixel size in other units."""
+    if all(_PIXEL_MM[0] <= size <= _PIXEL_MM[1] for size in pixel_size_mm):
+        return []
+    return [
+        f"Pixels of {pixel_size_mm[0]:g} mm x {pixel_size_mm[1]:g} mm are unusual. The rings fit "
+        "with any size: if it is wrong, the distance is wrong in proportion."
+    ]
 
 
 def _check_names(config: PowderConfig) -> None:

@@ -139,13 +139,17 @@ def test_unknown_calibrant(here, capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (PIXEL, "wavelength_angstrom: missing: give it"),
-        (WAVELENGTH, "pixel_size_mm: missing: give it"),
+        (PIXEL, "wavelength_angstrom: missing: give it (--wavelength-angstrom or --energy-kev)"),
+        (WAVELENGTH, "pixel_size_mm: missing: give it (--pixel-size-um)"),
         (["--wavelength-angstrom", "-0.2", *PIXEL], "beam.wavelength_angstrom: Input should be gr"),
         (["--wavelength-angstrom", "0", *PIXEL], "beam.wavelength_angstrom: Input should be great"),
         (["--wavelength-angstrom", "1e6", *PIXEL], "beam.wavelength_angstrom: Input should be les"),
         (["--wavelength-angstrom", "nan", *PIXEL], "beam.wavelength_angstrom: "),
         (["--energy-kev", "-60", *PIXEL], "--energy-kev -60: expected > 0"),
+        (
+            ["--energy-kev", "61332", *PIXEL],
+            "--energy-kev 61332: expected keV; 61332 eV are 61.332",
+        ),
         (["--energy-kev", "60", *OPTIONS], "--wavelength-angstrom and --energy-kev: give one of"),
         ([*WAVELENGTH, "--pixel-size-um", "-5"], "detector.pixel_size_mm: Value error, expected 0"),
         ([*WAVELENGTH, "--pixel-size-um", "1e5"], "detector.pixel_size_mm: Value error, expected "),

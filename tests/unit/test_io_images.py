@@ -170,6 +170,16 @@ def test_dark_of_another_shape(tmp_path: Path, frames: Frames) -> None:
         read(tmp_path / "a.npy", dark=np.zeros((40, 59)))
 
 
+def test_a_boolean_mask_of_numpy_is_read(tmp_path: Path, frames: Frames) -> None:
+    mask = np.zeros((40, 60), np.bool_)
+    mask[5, :7] = True
+    np.save(tmp_path / "mask.npy", mask)
+    np.save(tmp_path / "a.npy", frames)
+    image = read(tmp_path / "a.npy", frames=0, mask=tmp_path / "mask.npy")
+    assert image.masked["mask"] == 7
+    assert image.mask[5, :7].all()
+
+
 def test_mask_file_and_transforms(tmp_path: Path, frames: Frames) -> None:
     mask = np.zeros((40, 60), np.uint8)
     mask[0, :7] = 1

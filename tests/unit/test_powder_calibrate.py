@@ -206,6 +206,14 @@ def test_a_geometry_given_says_how_the_picture_lies(small_frame, small_model) ->
     np.testing.assert_allclose(r.model.beam_centre_px, (188.0, 210.0), atol=0.02)
 
 
+def test_a_pixel_size_in_other_units_is_spoken_of(small_frame) -> None:
+    """Millimetres taken for micrometres show in nothing but the distance."""
+    settings = SMALL | {"pixel_size_mm": SMALL["pixel_size_mm"] / 1000.0}
+    r = calibrate(small_frame.image, mask=small_frame.mask, eta_bin_deg=10.0, **settings)
+    assert r.warnings[0].startswith("Pixels of 0.0002 mm x 0.0002 mm are unusual. The rings fit")
+    assert r.model.lsd_mm < 1.0
+
+
 def test_a_wrong_start_is_no_harm(small_frame, plain) -> None:
     r = calibrate(
         small_frame.image, mask=small_frame.mask, lsd_mm=340.0, beam_centre_px=(150.0, 230.0),

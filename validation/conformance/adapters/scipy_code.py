@@ -11,7 +11,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, optimize, spatial, special
+from scipy import linalg, ndimage, optimize, spatial, special
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
@@ -56,6 +56,33 @@ def grain_labels(
     graph = np.zeros((n, n), dtype=bool)
     graph[a, b] = True
     return np.where(known, connected_components(graph, directed=False)[1], -1)
+
+
+def grain_means(
+    quaternion: np.ndarray, label: np.ndarray, laue_class: str, position_mm: np.ndarray
+) -> dict[str, Any]:
+    """Rotation.mean of the images nearest to it, from one point on until no image changes."""
+    group = _operators(laue_class)
+    rows = [np.flatnonzero(label == g) for g in range(int(label.max(initial=-1)) + 1)]
+    means, spreads = [], []
+    for mine in rows:
+        points = Rotation.from_quat(quaternion[mine], scalar_first=True)
+        mean, before = points[0], None
+        for _ in range(100):
+            angle = np.array([(mean.inv() * points * s).magnitude() for s in group])
+            best = angle.argmin(axis=0)
+            if before is not None and np.array_equal(best, before):
+                break
+            mean, before = (points * group[best]).mean(), best
+        images = [mean * s for s in group]
+        q = min(images, key=lambda r: r.magnitude()).as_quat(scalar_first=True)
+        means.append(q if q[0] >= 0.0 else -q)
+        spreads.append(angle.min(axis=0).mean())
+    return {
+        "mean_quaternion": np.array(means).reshape(-1, 4), "n_points": [len(r) for r in rows],
+        "centre_mm": np.array([position_mm[r].mean(axis=0) for r in rows]).reshape(-1, 2),
+        "spread_rad": np.array(spreads),
+    }  # fmt: skip
 
 
 def spot_centroids(counts: np.ndarray, strong: np.ndarray) -> dict[str, Any]:
@@ -132,6 +159,40 @@ def outliers_mcd(residual: np.ndarray, alpha: Any) -> dict[str, Any]:
         "rejected": found.mahalanobis(residual) > limit, "centre": found.raw_location_,
         "raw_scatter": found.raw_covariance_, "scatter": found.covariance_,
     }  # fmt: skip
+
+
+def beam_shift_positions(
+    stage_um: np.ndarray, beam_shift: np.ndarray, matrix_um: np.ndarray
+) -> dict[str, Any]:
+    """Nearest rotation by the polar decomposition."""
+    mirrored = linalg.det(matrix_um) < 0.0
+    turn, _ = linalg.polar(np.diag([1.0, -1.0 if mirrored else 1.0]) @ matrix_um)
+    size = linalg.svdvals(matrix_um)
+    return {
+        "position_um": stage_um + beam_shift @ matrix_um, "k_um": np.sqrt(size.prod()),
+        "rotation_rad": np.arctan2(turn[0, 1], turn[0, 0]), "is_mirrored": int(mirrored),
+        "anisotropy": size[0] / size[1],
+    }  # fmt: skip
+
+
+def beam_shift_calibration(
+    stage_um: np.ndarray, beam_shift: np.ndarray, hole_um: np.ndarray
+) -> dict[str, Any]:
+    """Weighted lstsq, its weights again from the distances, until nothing moves."""
+    design = np.column_stack([beam_shift, np.ones(len(beam_shift))])
+    wanted, weight, before = hole_um - stage_um, np.ones(len(beam_shift)), np.inf
+    for _ in range(1000):
+        root = np.sqrt(weight)[:, None]
+        found = linalg.lstsq(root * design, root * wanted)[0]
+        away = np.hypot(*(wanted - design @ found).T)
+        if np.abs(found[:2] - before).max() < 1e-13 * np.abs(found[:2]).max():
+            break
+        scale = np.median(away) / 1.1774
+        weight, before = 1.0 / np.maximum(away / (1.345 * scale), 1.0), found[:2]
+    variance = (weight * away**2).sum() / (2.0 * (len(away) - 3))
+    inverse = linalg.inv(design.T @ (weight[:, None] * design))
+    sigma = np.sqrt(variance * np.diag(inverse)[:2])
+    return {"matrix_um": found[:2], "sigma_um": np.column_stack([sigma, sigma])}
 
 
 def duplicates(position_um: np.ndarray, radius_um: Any, diameter_um: np.ndarray) -> dict[str, Any]:

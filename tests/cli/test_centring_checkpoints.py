@@ -39,6 +39,9 @@ COMMANDS = {
 }
 
 
+TRAIN = ("train", "simulated:6x1x1", "--size", 32, "--epochs", 2)
+
+
 class Program:
     """What a pickle of a stranger may be."""
 
@@ -51,30 +54,39 @@ def run(*arguments: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a net that was taught next to nothing."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    assert run(*_TRAIN, "--epochs", 1, "-o", folder) == 0
-    return folder
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a net that was taught nothing."""
+    from refimpl.centring.modules import Regressor, load_regressor
 
-
-_TRAIN = ("train", "simulated:6x1x3", "--size", 32, "--seed", 3)
+    target = {"name": "vanilla", "mean": 0.0, "deviation": 100.0, "least": 0.0}
+    net = Regressor("a9", target, {"offset_px": 0.0, "slope_px": 40.0}, size=32)
+    path = tmp_path_factory.mktemp("good") / "best.ckpt"
+    torch.save(
+        {
+            "pytorch-lightning_version": "2.0.0",
+            "state_dict": net.state_dict(),
+            "hyper_parameters": dict(net.hparams),
+        },
+        path,
+    )
+    assert load_regressor(path).target.name == "vanilla"
+    return path
 
 
 @pytest.fixture(scope="module")
-def files(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One bad file of each kind, and what the commands want beside them."""
     folder = tmp_path_factory.mktemp("files")
-    good = (trained / "best.ckpt").read_bytes()
+    whole = good.read_bytes()
     (folder / "empty.ckpt").touch()
     (folder / "folder.ckpt").mkdir()
     (folder / "text.ckpt").write_text("hello\nworld\n")
-    (folder / "truncated.ckpt").write_bytes(good[: len(good) // 2])
+    (folder / "truncated.ckpt").write_bytes(whole[: len(whole) // 2])
     (folder / "pickle.ckpt").write_bytes(pickle.dumps({"state_dict": {}}))
     torch.save({"state_dict": Program()}, folder / "program.ckpt")
     torch.save([1, 2], folder / "list.ckpt")
     torch.save({"state_dict": {}, "hyper_parameters": {}}, folder / "weights.ckpt")
-    content = torch.load(trained / "best.ckpt", weights_only=True)
+    content = torch.load(good, weights_only=True)
     content["hyper_parameters"]["target"] = {"name": "vanilla", "mean": "x"}
     content["state_dict"] = {}
     torch.save(content, folder / "other.ckpt")
@@ -101,9 +113,9 @@ def test_no_checkpoint(
 
 
 def test_targets_that_cannot_be(
-    trained: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    good: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = torch.load(trained / "best.ckpt", weights_only=True)
+    content = torch.load(good, weights_only=True)
     for key, value in (("target", {"colour": 1}), ("target", 3), ("crop", {"offset_px": 1.0})):
         changed = content | {"hyper_parameters": content["hyper_parameters"] | {key: value}}
         torch.save(changed, tmp_path / "net.ckpt")
@@ -112,12 +124,12 @@ def test_targets_that_cannot_be(
 
 
 def test_nothing_to_go_on_from(
-    trained: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("truncated", "program"):
-        shutil.copytree(trained, tmp_path / name)
+        (tmp_path / name).mkdir()
         shutil.copy(files / f"{name}.ckpt", tmp_path / name / "last.ckpt")
-        assert run(*_TRAIN, "--epochs", 2, "-o", tmp_path / name, "--resume") == 2
+        assert run(*TRAIN, "-o", tmp_path / name, "--resume") == 2
         said = capsys.readouterr().err.splitlines()[-1]
         assert "last.ckpt: no checkpoint to go on from: " in said
 

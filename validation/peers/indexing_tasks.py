@@ -102,7 +102,7 @@ def _table(asker: Asker, lattices: list[np.ndarray]) -> Table:
             " ".join(f"{100.0 * p:.1f} %" for p in part),
             seconds(got.timing.median_s) if quiet else "–",
             f"{got.timing.median_s / ours.timing.median_s:.2g}" if both else
-            "" if got is ours else "–", quiet=quiet,
+            "" if got is ours else "–",
         )  # fmt: skip
     return table
 

@@ -26,6 +26,7 @@ CODES = {
     "xfab": ("xfab_code", ("xfab",)), "gemmi": ("gemmi_code", ("gemmi",)),
     "midas-diffract": ("midas_diffract_code", ("midas-diffract", "midas-hkls")),
     "cctbx": ("cctbx_code", ("cctbx-base",)), "scipy": ("scipy_code", ("scipy",)),
+    "scikit-learn": ("scipy_code", ("scikit-learn",)),
 }  # fmt: skip
 """Codes with an adapter: its module, and the distributions that it needs."""
 
@@ -84,7 +85,7 @@ def works(size: float = 1.0) -> Iterator[Work]:
                "spots", len(given["y_mm"]), given, ("ImageD11",))  # fmt: skip
     given = _case("outliers_mcd", "ordinary-3-columns").inputs
     yield Work("Minimum covariance determinant", "outliers_mcd", "points",
-               len(given["residual"]), given, ("scipy",))  # fmt: skip
+               len(given["residual"]), given, ("scikit-learn",))  # fmt: skip
 
 
 def _case(name: str, which: str) -> Case:
@@ -155,5 +156,5 @@ def add(
     table.add(
         got.code, asker.threads, far, multiple, f"{work.count / wall:,.0f}" if quiet else "–",
         seconds(wall) if quiet else "–",
-        f"{wall / ours.timing.median_s:.2g}" if both else "" if got is ours else "–", quiet=quiet,
+        f"{wall / ours.timing.median_s:.2g}" if both else "" if got is ours else "–",
     )  # fmt: skip

@@ -196,7 +196,7 @@ def _table(asker: Asker, frame: Frame) -> Table:
             f"{float(got.arrays['own']):.1f}", int(got.arrays["points"]),
             seconds(got.timing.median_s) if quiet else "–",
             f"{got.timing.median_s / ours.timing.median_s:.2g}" if both else
-            "" if got is ours else "–", quiet=quiet,
+            "" if got is ours else "–",
         )  # fmt: skip
     if frame.truth is not None:
         bound = 1e6 * frame.bound_mm / frame.truth.lsd_mm

@@ -136,7 +136,8 @@ def _read_hdf5(path: Path) -> Columns:
 def _read_npz(path: Path) -> Columns:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            # a member that is no array comes as bytes
+            return {name: np.asarray(file[name]) for name in file.files}
     except BROKEN as error:
         raise FormatError(f"cannot read as npz: {first_line(error)}", path=path) from error
 

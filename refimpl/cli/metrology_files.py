@@ -51,10 +51,9 @@ def read_table(path: Path) -> ReflectionTable:
 
     if path.suffix != ".npz":
         return read_refl(path)
-    import zipfile
-
     import numpy as np
 
+    from refimpl.io.frame_source import BROKEN
     from refimpl.io.reflection_table import ReflectionTable
 
     try:
@@ -62,7 +61,7 @@ def read_table(path: Path) -> ReflectionTable:
             return ReflectionTable({k: columns[k] for k in columns.files}, source=path)
     except FileNotFoundError as exc:
         raise FormatError("no such file", path=path) from exc
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as exc:
+    except BROKEN as exc:
         raise FormatError("not an .npz file of plain columns", path=path) from exc
 
 

@@ -84,6 +84,10 @@ def check_written(data: h5py.Dataset, path: str | Path) -> None:
         )
 
 
+_TIMER = -getattr(signal, "SIGPROF", 0)
+_STOPPED: Final = {_TIMER, -getattr(signal, "SIGKILL", 0)} - {0}  # how a wait is ended
+
+
 class _Helper:
     """The process that looks at files, started when it is needed, and again when it died."""
 
@@ -105,21 +109,29 @@ class _Helper:
 
     def ask(self, path: str) -> str:
         """Why a file must not be opened; empty where it may."""
+        was_used = self.process is not None
+        status = self._ask(path)
+        if was_used and isinstance(status, int) and status not in _STOPPED:
+            status = self._ask(path)  # the files before may have done it
+        return status if isinstance(status, str) else _why(status)
+
+    def _ask(self, path: str) -> str | int:
+        """Answer of the process, or how it ended: minus a signal, or what is no signal."""
         request = {"path": path, "look_seconds": LOOK_SECONDS, "hang_seconds": HANG_SECONDS}
         try:
             process = self._started()
             _send(process, request)
             answer = _line(process)
-        except OSError:  # it cannot be started, or somebody ended it
+        except OSError:  # it cannot be started, or is gone
             self.end()
-            return ""
+            return 1
         except BaseException:  # Ctrl-C: an answer that nobody waits for is still to come
             self.end()
             raise
         if not answer:
             status = process.wait()
             self.end()
-            return _why(status)
+            return status
         said = json.loads(answer)
         if said["ends"]:
             self.end()
@@ -159,9 +171,9 @@ def _why(status: int) -> str:
     """What the end of the process says of the file."""
     if status >= 0:  # it did not get as far as the file
         return ""
-    if -status == getattr(signal, "SIGPROF", None):
+    if status == _TIMER:
         return f"damaged HDF5: the HDF5 library does not come back within {HANG_SECONDS:g} s"
-    if -status == getattr(signal, "SIGKILL", None):
+    if status in _STOPPED:
         return f"cannot be looked at within {_WAIT_SECONDS:g} s: damaged HDF5, or a disk that hangs"
     try:
         name = signal.Signals(-status).name

@@ -2,10 +2,9 @@
 
 The HDF5 library loops for ever, or crashes, on some damaged files, inside of calls that nothing in
 Python can end. :mod:`refimpl.hdf5.check` therefore has each file walked through here first: all
-groups, attributes, links, indexes of chunks and small data sets. What matters is whether this
-process lives. Values that the library refuses are of no interest, since who opens the file is told
-the same; where it cannot list what there is, something unseen may be asked for by its name, and
-the file is refused.
+groups, attributes, links, indexes of chunks and small data sets. A file is refused where this
+process does not live, and where anything in it but numbers cannot be read: what the library does
+with the rest of such a file depends on what it did before, and may differ in the other process.
 
 It is run as a file, not imported by ``refimpl``: it knows h5py only, so that it starts fast. One
 JSON object a line comes in (first the paths of modules, then a file each), one a line goes out: why
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["MOST_GIB", "Unlisted", "Walk", "main"]
+__all__ = ["MOST_GIB", "Damage", "Walk", "main"]
 
 MOST_GIB = 4.0
 """Address space that looking at a file may take."""
@@ -34,8 +33,8 @@ _TEXTS = 100_000  # elements of variable length that are read, each one from a h
 _BUILT_IN = {1, 2, 3, 4, 5, 6}  # filters of the library itself: deflate to scale-offset
 
 
-class Unlisted(Exception):
-    """The library cannot say what an object holds."""
+class Damage(Exception):
+    """Something in the file cannot be read."""
 
 
 class Walk:
@@ -59,28 +58,30 @@ class Walk:
         with h5py.File(path, "r") as file:
             left: list[Any] = [file]
             while left and time.process_time() < self.end:
-                with _damage():
-                    self._look(left.pop(), left)
+                node = left.pop()
+                with _read("/" if node is file else str(node.name)):
+                    self._look(node, left)
 
     def _look(self, node: Any, left: list[Any]) -> None:
         import h5py
 
-        try:
-            about = h5py.h5o.get_info(node.id)
-        except Exception as error:
-            raise Unlisted(_first_line(error)) from error
+        about = h5py.h5o.get_info(node.id)
         if (about.fileno, about.addr) in self.seen:
             return
         self.seen.add((about.fileno, about.addr))
-        for name in _names(node.attrs):
-            with _damage():
+        for name in list(node.attrs):
+            with _read(f"attribute {name}"):
                 node.attrs[name]
             if time.process_time() > self.end:
                 return
         if isinstance(node, h5py.Group):
-            for name in _names(node):
-                with _damage():
-                    left.append(node[name])
+            for name in list(node):
+                if isinstance(node.get(name, getlink=True), h5py.HardLink):
+                    with _read(name):
+                        left.append(node[name])
+                else:
+                    with suppress(KeyError, OSError):  # what it leads to may be away
+                        left.append(node[name])
                 if time.process_time() > self.end:
                     return
         elif isinstance(node, h5py.Dataset):
@@ -104,35 +105,27 @@ class Walk:
                 data[:rows]
             else:
                 data[()]
-        elif data.nbytes <= _WHOLE and n_chunks <= _CHUNKS:
-            data[()]
-        elif chunks and _product(chunks) * data.dtype.itemsize <= _CHUNK:
-            data[tuple(slice(0, n) for n in chunks)]
+            return
+        # a number that its filter refuses is told when its frame is read: others may be sound
+        with suppress(OSError):
+            if data.nbytes <= _WHOLE and n_chunks <= _CHUNKS:
+                data[()]
+            elif chunks and _product(chunks) * data.dtype.itemsize <= _CHUNK:
+                data[tuple(slice(0, n) for n in chunks)]
 
 
 @contextmanager
-def _damage() -> Iterator[None]:
-    """Pass over whatever the library raises on damage: what comes next may be sound."""
+def _read(what: str) -> Iterator[None]:
+    """Take errors of the library for damage; types that h5py does not know are none."""
     try:
         yield
-    except (Unlisted, MemoryError):
+    except (Damage, MemoryError):
         raise
-    except Exception:
+    except (TypeError, NotImplementedError, UnicodeError):
         return
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _names(of: Any) -> list[str]:
-    """Names of attributes, or of what is in a group."""
-    try:
-        return list(of)
-    except UnicodeError:  # of a name, which is no damage
-        return []
     except Exception as error:
-        raise Unlisted(_first_line(error)) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Damage(f"{what}: {reason}") from error
 
 
 def _product(sizes: tuple[int, ...]) -> int:
@@ -164,7 +157,7 @@ def _reason(request: dict[str, Any]) -> str:
     _alarm(request["hang_seconds"])
     try:
         Walk(request["look_seconds"]).file(request["path"])
-    except Unlisted as error:
+    except Damage as error:
         return f"damaged HDF5: {error}"
     except MemoryError:
         return f"the HDF5 library asks for more than {MOST_GIB:g} GiB to look at it"

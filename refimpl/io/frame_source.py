@@ -40,6 +40,7 @@ BROKEN = (
     RuntimeError,
     AssertionError,
     SyntaxError,
+    SystemError,
     struct.error,
     tokenize.TokenError,
     zlib.error,

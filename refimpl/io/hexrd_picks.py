@@ -130,8 +130,10 @@ def read_grain_table(path: str | Path) -> F64:
             table = np.array([[float(v) for v in row] for row in rows if row != [""]])
             first = 3  # after grain ID, completeness, chi^2
         table = np.atleast_2d(np.asarray(table, dtype=np.float64))[:, first : first + 12]
-    except (OSError, ValueError, TypeError, IndexError) as exc:
-        raise FormatError(f"cannot be read as a table of grains: {exc}", path=path) from exc
+    except BROKEN as exc:
+        raise FormatError(
+            f"cannot be read as a table of grains: {first_line(exc)}", path=path
+        ) from exc
     if table.shape[1] != 12 or not np.isfinite(table).all():
         raise FormatError(
             f"not a table of grains: {table.shape[1]} columns of 12 finite numbers", path=path

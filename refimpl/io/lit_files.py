@@ -223,6 +223,8 @@ def open_frame_pixels(path: str | Path) -> Iterator[FramePixels]:
         raise FormatError("no such file", path=path)
     try:
         file = read_hdf5(path)
+    except FormatError:
+        raise
     except BROKEN as error:
         raise FormatError(f"not a readable HDF5 file: {first_line(error)}", path=path) from error
     with file:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.io.atomic import atomic_path, make_folder
+from refimpl.io.frame_source import BROKEN
 
 __all__ = ["SpotJournal"]
 
@@ -63,7 +63,7 @@ class SpotJournal:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 part = {key: file[key] for key in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except BROKEN:
             return None
         if str(part.pop("key", "")) != self.key or len(part["strong"]) != int(name[2]) - first:
             return None

@@ -20,6 +20,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import check_target, write_npy
 from refimpl.io.cbf import read_cbf, write_cbf
+from refimpl.io.frame_source import BROKEN, first_line
 
 __all__ = ["FILES", "Layout", "read_corrections", "read_with_layout", "write_corrections"]
 
@@ -83,8 +84,9 @@ def _read_one(path: Path, shape: tuple[int, int]) -> tuple[F64, Layout]:
     if path.suffix == ".npy":
         try:
             table = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FormatError(f"not a readable .npy array: {error}", path=path) from error
+        except BROKEN as error:
+            reason = first_line(error)
+            raise FormatError(f"not a readable .npy array: {reason}", path=path) from error
     else:
         table, _ = read_cbf(path)
     for layout in FILES:

@@ -8,7 +8,6 @@ of other input is never taken for it. Files appear whole or not at all, and the 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,6 +25,7 @@ from refimpl.errors import ConfigError, ConvergenceError, FormatError
 from refimpl.forward.nearfield_setup import Setup, Voxels
 from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path
+from refimpl.io.frame_source import BROKEN
 from refimpl.io.shared import read_shared
 from refimpl.nearfield.blind import Pyramid, blind_search
 from refimpl.nearfield.fit_settings import SearchSettings
@@ -280,7 +280,7 @@ def _read(path: Path) -> Solutions:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Solutions(**{f.name: file[f.name] for f in fields(Solutions)})
-    except (KeyError, ValueError, zipfile.BadZipFile, OSError) as exc:
+    except BROKEN as exc:
         raise FormatError(
             "not the file of a block of a reconstruction; remove it, its voxels are then done "
             "again", path=path,

@@ -95,7 +95,7 @@ def test_a_file_is_refused_where_its_content_cannot_be_listed(tmp_path: Path, sh
     at = data.rindex(b"HEAP")  # of the group: names of its members
     data[at : at + 4] = b"PAEH"
     path.write_bytes(data)
-    with pytest.raises(FormatError, match="damaged HDF5: .*heap signature"):
+    with pytest.raises(FormatError, match=r"damaged HDF5: .*heap signature"):
         check_hdf5(path)
 
 
@@ -109,6 +109,19 @@ def test_a_crash_is_told(tmp_path: Path, fresh: None, monkeypatch: pytest.Monkey
     (tmp_path / "a.h5").write_bytes(b"x")
     with pytest.raises(FormatError, match=r"a\.h5: damaged HDF5: .* crashes on it \(SIGSEGV\)"):
         check_hdf5(tmp_path / "a.h5")
+
+
+def test_a_process_that_is_gone_is_started_again(tmp_path: Path, short: None) -> None:
+    """The files before may have damaged it: no file goes unseen for that."""
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["x"] = 5
+    check_hdf5(tmp_path / "b.h5")
+    process = hdf5_check._helpers[os.getpid()].process
+    assert process is not None
+    process.send_signal(signal.SIGSEGV)
+    time.sleep(0.1)
+    with pytest.raises(FormatError, match="does not come back"):
+        check_hdf5(_endless(tmp_path / "a.h5"))
 
 
 def test_waiting_ends_too(tmp_path: Path, fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:

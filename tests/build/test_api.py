@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 import refimpl
+from refimpl.errors import MissingExtra
 
 NAMES = [
     found.name
     for found in pkgutil.walk_packages(refimpl.__path__, "refimpl.")
-    # _ext holds compiled code, described by its definitions; centring needs an extra
-    if found.name.split(".")[1] not in ("_ext", "centring")
+    if found.name.split(".")[1] != "_ext"  # compiled code, described by its definitions
 ]
+SLOW = [pytest.param(n, marks=pytest.mark.slow) if ".centring." in n else n for n in NAMES]
+"""Modules of centring import torch."""
 
 
 def public(module: ModuleType) -> list[tuple[str, Any]]:
@@ -46,9 +48,12 @@ def test_the_walk_finds_the_rooms() -> None:
     assert {"refimpl.dispatch", "refimpl.detector.tilted_flat", "refimpl.cli.info"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW)
 def test_public_names(name: str) -> None:
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except MissingExtra as exc:
+        pytest.skip(str(exc))
     assert module.__doc__, f"{name} has no docstring"
     if "." in name.removeprefix("refimpl."):
         package = not hasattr(module, "__path__")

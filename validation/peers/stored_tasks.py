@@ -42,7 +42,7 @@ def _table(program: dict[str, Any], size: float) -> Table:
     for verdict in run_claims(rows, root, at_most_s=limit):
         claim = verdict.claim
         table.add(f"{claim.quantity} (`{claim.id}`)", _shown(claim.value), _ours(verdict),
-                  claim.unit, verdict.status)  # fmt: skip
+                  claim.unit, _judged(verdict))  # fmt: skip
     count = sum(c.source == program["source"] for c in every)
     table.note(
         f"Not installed: {program['why']}. Stored: {source.title} ({source.locator}). "
@@ -72,6 +72,12 @@ def _times() -> Table:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
+
+
+def _judged(verdict: Verdict) -> str:
+    """Verdict, and the reading of a difference."""
+    reading = verdict.claim.reading if verdict.status == "not met" else ""
+    return f"{verdict.status}: {reading}" if reading else verdict.status
 
 
 def _ours(verdict: Verdict) -> str:

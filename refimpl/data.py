@@ -297,7 +297,9 @@ def _download(name: str, allow: bool) -> Path:
         )
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"real data {name!r} could not be downloaded: {reason}") from error
+        raise ConfigError(
+            f"real data {name!r} could not be downloaded: {reason}; {where}"
+        ) from error
     return target
 
 

@@ -112,6 +112,8 @@ def kind_to_write(path: Path, kind: str | None = None) -> Format:
     for format_ in FORMATS.values():
         if path.name.lower().endswith(format_.suffixes):
             return format_
+    if (path / "geometry.json").is_file():
+        raise ConfigError(f"{path} is a folder; its geometry is {path / 'geometry.json'}")
     known = ", ".join(f"{f.name} ({f.suffixes[0]})" for f in FORMATS.values() if f.suffixes)
     raise ConfigError(
         f"the format of {path} does not follow from its name; name one (--from, --to) of: {known}, "

@@ -85,8 +85,12 @@ def find_names(
         found.append(sorted(paths, key=lambda path: (len(os.path.basename(path)), path)))
     names = tuple(os.path.normpath(paths[0]) if paths else None for paths in found)
     if not any(names):
-        raise ConfigError(f"no {table} of {len(stems)} exposures, {stems[0]} for instance",
-                          path=os.fspath(folder), key="movies")  # fmt: skip
+        raise ConfigError(
+            f"no {table} of {len(stems)} exposures, {stems[0]} for instance; say where they are, "
+            "or what folder to write without looking (--movies, --prefix)",
+            path=os.fspath(folder),
+            key="movies",
+        )
     if any(name and (os.path.isabs(name) or name.startswith("..")) for name in names):
         notes += ("names lie outside of this folder: RELION wants them relative to its project",)
     known = {stem.lower() for stem in stems}

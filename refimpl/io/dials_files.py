@@ -42,7 +42,8 @@ def check_pair(table: ReflectionTable, experiments: Sequence[Experiment]) -> Non
     wrong = np.flatnonzero((ids < -1) | (ids >= len(experiments)))
     for row in wrong[:1]:
         raise FormatError(
-            f"row {row} is of experiment {ids[row]}: the list has {len(experiments)}, from 0",
+            f"row {row} is of experiment {ids[row]}: the list has {len(experiments)}, from 0 "
+            "(several still images: import, find and index each by itself)",
             path=table.source,
             key="id",
         )

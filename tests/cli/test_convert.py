@@ -39,6 +39,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_geometry(Path("bent.json"), BENT, 0.25)
     write_geometry(Path("white.json"), PLAIN)
     Path("one.imctrl").write_text(IMCTRL)
+    Path("done").mkdir()
+    write_geometry(Path("done/geometry.json"), PLAIN)
 
 
 def test_a_poni_is_written_and_said(capsys) -> None:
@@ -65,6 +67,7 @@ def test_json_for_machines(capsys) -> None:
 REFUSED = {
     "no place": (["bent.json", "a.poni"], "no place for the distortion of the ring radius (p2, p"),
     "able": (["bent.json", "a.geom"], "(formats that have one: geometry, midas, pyfai)"),
+    "whole": (["done", "a.poni"], "done is a folder; its geometry is done/geometry.json"),
     "suffix": (["plain.json", "a.xyz"], "the format of a.xyz does not follow from its name"),
     "format": (["plain.json", "a.poni", "--to", "fit2d"], "format 'fit2d': expected one of geome"),
     "itself": (["plain.json", "./plain.json"], "is the file that is converted: name another"),

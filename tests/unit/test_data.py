@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,7 +128,9 @@ def test_download_that_fails(
         raise error
 
     monkeypatch.setattr("pooch.retrieve", retrieve)
-    with pytest.raises(ConfigError, match=r"could not be downloaded: (no route|hash)") as caught:
+    with pytest.raises(
+        ConfigError, match=r"could not be downloaded: (no route|hash).*; set REFIMPL_DATA"
+    ) as caught:
         data.path("ge-ceria-hexrd", allow_download=True)
     assert "\n" not in str(caught.value)
 
@@ -149,3 +152,12 @@ def test_io_imports_lightly() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_page_lists_the_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "data.md"
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(block, {})
+    *listed, here = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in listed] == list(data.SETS)
+    assert here in ("True", "False")

@@ -54,7 +54,7 @@ help:
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make validate  check published figures (REFIMPL_DATA), then run the tests marked slow"
 	@echo "make validate-peers  the same work by pyFAI, ImageD11, orix, MIDAS ... and by refimpl"
-	@echo "make fuzz      give changed files to every reader, SECONDS=10 each; FUZZ=--store keeps them"
+	@echo "make fuzz      changed files for every reader, random options for every command, SECONDS=10 each"
 	@echo "make sanitize  build the twins with sanitizers in build/sanitize, and run what calls them"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
 
@@ -146,10 +146,12 @@ validate-peers: $(VENV)/.twins $(PEERS)/.installed
 	$(PY) validation/peers/run.py --peer-python $(PEERS)/bin/python $(FLAGS) $(PEERFLAGS)
 	PYTHONPATH=$(CURDIR) $(PEERS)/bin/python validation/conformance/run_adapters.py
 
-# Exit 1 where a reader hangs, crashes or raises what is no error of refimpl (docs/reliability.md).
+# Exit 1 where a reader or a command hangs, crashes or ends in a traceback (docs/reliability.md).
 SECONDS ?= 10
 fuzz: $(VENV)/.twins
-	$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) $(FUZZ)
+	@failed=0; \
+	$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) --jobs $(JOBS) $(FUZZ) || failed=1; \
+	$(PY) tests/fuzz/fuzz_cli.py --seconds $(SECONDS) --jobs $(JOBS) || failed=1; exit $$failed
 
 # About half an hour on two cores: SANITIZE=address or bounds does one of the two builds.
 sanitize: $(VENV)/.installed

@@ -91,7 +91,7 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
     place = Path(path)
     read = _read_npz if place.suffix.lower() == ".npz" else _read_hdf5
     found: Mapping[str, NDArray[Any]] = read(place)
-    schema = int(found["schema"][0]) if "schema" in found and "kind" in found else SCHEMA
+    schema = _schema(found, place) if "schema" in found and "kind" in found else SCHEMA
     if schema > SCHEMA:
         raise FormatError(f"schema {schema} is newer than this refimpl ({SCHEMA})", path=place)
     out = {name: found[name] for name in ("kind", "crop_px") if name in found}
@@ -106,13 +106,20 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
                 f"no array {' or '.join(known)} among {', '.join(found) or 'none'}",
                 path=place, key=name,
             )  # fmt: skip
-    n = len(out["images"])
+    n = len(np.atleast_1d(out["images"]))
     for name in _NAMES:
         if name in out and (out[name].ndim == 0 or len(out[name]) != n):
             raise FormatError(
                 f"{name} of shape {out[name].shape} for {n} pictures", path=place, key=name
             )
     return out
+
+
+def _schema(found: Mapping[str, NDArray[Any]], path: Path) -> int:
+    try:
+        return int(np.ravel(found["schema"])[0])
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise FormatError("schema is no number", path=path, key="schema") from error
 
 
 def _read_hdf5(path: Path) -> Columns:
@@ -137,7 +144,11 @@ def _read_npz(path: Path) -> Columns:
     try:
         with np.load(path, allow_pickle=False) as file:
             # a member that is no array comes as bytes
-            return {name: np.asarray(file[name]) for name in file.files}
+            out = {name: np.asarray(file[name]) for name in file.files}
+        for values in out.values():
+            if values.dtype.kind == "U":
+                values.tolist()  # which refuses what is no text
+        return out
     except BROKEN as error:
         raise FormatError(f"cannot read as npz: {first_line(error)}", path=path) from error
 
@@ -167,7 +178,7 @@ def samples_of(
     rest = {name: columns[name] for name in ("zoom", "omega_rad", "name") if name in columns}
     try:
         count = columns["count"].astype(np.float64)
-        if kind is not None and str(kind[0]) == KIND:
+        if kind is not None and kind.size and str(kind.flat[0]) == KIND:
             if images.ndim != 4 or images.shape[1:] != (channels, size, size):
                 raise ConfigError(
                     f"pictures of (channels, size, size) {images.shape[1:]}: expected "

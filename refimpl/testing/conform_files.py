@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,7 @@ from refimpl.errors import FormatError
 from refimpl.hdf5 import read_hdf5
 from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, write_text
+from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.testing.conform_records import SCHEMA, VERSION, Array, Case, Outputs, Quantity
 
 __all__ = [
@@ -144,8 +146,10 @@ def _read(path: Path) -> tuple[dict[str, Any], _Values]:
         if path.suffix == ".h5":
             return _read_hdf5(path)
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as exc:
-        raise FormatError(f"cannot read: {exc}", path=path) from exc
+    except FormatError:
+        raise
+    except BROKEN as exc:
+        raise FormatError(f"cannot read: {first_line(exc)}", path=path) from exc
     return _from_json(text, path) if path.suffix == ".json" else _from_text(text, path)
 
 
@@ -192,7 +196,7 @@ def _from_json(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
             }
             for name, parts in content["cases"].items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise FormatError(f"not a file of the conformance kit: {exc!r}", path=path) from exc
     return content, cases
 
@@ -226,6 +230,9 @@ def _digits(value: float) -> str:
     return "nan" if math.isnan(value) else f"{value:.17g}"
 
 
+_VERSION = re.compile(r"[0-9]{1,9}")
+
+
 def _from_text(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
     """Values of a code under test: all of them are taken for outputs."""
     head: dict[str, Any] = {}
@@ -235,7 +242,7 @@ def _from_text(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
         words = line.split()
         if not words:
             continue
-        if words[0] == SCHEMA and len(words) == 3:
+        if words[0] == SCHEMA and len(words) == 3 and _VERSION.fullmatch(words[1]):
             head = {"schema": SCHEMA, "version": int(words[1]), "quantity": words[2]}
         elif words[0] == "case" and len(words) == 2:
             values = content.setdefault(words[1], {"outputs": {}})["outputs"]

@@ -26,6 +26,7 @@ from mutations import mutate, zipped
 from readers import Reader
 
 from refimpl.errors import RefimplError
+from refimpl.hdf5 import check as hdf5_check
 
 __all__ = ["MOST_GIB", "MOST_SECONDS", "Campaign", "Finding", "corpus_of", "judge", "write_corpus"]
 
@@ -37,6 +38,10 @@ MOST_TEXT = 2000
 """Characters of an error: a terminal full is no answer."""
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = "found-"
+
+# A loop inside the HDF5 library is an answer, given by the process that looks at files first; it
+# need not take the time here that users grant a sound file on a slow disk.
+hdf5_check.HANG_SECONDS, hdf5_check.LOOK_SECONDS = 0.5, 0.2
 
 
 class TooLong(BaseException):

@@ -1,8 +1,8 @@
 """Fuzz readers: ``python tests/fuzz/fuzz.py [NAME ...] --seconds 10``.
 
-Each reader is fuzzed in a process of its own, one at a time: a crash, or a wait that no signal
-ends, is seen from outside and its file kept. Prints a table; exit 1 if there is a finding, whose
-files are in ``--out``. ``--store`` adds what was learnt to the stored corpus.
+Each reader is fuzzed in a process of its own, ``--jobs`` at a time: a crash, or a wait that no
+signal ends, is seen from outside and its file kept. Prints a table; exit 1 if there is a finding,
+whose files are in ``--out``. ``--store`` adds what was learnt to the stored corpus.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def _within(name: str, args: argparse.Namespace) -> None:
     """Fuzz one reader in this process; the last line of stdout is the result."""
     faulthandler.enable()
     reader = READERS[name]
-    seeds = list(corpus_of(reader).values()) or seeds_of(name, reader.file)
+    seeds = [*corpus_of(reader).values(), *seeds_of(name, reader.file)]
     if args.seeds:
         seeds += [path.read_bytes() for path in sorted((args.seeds / name).glob("*"))]
     folder = args.out / f"{name}.now"
@@ -77,11 +78,21 @@ def _beside(name: str, args: argparse.Namespace, rest: list[str]) -> dict[str, A
             "findings": found}  # fmt: skip
 
 
+def _show(result: dict[str, Any]) -> None:
+    """Row of the table, and what was found."""
+    pairs = "{} to {}".format(*result["pairs"])
+    print(f"{result['reader']:42} {result['runs']:7} {pairs:>15} {result['corpus']:7} "
+          f"{result['seconds']:6}  {len(result['findings'])}", flush=True)  # fmt: skip
+    for finding in result["findings"]:
+        print(f"    {finding['what']}\n        {finding['where']}  {finding['file']}", flush=True)
+
+
 def main() -> int:
     """Fuzz the readers that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="readers; all without")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each reader")
+    parser.add_argument("--jobs", type=int, default=1, help="readers at a time")
     parser.add_argument("--runs", type=int, default=None, help="files for each reader at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=Path, help="folder with a folder of files a reader")
@@ -99,17 +110,14 @@ def main() -> int:
     rest = [word for word in sys.argv[1:] if word not in args.names]
     print(f"{'reader':42} {'files':>7} {'pairs of lines':>15} {'corpus':>7} {'s':>6}  findings")
     results = []
-    for name in args.names or READERS:
-        result = _beside(name, args, rest)
-        results.append(result)
-        pairs = "{} to {}".format(*result["pairs"])
-        print(f"{name:42} {result['runs']:7} {pairs:>15} {result['corpus']:7} "
-              f"{result['seconds']:6}  {len(result['findings'])}", flush=True)  # fmt: skip
-        for finding in result["findings"]:
-            print(f"    {finding['what']}\n        {finding['where']}  {finding['file']}")
+    with ThreadPoolExecutor(max(args.jobs, 1)) as pool:
+        for result in pool.map(lambda name: _beside(name, args, rest), args.names or READERS):
+            results.append(result)
+            _show(result)
     total = sum(result["runs"] for result in results)
     n_findings = sum(len(result["findings"]) for result in results)
-    print(f"{len(results)} readers, {total} files, {n_findings} findings")
+    spent = sum(result["seconds"] for result in results) / 60
+    print(f"{len(results)} readers, {total} files, {spent:.1f} min, {n_findings} findings")
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 1 if n_findings else 0

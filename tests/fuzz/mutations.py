@@ -43,18 +43,17 @@ def mutate(
         Largest result [bytes]; what is longer is cut.
     """
     inside = _INSIDE.get(kind)
-    if kind == "hdf5" and rng.random() < 0.1:
-        return data[: rng.randrange(len(data) + 1)]
-    # the HDF5 library itself loops for ever on some damaged heaps: its own structure stays sound
-    if inside is not None and rng.random() < (1.0 if kind == "hdf5" else 0.75):
+    if inside is not None and rng.random() < _SHARE.get(kind, 0.75):
         try:
             return inside(data, rng, others)
         except Exception:  # a library's refusal of a broken file, whichever: go on blindly
             pass
-    if kind == "hdf5":
-        return data
+    if kind == "hdf5" and rng.random() < 0.7:
+        return _hdf5_structure(data, rng)
     for _ in range(1 << rng.randrange(4)):
-        lines = kind not in ("bytes", "hdf5", "zip", "gzip", "msgpack") and rng.random() < 0.7
+        lines = (
+            kind not in ("bytes", "hdf5", "zip", "folder", "gzip", "msgpack") and rng.random() < 0.7
+        )
         data = (_text if lines else _blind)(data, rng, others)
     return data[:most]
 
@@ -156,10 +155,15 @@ def _zip(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
         members = [(info.filename, file.read(info)) for info in file.infolist()]
     at = rng.randrange(len(members))
     name, inner = members[at]
-    if rng.random() < 0.1:
+    way = rng.random()
+    if way < 0.1:
         del members[at]
+    elif way < 0.15:
+        members[at] = name, rng.choice(members)[1]
     elif name.endswith((".zarray", ".zattrs", ".zgroup", ".json")):
         members[at] = name, _json(inner, rng, ())
+    elif name.endswith((".xml", ".dm", ".csv", ".txt")) and way < 0.8:
+        members[at] = name, _text(inner, rng, [content for _, content in members])
     else:
         members[at] = name, _blind(inner, rng, ())
     return zipped(members)
@@ -221,4 +225,35 @@ def _hdf5(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     return stream.getvalue()
 
 
-_INSIDE = {"json": _json, "msgpack": _msgpack, "gzip": _gzip, "zip": _zip, "hdf5": _hdf5}
+_STRUCTURES = re.compile(
+    rb"\x89HDF|TREE|SNOD|HEAP|GCOL|OHDR|OCHK|FRHP|FHDB|FHIB|BTHD|BTIN|BTLF|FSHD|FSSE|SMTB|SMLI"
+    rb"|FAHD|FADB|EAHD|EAIB|EASB|EADB"
+)
+
+
+def _hdf5_structure(data: bytes, rng: random.Random) -> bytes:
+    """Change what the library keeps its books with: heaps, trees, headers, the superblock.
+
+    Newer structures have a checksum, which the library verifies; older ones have none.
+    """
+    places = [found.start() for found in _STRUCTURES.finditer(data)]
+    if not places:
+        return _blind(data, rng, ())
+    out = bytearray(data)
+    for _ in range(1 << rng.randrange(3)):
+        at = rng.choice(places) + int(rng.triangular(0, 400, 8))
+        if at >= len(out):
+            continue
+        if rng.random() < 0.5:
+            out[at] = rng.choice((0, 1, 8, 127, 128, 255, out[at] ^ (1 << rng.randrange(8))))
+        else:
+            at -= at % 8
+            word = rng.choice((*_WORDS, -8, -16, rng.choice(places), rng.randrange(len(data))))
+            size = rng.choice((2, 4, 8, 8))
+            out[at : at + size] = (word % (1 << 8 * size)).to_bytes(size, "little")
+    return bytes(out)
+
+
+_SHARE = {"hdf5": 0.5, "folder": 1.0}  # of changes that leave the container whole
+_INSIDE = {"json": _json, "msgpack": _msgpack, "gzip": _gzip, "zip": _zip, "folder": _zip,
+           "hdf5": _hdf5}  # fmt: skip

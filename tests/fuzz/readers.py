@@ -2,63 +2,24 @@
 
 Not here: Parsl configurations, which are programs and are run; files of objects that refimpl
 hands to its own processes (``io.shared``: pickles by design, never read from a name that a user
-gives); checkpoints of nets.
+gives). Movies (MRC, EER) are found by name and never opened.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from one_reader import Kind, Reader, get
+from readers_more import MORE
+
 __all__ = ["READERS", "Reader"]
-
-Kind = Literal["bytes", "text", "json", "hdf5", "msgpack", "zip", "gzip"]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """One reader.
-
-    Attributes
-    ----------
-    name
-        Of the reader in the campaign and of its stored corpus.
-    file
-        Name that the file is given; readers choose by the suffix.
-    call
-        Reads the file, and all of it: a reader that puts work off must do it in here.
-    kind
-        What the content is made of, for mutations that know its structure.
-    target
-        ``module:function`` that tests of refimpl call with the path as the first argument; files
-        that they wrote are where the corpus began. Empty: ``seeds.py`` has them.
-    takes
-        Whether the first argument of ``target`` is a path, text or bytes.
-    traced
-        Packages whose lines count as coverage.
-    """
-
-    name: str
-    file: str
-    call: Callable[[Path], object]
-    kind: Kind = "text"
-    target: str = ""
-    takes: Literal["path", "text", "bytes"] = "path"
-    traced: tuple[str, ...] = ("refimpl",)
-
-
-def _get(target: str) -> Callable[..., Any]:
-    module, name = target.split(":")
-    return getattr(importlib.import_module(f"refimpl.{module}"), name)
 
 
 def _of(target: str, file: str, kind: Kind = "text", *more: Any, **options: Any) -> Reader:
     """Reader of a path that does all of its work at once."""
     name = options.pop("name", target.replace(":", "."))
-    return Reader(name, file, lambda path: _get(target)(path, *more, **options), kind, target)
+    return Reader(name, file, lambda path: get(target)(path, *more, **options), kind, target)
 
 
 def _content(target: str, file: str, takes: Literal["text", "bytes"]) -> Reader:
@@ -66,7 +27,7 @@ def _content(target: str, file: str, takes: Literal["text", "bytes"]) -> Reader:
 
     def call(path: Path) -> object:
         data = path.read_bytes()
-        return _get(target)(data if takes == "bytes" else data.decode("utf-8", errors="replace"))
+        return get(target)(data if takes == "bytes" else data.decode("utf-8", errors="replace"))
 
     return Reader(target.replace(":", "."), file, call, "text", target, takes)
 
@@ -75,7 +36,7 @@ def _image(file: str, kind: Kind = "bytes", *traced: str, **options: Any) -> Rea
     """``io.images.read`` of a format, each frame of it."""
 
     def call(path: Path) -> object:
-        return _get("io.images:read")(path, **options)
+        return get("io.images:read")(path, **options)
 
     return Reader(f"image.{file.split('.', 1)[1]}", file, call, kind, traced=("refimpl", *traced))
 
@@ -242,5 +203,6 @@ READERS: dict[str, Reader] = {
         _of("epu.calibration:load_calibration", "cal.json", "json"),
         Reader("epu_cache", "c.csv", _epu_cache),
         Reader("star", "a.star", _star, "text", "io.star:read_star"),
+        *MORE,
     )
 }

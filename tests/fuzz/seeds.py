@@ -77,7 +77,8 @@ def _exposure(path: Path) -> None:
 _EPU = "http://schemas.datacontract.org/2004/07/Applications.Epu.Persistence"
 
 
-def _square(path: Path) -> None:
+def square(path: Path) -> None:
+    """Targets of a grid square."""
     kind = "KeyValuePairOfintTargetLocationXmlBpEWF4JT"
     holes = "".join(
         f"<b:{kind}><b:key>{key}</b:key><b:value><Id>99</Id>"
@@ -93,7 +94,8 @@ def _square(path: Path) -> None:
     )
 
 
-def _grid(path: Path) -> None:
+def grid(path: Path) -> None:
+    """Holes of a session."""
     path.write_text(
         f'<EpuSessionXml xmlns="{_EPU}"><Samples><_items><SampleXml><FilterHolesSettings>'
         "<HoleSize>1.2E-06</HoleSize><HoleSpacing>2.51E-06</HoleSpacing></FilterHolesSettings>"
@@ -120,7 +122,7 @@ SEEDS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "image.cbf": (images.cbf,),
     "image.edf": (images.edf,),
     "image.npy": (images.npy,),
-    "image.h5": (images.h5, images.eiger),
+    "image.h5": (images.h5, images.eiger, images.h5_latest),
     "image.zip": (images.zarr,),
     "image.raw": (images.raw,),
     "cbf": (images.cbf,),
@@ -143,15 +145,21 @@ SEEDS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "nexus": (images.nexus,),
     "io.epu_xml.read_strict": (_exposure,),
     "epu_xml.fast": (_exposure,),
-    "epu_dm": (_square, _grid),
+    "epu_dm": (square, grid),
     "epu_cache": (_cache,),
 }
+
+
+def _makers(name: str) -> tuple[Callable[[Path], None], ...]:
+    from seeds_more import SEEDS_MORE
+
+    return SEEDS.get(name, SEEDS_MORE.get(name, ()))
 
 
 def seeds_of(name: str, file: str) -> list[bytes]:
     """Files of a reader as they are written by sound programs."""
     out = []
-    for make in SEEDS.get(name, ()):
+    for make in _makers(name):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / file
             make(path)

@@ -11,7 +11,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 
-def _counts(n: int = 2) -> Any:
+def counts(n: int = 2) -> Any:
+    """Frames of counts with marked pixels."""
     counts = np.random.default_rng(7).poisson(50.0, (n, 20, 24)).astype(np.int32)
     counts[:, :, 5] = -1
     counts[:, 3, 4] = -2
@@ -21,19 +22,19 @@ def _counts(n: int = 2) -> Any:
 def tif(path: Path) -> None:
     import tifffile
 
-    tifffile.imwrite(path, _counts(), photometric="minisblack")
+    tifffile.imwrite(path, counts(), photometric="minisblack")
 
 
 def imagej(path: Path) -> None:
     import tifffile
 
-    tifffile.imwrite(path, _counts().astype(np.uint16), imagej=True)
+    tifffile.imwrite(path, counts().astype(np.uint16), imagej=True)
 
 
 def deflate(path: Path) -> None:
     import tifffile
 
-    tifffile.imwrite(path, _counts(), compression="zlib", photometric="minisblack")
+    tifffile.imwrite(path, counts(), compression="zlib", photometric="minisblack")
 
 
 def gz(path: Path) -> None:
@@ -47,15 +48,15 @@ def gz(path: Path) -> None:
 def edf(path: Path) -> None:
     from fabio.edfimage import EdfImage
 
-    image = EdfImage(data=_counts()[0])
-    image.append_frame(data=_counts()[1])
+    image = EdfImage(data=counts()[0])
+    image.append_frame(data=counts()[1])
     image.write(str(path))
 
 
 def cbf(path: Path) -> None:
     from refimpl.io.cbf import write_cbf
 
-    write_cbf(path, _counts()[0])
+    write_cbf(path, counts()[0])
 
 
 def minicbf(path: Path) -> None:
@@ -73,18 +74,33 @@ def minicbf(path: Path) -> None:
 # Start_angle 89.9997 deg.
 # Angle_increment 0.1000 deg.
 """
-    write_cbf(path, _counts()[0], header)
+    write_cbf(path, counts()[0], header)
 
 
 def npy(path: Path) -> None:
-    np.save(path, _counts())
+    np.save(path, counts())
 
 
 def h5(path: Path) -> None:
     import h5py
 
     with h5py.File(path, "w") as file:
-        file.create_dataset("exchange/data", data=_counts(), chunks=(1, 20, 24), compression=1)
+        file.create_dataset("exchange/data", data=counts(), chunks=(1, 20, 24), compression=1)
+
+
+def h5_latest(path: Path) -> None:
+    """The newer structures of HDF5: fractal heaps, extensible arrays, trees with checksums."""
+    import h5py
+
+    with h5py.File(path, "w", libver="latest") as file:
+        data = file.create_dataset(
+            "exchange/data", data=counts(3), chunks=(1, 10, 12), maxshape=(None, 20, None),
+            shuffle=True, fletcher32=True,
+        )  # fmt: skip
+        for number in range(12):  # more than the header itself holds
+            data.attrs[f"a{number}"] = number
+        for number in range(20):
+            file[f"entry/log/{number}"] = np.array(["text", f"number {number}"], dtype=object)
 
 
 def eiger(path: Path) -> None:
@@ -92,7 +108,7 @@ def eiger(path: Path) -> None:
 
     with h5py.File(path, "w") as file:
         for number in (1, 2):
-            file[f"entry/data/data_{number:06d}"] = _counts(1).astype("u2")
+            file[f"entry/data/data_{number:06d}"] = counts(1).astype("u2")
         detector = file.create_group("entry/instrument/detector")
         detector["detectorSpecific/pixel_mask"] = np.zeros((20, 24), np.uint32)
         detector["detectorSpecific/countrate_correction_count_cutoff"] = 126634
@@ -110,7 +126,7 @@ def eiger(path: Path) -> None:
 def zarr(path: Path) -> None:
     from image_files import write_zarr
 
-    write_zarr(path, _counts())
+    write_zarr(path, counts())
 
 
 def archive(path: Path) -> None:
@@ -125,12 +141,12 @@ def archive(path: Path) -> None:
         "ImTransOpt": (2,), "FileStem": "CeO2",
     }  # fmt: skip
     image = path.with_name("CeO2_000005.tif")
-    tifffile.imwrite(image, _counts(1)[0])
+    tifffile.imwrite(image, counts(1)[0])
     convert(image, MidasParams(params), convert_file=3).rename(path)
 
 
 def raw(path: Path) -> None:
-    path.write_bytes(bytes(16) + _counts().astype("<i4").tobytes())
+    path.write_bytes(bytes(16) + counts().astype("<i4").tobytes())
 
 
 def panel_tif(path: Path) -> None:
@@ -207,11 +223,11 @@ def labelme(path: Path) -> None:
     import base64
     import json
 
-    photograph = path.with_name("p.png")
-    photograph(photograph)
+    picture = path.with_name("p.png")
+    photograph(picture)
     shape = {"label": "loop", "shape_type": "polygon", "points": [[2, 2], [12, 3], [9, 15]]}
     click = {"label": "click", "shape_type": "point", "points": [[5, 6]]}
-    data = base64.b64encode(photograph.read_bytes()).decode()
+    data = base64.b64encode(picture.read_bytes()).decode()
     content = {"shapes": [shape, click], "imageData": data, "imageHeight": 20, "imageWidth": 24}
     path.write_text(json.dumps(content))
 

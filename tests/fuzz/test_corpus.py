@@ -13,9 +13,21 @@ from campaign import CORPUS, FOUND, Campaign, corpus_of, judge, write_corpus
 from readers import READERS, Reader
 
 from refimpl.errors import FormatError
+from refimpl.hdf5 import check as hdf5_check
+
+_NEED_TORCH = {"checkpoint"}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in _NEED_TORCH else name for name in READERS
+]
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that the HDF5 library does not come back from take a moment each."""
+    monkeypatch.setattr(hdf5_check, "HANG_SECONDS", 0.15)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_stored_file_has_an_answer(name: str, tmp_path: Path) -> None:
     reader = READERS[name]
     files = corpus_of(reader)
@@ -25,7 +37,7 @@ def test_every_stored_file_has_an_answer(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of zarr, about names that a zip holds twice
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_corpus_holds_a_file_that_is_read(name: str, tmp_path: Path) -> None:
     """A corpus of refusals alone would test the first line of a reader."""
     reader = READERS[name]

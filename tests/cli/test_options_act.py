@@ -21,9 +21,9 @@ READ_IN_A_BRANCH = {
     ("conform", "only"): "--show has its own case, and refuses it",
     ("conform", "out"): "read in every branch",
     ("metrology find-spots", "threads"): "all was done already: nothing is computed",
-    ("metrology find-spots", "as_json"): "all was done already: that is said",
+    ("metrology find-spots", "as_json"): "read where all was done already, too",
     ("metrology index", "threads"): "all was done already: nothing is computed",
-    ("metrology index", "as_json"): "all was done already: that is said",
+    ("metrology index", "as_json"): "read where all was done already, too",
     ("nearfield reconstruct", "as_json"): "read by --estimate, and without it",
     ("nearfield seeds", "spacing_deg"): "refused in the branch, by the value of --from",
 }

@@ -84,7 +84,7 @@ REFIMPL_INLINE void cubic(const Quaternions *r, int64_t n, int fourfolds, double
         u = u * u + (v * v + t * t);
         s = all > w ? u : s;
         w = all > w ? all : w;
-        angle[i] = twice_atan2(sqrt(s), w) + (length - length); /* not finite: NaN */
+        angle[i] = twice_atan2(sqrt(s), w) + (length - length) / length; /* 0 or not finite: NaN */
     }
 }
 
@@ -120,7 +120,7 @@ REFIMPL_INLINE void general(
         const double y = rw * sy - rx * sz + ry * sw + rz * sx;
         const double z = rw * sz + rx * sy - ry * sx + rz * sw;
         const double length = rw * rw + rx * rx + ry * ry + rz * rz;
-        angle[i] = twice_atan2(sqrt(x * x + y * y + z * z), largest[i]) + (length - length);
+        angle[i] = twice_atan2(sqrt(x * x + y * y + z * z), largest[i]) + (length - length) / length;
     }
 }
 

@@ -158,7 +158,7 @@ def _placed(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], g: F64, corrections: F64
 ) -> _Placed:
     """Panel correction, beam centre, pixel size and the panel's own tilt."""
-    table = _table(panel, corrections)
+    table = _table(corrections)
     cf, cs, df, ds, _, d_lsd, d_p2, _, _ = table[panel].T
     trig = np.array([_trigonometry(row) for row in table])[panel]
     turn, tilt = trig[:, :2], trig[:, 2:].T
@@ -178,12 +178,16 @@ def _placed(
     return _Placed(fast, slow, u, v, u_by, v_by, out, y, z, tilt, g[0] + d_lsd, d_p2)
 
 
-def _table(panel: NDArray[np.int32], corrections: F64) -> F64:
+def _check_panel(
+    first: F64, second: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
+) -> None:
+    if len(panel) and not -1 <= panel.min() <= panel.max() < len(corrections):
+        bad = panel[(panel < -1) | (panel >= len(corrections))][0]
+        raise IndexError(f"panel index {bad}: there are corrections of {len(corrections)} panels")
+
+
+def _table(corrections: F64) -> F64:
     """(p + 1, 9) corrections; the last row serves panel -1."""
-    if len(panel) and int(panel.max()) >= len(corrections):
-        raise IndexError(
-            f"panel index {panel.max()}: there are corrections of {len(corrections)} panels"
-        )
     return np.vstack([corrections, np.zeros((1, 9))])
 
 
@@ -192,7 +196,10 @@ def _trigonometry(correction: F64) -> tuple[float, float, float, float, float, f
     return tuple(f(correction[k]) for k in (4, 7, 8) for f in (_cosine, _sine))  # type: ignore[return-value]
 
 
-@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9")
+@twin(
+    "libm", check=_check_panel, fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25",
+    corrections="f8 p,9",
+)  # fmt: skip
 def ring_coordinates(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
 ) -> tuple[F64, F64, F64]:
@@ -248,7 +255,10 @@ def ring_coordinates(
     return radius * d * (g[0] / lsd) + depth, np.arctan2(-vy, vz), np.arctan2(-y, z)
 
 
-@twin("libm", fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9")
+@twin(
+    "libm", check=_check_panel, fast_px="f8 n", slow_px="f8 n", panel="i4 n", geometry="f8 25",
+    corrections="f8 p,9",
+)  # fmt: skip
 def ring_jacobian(
     fast_px: F64, slow_px: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
 ) -> tuple[F64, F64, F64]:
@@ -350,8 +360,9 @@ def _panel_columns(
 
 
 @twin(
-    "libm", radius_mm="f8 n", eta_rad="f8 n", panel="i4 n", geometry="f8 25", corrections="f8 p,9"
-)
+    "libm", check=_check_panel, radius_mm="f8 n", eta_rad="f8 n", panel="i4 n",
+    geometry="f8 25", corrections="f8 p,9",
+)  # fmt: skip
 def pixel_position(
     radius_mm: F64, eta_rad: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
 ) -> tuple[F64, F64]:
@@ -375,7 +386,7 @@ def pixel_position(
     """
     g = geometry
     t = _tilt(g[3], g[4], g[5])
-    table = _table(panel, corrections)
+    table = _table(corrections)
     cf, cs, df, ds, _, d_lsd, d_p2, _, _ = table[panel].T
     turn_c, turn_s, ca, sa, cb, sb = np.array([_trigonometry(row) for row in table])[panel].T
     lsd = g[0] + d_lsd

@@ -29,11 +29,11 @@ _STEP = 2  # the background is sampled at every second pixel of every second row
 
 
 def _check_boxes(image: I32, *sides: I64 | float) -> None:
-    """Boxes lie in the image and do not overlap."""
+    """Boxes lie in the image and rise."""
     for k, boxes in enumerate(sides[:6]):
         assert isinstance(boxes, np.ndarray)
         size = image.shape[k % 2]
-        first, last = boxes[np.argsort(boxes[:, 0], kind="stable")].T
+        first, last = boxes.T
         if len(first) and not (
             first[0] >= 0
             and last[-1] < size
@@ -41,7 +41,7 @@ def _check_boxes(image: I32, *sides: I64 | float) -> None:
             and (first[1:] > last[:-1]).all()
         ):
             name = ("slow", "fast")[k % 2] + str(k // 2 + 1)
-            raise ConfigError(f"{name}: the boxes overlap, or leave the {size} pixels of the image")
+            raise ConfigError(f"{name}: the boxes do not rise within the {size} pixels")
 
 
 @twin(
@@ -79,7 +79,7 @@ def local_signal(
     image
         (s, f) counts.
     slow1, fast1, slow2, fast2, slow3, fast3
-        (., 2) first and last pixel of the boxes of each pass; boxes of a pass do not overlap.
+        (., 2) first and last pixel of the boxes of each pass, rising; they do not overlap.
     upper
         Pixels at or above this Z are no background in the next pass.
     underload

@@ -53,6 +53,10 @@ MOST_MM = 1e6
 """Lengths of a geometry and radii of windows are below it."""
 
 
+MOST_TURN = 0.2
+"""Turns and tilts of a panel [rad] are below it: the search for its pixels goes so far."""
+
+
 def _check_windows(
     usable: NDArray[np.uint8],
     panel_map: NDArray[np.int16],
@@ -73,6 +77,12 @@ def _check_windows(
     for name, value in (("Lsd", geometry[0]), ("pixel", geometry[6:8].min()), ("rho", geometry[8])):
         if not value >= 1.0 / MOST_MM:
             raise ConfigError(f"{name} = {value} mm: expected {1.0 / MOST_MM:g} or more", got=value)
+    if not (np.abs(corrections[:, [4, 7, 8]]) < MOST_TURN).all():
+        raise ConfigError(f"corrections: a panel turns or leans by {MOST_TURN} rad or more")
+    if not -1.0 <= polarisation <= 2.0:
+        raise ConfigError(
+            f"polarisation = {polarisation}: expected -1 to 1, or 2", got=polarisation
+        )
     edges = windows_mm.reshape(-1)
     if len(edges) and not (edges[0] >= 0.0 and edges[-1] < MOST_MM and (np.diff(edges) >= 0).all()):
         raise ConfigError("windows_mm do not rise from 0 or more")

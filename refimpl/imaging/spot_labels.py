@@ -77,6 +77,7 @@ def join_frame(
 
 def _check_spots(position: I32, counts: I32, offsets: I64) -> None:
     check_offsets("offsets", offsets, None, len(counts), "counts")
+    check_within("position", position, -(2**31), 2**31 - 2)  # a box ends one further
     ends = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
     if ends != (0, len(counts)) or (offsets[1:] == offsets[:-1]).any():
         raise ConfigError("offsets leave out pixels, or a spot has none")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from refimpl.bounds import check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
 __all__ = ["LARGEST_COUNT", "MAX_HALF_SIZE", "dispersion", "dispersion_extended"]
@@ -37,12 +38,17 @@ def _check_window(
     high: int,
     half_fast: int,
     half_slow: int,
+    min_count: int,
+    sigma_background: float,
+    sigma_strong: float,
     *rest: float,
 ) -> None:
     check_within("half_fast", half_fast, 1, MAX_HALF_SIZE)
     check_within("half_slow", half_slow, 1, MAX_HALF_SIZE)
     check_within("low", low, 1 - LARGEST_COUNT, 2**31 - 1)
     check_within("high", high, -(2**31), 2**31 - 1)
+    if sigma_strong < 0.0:
+        raise ConfigError(f"sigma_strong = {sigma_strong}: expected 0 or more", got=sigma_strong)
 
 
 @twin("arithmetic", check=_check_window, image="i4 s,f", mask="u1 s,f")

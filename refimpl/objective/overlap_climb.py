@@ -19,6 +19,7 @@ import numpy as np
 
 from refimpl.bounds import check_finite, check_within
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64
 from refimpl.objective.overlap_counts import (
     I32,
@@ -108,6 +109,8 @@ def _check_climb(
     check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
     check_finite(wedge=camera[12], pole=camera[14])
     check_within("most", most, 1, 2**31 - 1)
+    if not np.isfinite(edges_rad).all():
+        raise ConfigError("edges_rad are not finite")
 
 
 @twin(

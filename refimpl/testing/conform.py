@@ -3,7 +3,7 @@
 :func:`conform` runs a code under test (:mod:`refimpl.testing.conform_subjects`) on the vectors and
 says, for each quantity, the worst error in its unit, in units in the last place and in multiples of
 the tolerance, and which cases fail. Vectors come from the files of a checkout
-(``validation/conformance/v1``) or, where there are none, from our definitions: an installed wheel
+(``validation/conformance/v2``) or, where there are none, from our definitions: an installed wheel
 holds all that is needed. Not here: the quantities themselves (``conform_*_vectors.py``).
 """
 

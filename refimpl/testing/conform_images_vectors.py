@@ -54,6 +54,8 @@ def _strong_cases() -> Iterator[tuple[str, Inputs]]:
     # many pixels near the limits, so that a small change of any number shows
     near = {"sigma_background": np.float64(0.9), "sigma_strong": np.float64(0.5)}
     yield "edge-many-near-the-limits", one(rng_of(name, 1005), 30.0, 0, 60) | near
+    faint = near | {"sigma_strong": np.float64(1.5)}  # pixels from there to its square
+    yield "edge-pixel-decides", one(rng_of(name, 1007), 30.0, 0, 40) | faint
     level = near | {"global_threshold": np.float64(34.0)}  # some pixels hold just that
     yield "edge-on-the-threshold", one(rng_of(name, 1006), 30.0, 0) | level
     for k in range(4):

@@ -248,8 +248,9 @@ def _overlap_cases() -> Iterator[tuple[str, Inputs]]:
         "boxes_mm": np.array([[-1.6, 1.2, -0.3, 1.9], [-1.5, 1.8, -0.2, 1.6]]),
     }  # fmt: skip
     yield "ordinary-ranges", _lit_up(_scene(rng_of(name, 1007), 1, "point", 20) | parts, 0.6)
-    dark = _scene(rng_of(name, 1004), 1, "triangle")
-    yield "edge-dark", dark | {"lit": dark["lit"][:0]}
+    tight = {"boxes_mm": np.array([[-0.9, 0.8, 0.35, 0.95]])}  # 5 % of any edge changes a total
+    yield "edge-boxes", _lit_up(_scene(rng_of(name, 1010), 1, "point", 60) | tight, 0.6)
+    yield "edge-dark", _scene(rng_of(name, 1004), 1, "triangle") | {"lit": np.zeros((0, 4), int)}
     narrow = _scene(rng_of(name, 1005), 2, "triangle") | {"shape_px": np.array([48, 20])}
     yield "edge-narrow-detector", _lit_up(narrow, 0.8)
     for k in range(2):

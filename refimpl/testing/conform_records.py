@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SCHEMA = "refimpl-conformance"
-VERSION = 1
+VERSION = 2
 """Of the vectors: grows when a case, a definition or a tolerance changes."""
 
 Inputs = dict[str, Any]

@@ -72,12 +72,12 @@ def _together(pair: Pair, arguments: Arguments) -> Iterator[tuple[str, Arguments
         for size in (0, 1, 2):
             changed = dict(arguments)
             for name, (_, shape) in pair.arrays.items():
-                if arguments[name] is not None:
+                if arguments.get(name) is not None:
                     cut = tuple(slice(0, size) if x == letter else slice(None) for x in shape)
                     changed[name] = np.asarray(arguments[name])[cut]
             yield f"{letter} cut to {size}", changed
     for name in pair.arrays:
-        if arguments[name] is not None:
+        if arguments.get(name) is not None:
             yield f"{name}: a list", arguments | {name: np.asarray(arguments[name]).tolist()}
 
 

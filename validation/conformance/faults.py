@@ -8,7 +8,8 @@ lack. The definitions are under test, not their compiled twins: ``use_backend("p
     python validation/conformance/faults.py            # all; exit 1 if one is missed
     python validation/conformance/faults.py eta-sense  # one
 
-Not here: what the quantities are (:mod:`refimpl.testing.conform_records`).
+Not here: what the quantities are (:mod:`refimpl.testing.conform_records`); faults in the compiled
+twins (:mod:`twin_faults`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from refimpl.testing.conform_judge import judge_quantity
 from refimpl.testing.conform_records import Case, quantities
 from refimpl.testing.conform_subjects import PythonObject
 
-__all__ = ["Fault", "failing", "faults", "injected", "reach", "wrong_by"]
+__all__ = ["Fault", "failing", "faults", "forget", "injected", "reach", "wrong_by"]
 
 TABLE = Path(__file__).with_name("faults.toml")
 
@@ -115,7 +116,7 @@ def _changed_code(function: FunctionType, old: str, new: str) -> CodeType:
     return code
 
 
-def _forget() -> None:
+def forget() -> None:
     """Empty every cache of refimpl: what a faulty function gave must not outlive it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("refimpl"):
@@ -135,7 +136,7 @@ def injected(fault: Fault) -> Iterator[None]:
         if repr(value) != fault.old:
             raise ValueError(f"{fault.at} is {value!r}, expected {fault.old}")
         setattr(holder, name, ast.literal_eval(fault.new))
-    _forget()
+    forget()
     try:
         yield
     finally:
@@ -143,7 +144,7 @@ def injected(fault: Fault) -> Iterator[None]:
             value.__code__ = before
         else:
             setattr(holder, name, value)
-        _forget()
+        forget()
 
 
 # --- verdicts -------------------------------------------------------------------------------------
@@ -154,11 +155,11 @@ def _cases(name: str) -> list[Case]:
     return load(quantities()[name], vectors_root())
 
 
-def failing(names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the quantities that our definitions, as they are now, do not meet, sorted."""
-    code = PythonObject({n: q.reference for n, q in quantities().items()}, "definitions")
+def failing(names: Sequence[str], backend: str = "python") -> tuple[str, ...]:
+    """Those of the quantities that a backend, as it is now, does not meet, sorted."""
+    code = PythonObject({n: q.reference for n, q in quantities().items()}, backend)
     verdicts = []
-    with use_backend("python"):
+    with use_backend(backend):
         for name in names:
             record, cases = quantities()[name], _cases(name)
             verdicts.append(judge_quantity(record, cases, code.run(record, cases) or {}))
@@ -175,7 +176,7 @@ def reach(name: str) -> frozenset[CodeType]:
         if event == "call":
             seen.add(frame.f_code)
 
-    _forget()
+    forget()
     before = sys.getprofile()
     sys.setprofile(note)
     try:

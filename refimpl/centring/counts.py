@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
+from refimpl.reading import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,7 +215,7 @@ def counts_of_log(path: str | Path) -> pd.DataFrame:
 
     place = Path(path)
     try:
-        text = place.read_text(encoding="utf-8", errors="replace")
+        text = read_text(place, errors="replace")
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=place) from error
     if re.search(r"^\s*File\s*:", text, re.MULTILINE) or "distl" in text.split("\n", 1)[0]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.atomic import write_json
+from refimpl.reading import read_text
 
 __all__ = ["PARTS", "Split", "load_split", "split_crystals"]
 
@@ -89,7 +90,7 @@ def load_split(path: str | Path) -> Split:
         A crystal is in two parts.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
     except (ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ from refimpl.interop.setup import (
     setup_from_model,
 )
 from refimpl.io.atomic import atomic_path, write_json, write_text
+from refimpl.reading import read_bytes
 
 __all__ = [
     "Options",
@@ -81,7 +82,7 @@ def kind_of_json(path: Path) -> str:
     import json
 
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return "geometry"  # whose reader says what is wrong
     if isinstance(content, dict) and content.get("__id__") == "ExperimentList":

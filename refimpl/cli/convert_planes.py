@@ -25,6 +25,7 @@ from refimpl.interop.setup import (
     setup_from_model,
 )
 from refimpl.io.atomic import atomic_path, write_text
+from refimpl.reading import read_text
 
 __all__ = [
     "is_nexus_poni",
@@ -110,7 +111,7 @@ def is_nexus_poni(path: Path) -> bool:
     from refimpl.interop.pyfai_nexus import detector_file
 
     try:
-        return detector_file(path.read_text(encoding="utf-8", errors="replace")) is not None
+        return detector_file(read_text(path, errors="replace")) is not None
     except (OSError, FormatError):
         return False
 
@@ -122,7 +123,7 @@ def read_pyfai_nexus(path: Path, options: Options) -> Setup:
     from refimpl.io.geometry_json import parse_geometry
 
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     name = nexus.detector_file(text)

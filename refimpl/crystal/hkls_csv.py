@@ -24,6 +24,7 @@ from refimpl.crystal.cell import Cell, b_matrix, checked_cell, d_spacing
 from refimpl.crystal.reflections import equivalents, space_group, unique_reflections
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64, I64
+from refimpl.reading import read_text
 from refimpl.units import DEG, UM
 
 __all__ = ["HEADER", "HklTable", "format_hkls", "nearfield_hkls", "parse_hkls", "published_hkls"]
@@ -314,4 +315,4 @@ def parse_hkls(text: str, path: str | Path | None = None) -> HklTable:
 
 def read_hkls_csv(path: str | Path) -> HklTable:
     """Table of a file; see :func:`parse_hkls`."""
-    return parse_hkls(Path(path).read_text(encoding="utf-8", errors="replace"), path)
+    return parse_hkls(read_text(path, errors="replace"), path)

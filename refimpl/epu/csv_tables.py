@@ -22,6 +22,7 @@ from refimpl.epu.exposures import COLUMNS, REQUIRED, errors_of, table_of
 from refimpl.epu.session import Session
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.atomic import write_text
+from refimpl.reading import check_size
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -63,6 +64,7 @@ def read_csv(path: str | os.PathLike[str]) -> Session:
         kind = "is a folder, a file is needed" if path.is_dir() else "does not exist"
         raise ConfigError(f"the table of exposures {kind}", path=path)
     errors: list[tuple[str, str, bool]] = []
+    check_size(path)
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         try:

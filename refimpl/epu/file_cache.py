@@ -12,6 +12,7 @@ from typing import Any
 from refimpl.errors import FormatError
 from refimpl.io.atomic import write_text
 from refimpl.io.epu_fields import Fields
+from refimpl.reading import check_size, read_bytes
 
 __all__ = ["FileCache"]
 
@@ -48,7 +49,7 @@ class FileCache:
         status = os.stat(path)
         size, changed, plan = self._plans.get(path, (-1, -1, None))
         if (size, changed) != (status.st_size, status.st_mtime_ns):
-            plan = read(Path(path).read_bytes())
+            plan = read(read_bytes(path))
             self._plans[path] = (status.st_size, status.st_mtime_ns, plan)
         return plan
 
@@ -64,6 +65,7 @@ class FileCache:
         made, path = cls(), Path(path)
         if not path.exists():
             return made
+        check_size(path)
         with open(path, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             try:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from refimpl.errors import ConfigError, FormatError
+from refimpl.reading import read_bytes
 
 __all__ = ["StemIndex", "read_name_list", "stem_of"]
 
@@ -95,7 +96,7 @@ def read_name_list(paths: Iterable[str | Path]) -> list[str]:
     names: dict[str, None] = {}
     for path in paths:
         try:
-            text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+            text = read_bytes(path).decode("utf-8", "surrogateescape")
         except OSError as error:
             raise FormatError(f"cannot read: {error.strerror}", path=path) from error
         if "\0" in text:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from refimpl.errors import FormatError
+from refimpl.reading import read_text
 from refimpl.units import HC_KEV_ANGSTROM
 
 __all__ = ["CrystfelGeometry", "CrystfelPanel", "crystfel_text", "parse_geom", "read_geom"]
@@ -114,7 +115,7 @@ def read_geom(path: str | Path) -> CrystfelGeometry:
         image file is one such), no photon energy.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"not a readable text file: {error}", path=path) from error
     return parse_geom(text, path)

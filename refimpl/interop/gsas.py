@@ -27,6 +27,7 @@ from refimpl.detector.panel import Panel
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
 from refimpl.interop.plane import tilted_flat_from_panel
+from refimpl.reading import read_text
 from refimpl.rotations import expmap
 from refimpl.units import DEG
 
@@ -95,7 +96,7 @@ def parse_imctrl(text: str, path: str | Path | None = None) -> ImageControls:
 def read_imctrl(path: str | Path) -> ImageControls:
     """Geometry of a file; see :func:`parse_imctrl`."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except OSError as exc:
         raise FormatError(f"cannot be read: {exc.strerror}", path=path) from exc
     return parse_imctrl(text, path)

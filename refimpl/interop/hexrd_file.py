@@ -18,6 +18,7 @@ from refimpl.errors import FormatError, MissingExtra
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
 from refimpl.interop.hdf5_errors import whole_hdf5
+from refimpl.reading import read_text
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom
 
@@ -201,7 +202,7 @@ def read_tree(path: str | Path) -> dict[str, Any]:
     if _is_hdf5(file):
         return _hdf5(file)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except (OSError, UnicodeDecodeError) as exc:
         raise FormatError(f"cannot be read as text: {exc}", path=path) from exc
     data = _json(text, path) if file.suffix.lower() == ".json" else _yaml(text, path)

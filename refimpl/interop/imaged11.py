@@ -30,6 +30,7 @@ from refimpl.detector.panel import Panel
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.frames import F64, PIXEL_CENTRE, lab_from_midas, midas_from_lab
 from refimpl.interop.plane import upright_codes
+from refimpl.reading import read_text
 from refimpl.rotations import midas_tilt, rx, ry, tilts_of_matrix
 from refimpl.units import DEG, UM
 
@@ -88,7 +89,7 @@ def parse_par(text: str, path: str | Path | None = None) -> Values:
 def read_par(path: str | Path) -> Values:
     """Values of a ``.par`` file; see :func:`parse_par`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as exc:
         raise FormatError(f"cannot be read as text: {exc}", path=path) from exc
     return parse_par(text, path)

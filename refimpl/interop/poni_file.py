@@ -17,6 +17,7 @@ import numpy as np
 
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
+from refimpl.reading import read_text
 
 __all__ = [
     "ANGSTROM_PER_M",
@@ -233,7 +234,7 @@ def _orientation(config: Mapping[str, Any], path: str | Path | None) -> int:
 def read_poni(path: str | Path) -> Poni:
     """Geometry of a .poni file; see :func:`parse_poni`."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except OSError as exc:
         raise FormatError(f"cannot be read: {exc.strerror}", path=path) from exc
     return parse_poni(text, path)

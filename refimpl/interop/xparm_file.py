@@ -12,6 +12,7 @@ import numpy as np
 
 from refimpl.errors import FormatError
 from refimpl.frames import F64
+from refimpl.reading import read_text
 
 __all__ = ["Segment", "Triple", "Xparm", "format_xparm", "parse_xparm", "read_xparm"]
 
@@ -154,7 +155,7 @@ def triple(v: list[float] | F64) -> Triple:
 def read_xparm(path: str | Path) -> Xparm:
     """Content of a file; see :func:`parse_xparm`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as exc:
         raise FormatError(f"cannot be read as text: {exc}", path=path) from exc
     return parse_xparm(text, path)

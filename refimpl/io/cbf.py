@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.io.atomic import atomic_path
 from refimpl.io.byte_offset import decode_byte_offset, encode_byte_offset
+from refimpl.reading import read_unpacked
 
 __all__ = ["read_bytes", "read_cbf", "read_head", "split_cbf", "write_cbf"]
 
@@ -46,14 +47,9 @@ def read_bytes(path: str | Path, most: int = -1) -> bytes:
     """
     file = Path(path)
     try:
-        with open(file, "rb") as raw:
-            magic = raw.read(3)
-            raw.seek(0)
-            if magic == b"BZh":
-                return bz2.BZ2File(raw).read(most)
-            if magic[:2] == b"\x1f\x8b":
-                return gzip.GzipFile(fileobj=raw).read(most)
-            return raw.read(most)
+        return read_unpacked(file, None if most < 0 else most)
+    except FormatError:
+        raise
     except (EOFError, ValueError, zlib.error) as error:
         raise FormatError(f"truncated or corrupt compressed file: {error}", path=file) from error
     except OSError as error:

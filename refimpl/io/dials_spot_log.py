@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from refimpl.errors import FormatError
+from refimpl.reading import read_text
 
 __all__ = ["DialsSpots", "parse_dials_spot_log", "read_dials_spot_log"]
 
@@ -83,7 +84,7 @@ def read_dials_spot_log(path: str | Path) -> tuple[DialsSpots, ...]:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_text(file, errors="replace")
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=file) from error
     return parse_dials_spot_log(text, path=file)

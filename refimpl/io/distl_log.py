@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from refimpl.errors import FormatError
+from refimpl.reading import read_text
 
 __all__ = ["DistlRecord", "parse_distl_log", "read_distl_log"]
 
@@ -133,7 +134,7 @@ def read_distl_log(path: str | Path) -> tuple[DistlRecord, ...]:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_text(file, errors="replace")
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=file) from error
     return parse_distl_log(text, path=file)

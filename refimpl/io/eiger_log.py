@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.log_tables import read_log_table
 from refimpl.io.time_stamps import STAMP, seconds_of
+from refimpl.reading import check_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,7 @@ def read_eiger_log(path: str | Path, pattern: str | None = None) -> pd.DataFrame
     place = Path(path)
     line = _compiled(LINE if pattern is None else pattern)
     try:
+        check_size(place)
         with place.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
             is_table = pattern is None and "," in first and line.search(first) is None

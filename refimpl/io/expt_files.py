@@ -16,6 +16,7 @@ from refimpl.forward.experiment import Experiment
 from refimpl.io.atomic import write_text
 from refimpl.io.expt_entry import Where
 from refimpl.io.expt_models import READERS, WRITERS
+from refimpl.reading import read_bytes
 
 __all__ = ["read_expt", "refuse_pickle", "write_expt"]
 
@@ -86,7 +87,7 @@ def _model(name: str, number: int, entry: Any, file: Path) -> Any:
 
 def _json(file: Path) -> Any:
     try:
-        text = file.read_bytes()
+        text = read_bytes(file)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     refuse_pickle(file, text[:64])

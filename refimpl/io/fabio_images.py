@@ -72,6 +72,8 @@ def _check_kind(path: Path) -> None:
 
     A CBF whose binary section is not complete may keep it busy for ever.
     """
+    if path.suffix.lower() in (".gz", ".bz2"):
+        read_bytes(path)  # fabio unpacks all of it, and refuses no size
     head = read_bytes(path, 64)
     if head.startswith(b"###CBF"):
         try:

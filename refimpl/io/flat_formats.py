@@ -6,7 +6,6 @@ sizes that the headers state, because some readers pad what is missing with zero
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 import re
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.frame_source import BROKEN, FrameSource, first_line
+from refimpl.reading import MOST_OF_TABLES, read_unpacked
 
 __all__ = [
     "GE_HEAD_SIZE",
@@ -54,8 +54,7 @@ def _inflated(path: Path) -> io.BytesIO | str:
     """Open what may be gzipped; tifffile and numpy want a name or a seekable file."""
     if path.suffix.lower() != ".gz":
         return str(path)
-    with gzip.open(path, "rb") as file:
-        return io.BytesIO(file.read())
+    return io.BytesIO(read_unpacked(path, most=MOST_OF_TABLES))
 
 
 def open_tiff(path: Path) -> FrameSource:

@@ -15,6 +15,7 @@ import numpy as np
 from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
 from refimpl.io.atomic import write_text
+from refimpl.reading import read_text
 from refimpl.units import UM
 
 __all__ = ["GrainTable", "format_grains", "read_grains", "write_grains"]
@@ -62,7 +63,7 @@ def read_grains(path: str | Path) -> GrainTable:
         rotation to 1e-3, a cell that is not positive.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     rows = []

@@ -22,6 +22,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import I64
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.lit_files import FramePixels
+from refimpl.reading import MOST_OF_TABLES, read_bytes
 
 __all__ = ["PeakFile", "read_ice9_stack", "read_npz_stack", "read_peak_file"]
 
@@ -49,7 +50,7 @@ def read_peak_file(path: str | Path) -> PeakFile:
         Missing, truncated, or another kind of file; blocks of different lengths.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path, most=MOST_OF_TABLES)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     if not data:

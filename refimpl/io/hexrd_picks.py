@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.frames import F64, I64
 from refimpl.io.frame_source import BROKEN, first_line
+from refimpl.reading import read_text
 
 __all__ = ["Picks", "read_grain_table", "read_picks", "stretch_of_mandel"]
 
@@ -125,7 +126,7 @@ def read_grain_table(path: str | Path) -> F64:
             table = np.load(file, allow_pickle=False)
             first = 0
         else:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = read_text(file).splitlines()
             rows = [re.split(r"\s+", line.strip()) for line in lines if line.strip()[:1] != "#"]
             table = np.array([[float(v) for v in row] for row in rows if row != [""]])
             first = 3  # after grain ID, completeness, chi^2

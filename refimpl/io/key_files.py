@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.atomic import write_text
+from refimpl.reading import read_bytes
 
 __all__ = ["Key", "KeyTable", "KeyValues", "Value", "key_lines", "read_key_values"]
 __all__ += ["write_key_values"]
@@ -239,7 +240,7 @@ def read_key_values(file: Path, table: KeyTable) -> tuple[dict[str, Value], dict
 
 def _text(file: Path, what: str) -> str:
     try:
-        content = file.read_bytes()
+        content = read_bytes(file)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     if b"\x00" in content:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.frames import F64
 from refimpl.io.photographs import read_photograph
+from refimpl.reading import read_text
 
 __all__ = ["Labelled", "Shape", "read_labelme"]
 
@@ -98,7 +99,7 @@ def read_labelme(path: str | Path) -> Labelled:
     """
     place = Path(path)
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
+        content = json.loads(read_text(place))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=place) from error
     except (ValueError, RecursionError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from refimpl.errors import FormatError
 from refimpl.io.time_stamps import seconds_of
+from refimpl.reading import check_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ def read_log_table(
     import pandas as pd
 
     try:
+        check_size(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, row) for row in reader if row]

@@ -20,6 +20,7 @@ from refimpl.errors import FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.io.mic_table import N_COLUMNS, MicTable, first_edge_um
+from refimpl.reading import MOST_OF_TABLES, read_bytes
 
 __all__ = ["MIC_COLUMNS", "MicTable", "format_mic", "header_lines", "parse_mic", "read_mic"]
 __all__ += ["write_mic", "write_mic_binary"]
@@ -137,7 +138,7 @@ def read_mic(path: str | Path) -> MicTable:
         triangles are neither up nor down.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path, most=MOST_OF_TABLES)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     if not content:

@@ -16,6 +16,7 @@ import numpy as np
 from refimpl.errors import FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import atomic_path, write_text
+from refimpl.reading import MOST_OF_TABLES, read_bytes
 
 __all__ = ["AllMatches", "format_all_matches", "read_all_matches", "write_all_matches"]
 __all__ += ["write_all_matches_text"]
@@ -64,7 +65,7 @@ def read_all_matches(path: str | Path, n_solutions: int) -> AllMatches:
         No such file, or its size is not whole rows.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path, most=MOST_OF_TABLES)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     width = _HEAD + _EACH * n_solutions

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refimpl.errors import FormatError
+from refimpl.reading import read_bytes
 from refimpl.units import MICROSTRAIN
 
 __all__ = ["MeanValues", "mean_values_text", "numbers_of", "read_mean_values", "text_lines"]
@@ -110,7 +111,7 @@ def mean_values_text(values: MeanValues) -> str:
 def text_lines(file: Path) -> list[str]:
     """Lines of a text file; the console output of the published program is not always UTF-8."""
     try:
-        content = file.read_bytes()
+        content = read_bytes(file)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     return content.decode("utf-8", errors="replace").splitlines()

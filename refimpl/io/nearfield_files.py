@@ -17,6 +17,7 @@ from refimpl.errors import FormatError
 from refimpl.forward.nearfield_setup import Voxels
 from refimpl.frames import F64, I64
 from refimpl.io.atomic import atomic_path, write_text
+from refimpl.reading import MOST_OF_TABLES, read_bytes
 from refimpl.units import DEG, UM
 
 __all__ = ["SeedSpots", "format_grid", "format_seeds", "read_grid", "read_seed_spots"]
@@ -28,7 +29,7 @@ _UNIT = 1e-3
 
 def _content(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_bytes(path, most=MOST_OF_TABLES)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
 

@@ -29,6 +29,7 @@ from refimpl.frames import F64, I64
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.io.flat_formats import open_tiff
 from refimpl.io.midas_outputs import PanelShifts, read_panel_shifts, write_panel_shifts
+from refimpl.reading import read_bytes
 from refimpl.units import DEG, UM
 
 __all__ = [
@@ -152,7 +153,7 @@ def read_corrections(path: str | Path, count: int) -> F64:
     table = corrections_from_shifts(read_panel_shifts(file), count, file)
     beside = tilts_path(file)
     if beside.exists():
-        first = beside.read_bytes().decode("utf-8", errors="replace").splitlines()[:2]
+        first = read_bytes(beside).decode("utf-8", errors="replace").splitlines()[:2]
         if f"{_BELONGS} {_checksum(file)}" not in first:
             raise FormatError(
                 f"these tilts do not belong to {file.name} as it is now: remove this file to go on "
@@ -166,7 +167,7 @@ def read_corrections(path: str | Path, count: int) -> F64:
 
 
 def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
 # --- maps ----------------------------------------------------------------------------------------

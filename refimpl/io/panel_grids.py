@@ -34,6 +34,7 @@ from refimpl.detector.panel_boxes import boxes_in_model_frame, check_boxes, publ
 from refimpl.detector.panel_grid import NAMED_GRIDS, PanelGrid, named_grid
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.frames import I64
+from refimpl.reading import read_text
 
 __all__ = ["resolve_grid"]
 
@@ -198,7 +199,7 @@ def _described(path: Path, shape: tuple[int, int], codes: Sequence[int] | None) 
 
 def _read(path: Path) -> tuple[_Source, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     except UnicodeDecodeError as error:

@@ -22,6 +22,7 @@ from refimpl.errors import FormatError
 from refimpl.io.atomic import atomic_path
 from refimpl.io.expt_files import refuse_pickle
 from refimpl.io.reflection_table import TYPES, ReflectionTable, Shoeboxes
+from refimpl.reading import MOST_OF_TABLES, read_bytes
 
 __all__ = ["read_refl", "write_refl"]
 
@@ -52,7 +53,7 @@ def read_refl(path: str | Path) -> ReflectionTable:
 
     file = Path(path)
     try:
-        data = file.read_bytes()
+        data = read_bytes(file, most=MOST_OF_TABLES)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     refuse_pickle(file, data[:64])

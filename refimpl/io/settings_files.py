@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refimpl.errors import ConfigError
+from refimpl.reading import read_text
 
 __all__ = ["SettingsFile", "SettingsTable"]
 
@@ -129,7 +130,7 @@ class SettingsFile(Generic[M]):
     def _read_toml(self, path: str | Path) -> tuple[str, dict[str, Any]]:
         """Text and tables of a file whose schema is known."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(path)
         except UnicodeDecodeError as exc:
             raise ConfigError("cannot read the parameter file: not utf-8 text", path=path) from exc
         except OSError as exc:

@@ -17,6 +17,7 @@ from pathlib import Path
 from refimpl.errors import FormatError
 from refimpl.io.atomic import atomic_path
 from refimpl.io.star_table import StarTable, star_cells
+from refimpl.reading import MOST_OF_TABLES, check_size
 
 __all__ = ["StarFile", "StarTable", "parse_star", "read_star", "write_star"]
 
@@ -86,6 +87,7 @@ def read_star(path: str | Path) -> StarFile:
         It cannot be read, or is not a STAR file that RELION reads; the message has the line.
     """
     try:
+        check_size(path, most=MOST_OF_TABLES)
         with open(path, "rb") as file:
             start = file.read(4096)
             if b"\0" in start:

@@ -21,6 +21,7 @@ from refimpl.forward.nearfield_setup import NearfieldDetector, Voxels
 from refimpl.io.mic import MicTable
 from refimpl.io.nearfield_files import read_grid
 from refimpl.nearfield.settings import GridTable
+from refimpl.reading import read_bytes
 
 __all__ = ["check_view", "grid_of", "grid_points", "hex_grid", "masked_by_box", "masked_by_image"]
 __all__ += ["read_tomo_image", "square_grid"]
@@ -197,7 +198,7 @@ def read_tomo_image(path: str | Path) -> NDArray[np.uint8]:
         No such file, or the number of bytes is not a square.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     n = math.isqrt(len(content))

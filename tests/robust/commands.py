@@ -81,7 +81,7 @@ _ALL = (
     Job("metrology find-spots", "metrology find-spots IN/metrology/imported.expt --threads 1 "
         "-o out", kept=("out/*parts*",)),
     Job("metrology count-spots", "metrology count-spots IN/metrology/imported.expt --threads 1 "
-        "-o out", kept=("out/*parts*",)),
+        "-o out", changes=("out/counts.json",)),
     Job("metrology index", "metrology index IN/metrology/lattice.expt IN/metrology/lattice.refl "
         "--unit-cell 38,47,61,82,95,104 --set n_grid=64 --set macro_cycles=1 -o out"),
     Job("metrology refine", "metrology refine IN/metrology/start.expt IN/metrology/spots.refl "

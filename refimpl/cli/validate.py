@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -68,9 +70,10 @@ def validate(
     for path in (out, None if printed else json_file, junit_file):
         if path is not None:
             check_target(path)  # before minutes are spent
-    verdicts = run_claims(
-        rows, root, at_most_s=QUICK_S if quick else None, progress=_progress(len(rows))
-    )
+    with _fixtures_beside(root):
+        verdicts = run_claims(
+            rows, root, at_most_s=QUICK_S if quick else None, progress=_progress(len(rows))
+        )
     if printed:
         typer.echo(json_text(output.as_dict(verdicts, sources)))
     else:
@@ -84,6 +87,20 @@ def validate(
 
         write_claims_page(out, verdicts, sources)
     return 0 if all(v.is_expected for v in verdicts) else 1
+
+
+@contextmanager
+def _fixtures_beside(root: Path) -> Iterator[None]:
+    """Let an installed package find the golden data of the checkout that the claims are of."""
+    key, beside = "REFIMPL_FIXTURES", root.resolve().parent / "data_fixtures"
+    if os.environ.get(key) or not beside.is_dir():
+        yield
+        return
+    os.environ[key] = str(beside)
+    try:
+        yield
+    finally:
+        del os.environ[key]
 
 
 def _progress(of: int) -> Callable[[int, int], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def test_rows_say_what_a_reader_needs(claims) -> None:
 
 def test_some_are_met(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # as an installed package, which has no golden data beside it: those beside the claims are used
+    monkeypatch.delenv("REFIMPL_FIXTURES", raising=False)
+    monkeypatch.setattr("refimpl.testing.golden.__file__", str(tmp_path / "a" / "b" / "golden.py"))
     options = [word for name in QUICK for word in ("--only", name)]
     files = ["-o", "page.html", "--json", "all.json", "--junit", "all.xml", "--claims", str(ROOT)]
     assert main(["validate", *options, *files]) == 0
@@ -64,6 +68,7 @@ def test_some_are_met(capsys, tmp_path, monkeypatch) -> None:
     assert "<script" not in page
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert "what we think of it" in page
+    assert "REFIMPL_FIXTURES" not in os.environ
 
 
 def test_json_to_stdout_and_a_list(capsys) -> None:

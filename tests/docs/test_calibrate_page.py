@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,26 @@ def test_the_commands_and_the_code_calibrate_a_frame(here: Path) -> None:
     midas = Path("DIR/refined_MIDAS_params.txt").read_text()
     (beam,) = re.findall(r"^BC \S+ (\S+)$", midas, re.M)
     assert float(beam) == pytest.approx(found["BC_slow"]["value"] - 0.5)
+    _the_pattern_is_read_as_shown()
     assert "mask" not in Path("DIR/config.toml").read_text().replace("masked", "")
+
+
+def _the_pattern_is_read_as_shown() -> None:
+    """The page on integration goes on with the same frame."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "integrate.md").read_text()
+    for line in re.findall(r"^\$ refimpl (.*)$", page, re.M):
+        assert main(shlex.split(line.replace("IMAGE", "ceria.tif"))) == 0
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    found: dict[str, Any] = {}
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    mpl.use("Agg")
+    exec(code, found)
+    assert pyplot.get_fignums()
+    pyplot.close("all")
+    columns = ", ".join(found["pattern"].columns)
+    assert columns in page.replace("\n", " ")
 
 
 def test_the_library_call_is_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 endef
 export PROBE
 
-.PHONY: help demo test lint bench docs validate validate-peers fuzz sanitize clean
+.PHONY: help demo test lint bench docs validate validate-peers fuzz kill sanitize clean
 help:
 	@echo "make demo      simulate a calibrant frame, calibrate it, print found against true"
 	@echo "make test      build the compiled twins if needed and run the default tests"
@@ -56,6 +56,7 @@ help:
 	@echo "make validate-peers  the same work by pyFAI, ImageD11, orix, MIDAS ... and by refimpl"
 	@echo "make fuzz      changed files for every reader, random options for every command, SECONDS=10 each"
 	@echo "make sanitize  build the twins with sanitizers in build/sanitize, and run what calls them"
+	@echo "make kill      kill every command, fill its disk, feed 10 GB; ROBUST='metrology*' for some"
 	@echo "make clean     remove what was built; the environment $(VENV) stays"
 
 $(VENV)/.python:
@@ -156,6 +157,15 @@ fuzz: $(VENV)/.twins
 # About half an hour on two cores: SANITIZE=address or bounds does one of the two builds.
 sanitize: $(VENV)/.installed
 	$(PY) tests/sanitize/sanitize.py --jobs $(JOBS) $(SANITIZE)
+
+# Each script prints a table and exits 1 where something is torn, said wrongly or takes too much
+# (docs/reliability.md). All of it takes about an hour on two cores.
+MOMENTS ?= 8
+kill: $(VENV)/.twins
+	@failed=; $(PY) tests/robust/kill.py $(ROBUST) --moments $(MOMENTS) || failed="$$failed kill"; \
+	$(PY) tests/robust/places.py $(ROBUST) || failed="$$failed places"; \
+	$(PY) tests/robust/big.py || failed="$$failed big"; \
+	test -z "$$failed" || { echo "make: campaigns failed:$$failed" >&2; exit 1; }
 
 clean:
 	rm -rf build dist demo-out docs/_build docs/_generated docs/api docs/gallery docs/sg_execution_times.rst refimpl.egg-info

@@ -8,7 +8,6 @@ chunks is unpacked once into a scratch file beside the outputs, which is gone at
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.io.atomic import make_folder
+from refimpl.io.atomic import make_folder, temporary_beside
 from refimpl.io.frame_source import first_line
 from refimpl.io.images import open_source
 from refimpl.io.nearfield_places import PLAIN, Place, places_of
@@ -163,7 +162,8 @@ def _unpacked(
     dataset: str | None,
 ) -> NearfieldStack:
     """Write all frames one after the other into a scratch file."""
-    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=make_folder(scratch)))
+    folder = temporary_beside(make_folder(scratch) / "scratch")  # goes after a kill, too
+    folder.mkdir()
     target, size = folder / "frames.raw", shape[0] * shape[1] * 2
     try:
         with open(target, "wb") as out:

@@ -21,6 +21,7 @@ import numpy as np
 
 from refimpl.dispatch import use_backend
 from refimpl.errors import ConfigError, FormatError
+from refimpl.reading import read_text
 from refimpl.testing.conform_files import FORMATS, read_outputs, write_cases
 from refimpl.testing.conform_records import Case, Inputs, Quantity
 
@@ -210,7 +211,7 @@ def read_known_failures(path: Path) -> list[str]:
         The file cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise FormatError(f"cannot read: {exc}", path=path) from exc
     words = [line.split("#", 1)[0].strip() for line in lines]

@@ -17,6 +17,7 @@ from refimpl.testing import conform_files as files
 from refimpl.testing.conform_judge import judge_case, judge_quantity
 from refimpl.testing.conform_records import (
     QUANTITIES,
+    VERSION,
     Array,
     Case,
     Inputs,
@@ -204,8 +205,10 @@ def test_vectors_of_another_quantity_or_version_are_refused(tmp_path: Path) -> N
     other = quantities()["pixel_to_lab"]
     with pytest.raises(FormatError, match="expected 'refimpl-conformance' of 'pixel_to_lab'"):
         files.read_cases(path, other)
-    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(FormatError, match="vectors of version 2: this refimpl has 1"):
+    text = path.read_text()
+    assert f'"version": {VERSION}' in text
+    path.write_text(text.replace(f'"version": {VERSION}', '"version": 1'))
+    with pytest.raises(FormatError, match=f"vectors of version 1: this refimpl has {VERSION}"):
         files.read_cases(path, TOY)
 
 

@@ -201,6 +201,9 @@ def _energy(common: Mapping[str, tuple[str, int]], path: str | Path) -> float:
         return _quantity("photon_energy", *common["photon_energy"], "energy", path)
     if "wavelength" in common:
         wavelength = _quantity("wavelength", *common["wavelength"], "wavelength", path)
+        if not wavelength > 0.0:
+            text, line = common["wavelength"]
+            raise FormatError(f"wavelength = {text!r}: expected above 0", path=path, line=line)
         return 1e3 * HC_KEV_ANGSTROM / wavelength
     raise FormatError("neither photon_energy nor wavelength is given", path=path)
 

@@ -218,7 +218,7 @@ def _pixel(config: Mapping[str, Any], axis: int, path: str | Path | None) -> flo
     value = config.get(f"pixel{axis}")
     try:
         return float(value) if value else None
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise FormatError(f"pixel{axis} {value!r}: expected a number", path=path) from exc
 
 

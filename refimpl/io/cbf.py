@@ -27,6 +27,7 @@ from refimpl.reading import read_unpacked
 __all__ = ["read_bytes", "read_cbf", "read_head", "split_cbf", "write_cbf"]
 
 SECTION: Final = b"--CIF-BINARY-FORMAT-SECTION--"
+_MOST_DIGITS: Final = 18  # of a whole number: it fits 64 bits
 START: Final = b"\x0c\x1a\x04\xd5"
 
 
@@ -124,7 +125,7 @@ def _split(data: bytes, path: Path) -> tuple[str, dict[str, str], memoryview]:
 
 def _number(fields: dict[str, str], key: str, path: Path) -> int:
     value = fields.get(key, "")
-    if not value.isdecimal():
+    if not value.isdecimal() or len(value) > _MOST_DIGITS:
         raise FormatError(f"binary section: {key} {value!r} is no number", path=path, key=key)
     return int(value)
 

@@ -7,6 +7,7 @@ age and whatever keys it has that are not known here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +48,7 @@ class Where:
         value = self.get(entry, key)
         try:
             numbers = tuple(float(v) for v in value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # the last: a whole number of 400 digits
             numbers = ()
         if len(numbers) != n:
             raise self.error(f"{key} {value!r:.60}: expected {n} numbers", key)
@@ -55,7 +56,10 @@ class Where:
 
     def whole(self, entry: Entry, key: str, n: int) -> tuple[int, ...]:
         """``n`` whole numbers of a key."""
-        return tuple(int(v) for v in self.numbers(entry, key, n))
+        numbers = self.numbers(entry, key, n)
+        if not all(map(math.isfinite, numbers)):
+            raise self.error(f"{key} {entry[key]!r:.60}: expected {n} whole numbers", key)
+        return tuple(int(v) for v in numbers)
 
     def build(self, make: Callable[..., Any], *args: Any, **fields: Any) -> Any:
         """Make a value; what its own checks refuse is an error of this place."""

@@ -239,7 +239,8 @@ def _read_tree(file: Path) -> tuple[MidasParams, bool]:
         if key is not None and key.kind != "str":
             given[key.name] = _value(key.kind, key.count, key.repeatable, array, file, name)
     if "YCen" in stored and "ZCen" in stored:
-        given["BC"] = tuple(float(np.ravel(stored[name])[0]) for name in ("YCen", "ZCen"))
+        centre = [_value("float", 1, False, stored[n], file, n) for n in ("YCen", "ZCen")]
+        given["BC"] = tuple(float(v) for v in centre)
     return MidasParams(given, file), has_dark
 
 

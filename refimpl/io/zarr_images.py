@@ -32,15 +32,17 @@ def open_tree(path: Path) -> tuple[Any, Callable[[], None]]:
     """
     import zarr
 
+    from refimpl.io.zarr_stores import CheckedLocalStore, CheckedZipStore
+
     store: Any = None
     try:
         if path.is_dir():
-            return zarr.open(str(path), mode="r"), lambda: None
+            return zarr.open(CheckedLocalStore(path, read_only=True), mode="r"), lambda: None
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         if not any(name in _MARKS for name in names):
             raise FormatError("this zip is no Zarr archive: no .zgroup at its root", path=path)
-        store = zarr.storage.ZipStore(path, mode="r")
+        store = CheckedZipStore(path, mode="r")
         return zarr.open(store, mode="r"), store.close
     except FormatError:
         raise

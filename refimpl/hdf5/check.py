@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,7 @@ LOOK_SECONDS: float = 1.0
 HANG_SECONDS: float = 4.0
 """Processor time after which the library is taken to loop for ever."""
 _WAIT_SECONDS: Final = 60.0  # on the wall: a disk that does not answer, a system without timers
+_TICK_NS: Final = 20_000_000  # systems note times of files in steps of up to 10 ms
 _MOST_KNOWN: Final = 4096
 _WALK: Final = Path(__file__).with_name("walk.py")
 
@@ -62,13 +64,17 @@ def check_hdf5(path: str | Path) -> None:
         state = place.stat()
     except (OSError, RuntimeError, ValueError):
         return  # the library says it in its words
-    known = (str(place), state.st_ino, state.st_size, state.st_mtime_ns)
+    changed = max(state.st_mtime_ns, state.st_ctime_ns)
+    settled = time.time_ns() - changed > _TICK_NS
+    known = (str(place), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     if known in _known or not place.is_file():
         return
     with _lock:
         reason = _helpers.setdefault(os.getpid(), _Helper()).ask(str(place))
     if reason:
         raise FormatError(reason, path=path)
+    if not settled:  # what replaces it now may bear the same times
+        return
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
     _known.add(known)
@@ -182,7 +188,7 @@ def _why(status: int) -> str:
     return f"damaged HDF5: the HDF5 library crashes on it ({name})"
 
 
-_known: set[tuple[str, int, int, int]] = set()
+_known: set[tuple[str, int, int, int, int]] = set()
 _helpers: dict[int, _Helper] = {}  # by process: a fork has one of its own
 _lock = threading.Lock()
 

@@ -150,12 +150,42 @@ def test_a_file_is_looked_at_once_until_it_changes(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(hdf5_check._Helper, "ask", lambda _, path: asked.append(path) or "")
+    monkeypatch.setattr(hdf5_check, "_TICK_NS", -1)
     path = tmp_path / "a.h5"
     for content in (b"one", b"three"):
         path.write_bytes(content)
         check_hdf5(path)
         check_hdf5(path)
     assert asked == [str(path.resolve())] * 2
+
+
+def test_a_file_of_this_moment_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another of its size could be written over it within one step of the clock of files."""
+    asked: list[str] = []
+    monkeypatch.setattr(hdf5_check._Helper, "ask", lambda _, path: asked.append(path) or "")
+    monkeypatch.setattr(hdf5_check, "_TICK_NS", 60_000_000_000)
+    (tmp_path / "a.h5").write_bytes(b"one")
+    for _ in range(2):
+        check_hdf5(tmp_path / "a.h5")
+    assert len(asked) == 2
+
+
+def test_a_file_with_the_times_of_another_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As programs leave it that write in place and keep the times of the source."""
+    asked: list[str] = []
+    monkeypatch.setattr(hdf5_check._Helper, "ask", lambda _, path: asked.append(path) or "")
+    monkeypatch.setattr(hdf5_check, "_TICK_NS", -1)
+    path = tmp_path / "a.h5"
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        os.utime(path, (1e9, 1e9))
+        time.sleep(0.02)
+        check_hdf5(path)
+    assert len(asked) == 2
 
 
 def test_what_is_no_file_is_left_to_the_library(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -61,21 +62,38 @@ def _beside(name: str, args: argparse.Namespace, rest: list[str]) -> dict[str, A
     """Fuzz one reader in another process."""
     command = [sys.executable, __file__, name, "--within", *rest]
     limit = 3 * args.seconds + 120
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-        if done.returncode == 0:
-            return json.loads(done.stdout.splitlines()[-1])
-        if done.returncode > 0:
-            raise SystemExit(f"{name}: the campaign itself failed\n{done.stderr}")
-        what = f"crash: {signal.Signals(-done.returncode).name}"
-    except subprocess.TimeoutExpired:
-        what = f"no end within {limit:g} s"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        what = ""
+        try:
+            out, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            what = f"no end within {limit:g} s"
+            process.send_signal(signal.SIGABRT)  # faulthandler says where
+            try:
+                out, errors = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, errors = process.communicate()
+    if not what and process.returncode == 0:
+        return json.loads(out.splitlines()[-1])
+    if process.returncode > 0:
+        raise SystemExit(f"{name}: the campaign itself failed\n{errors}")
+    what = what or f"crash: {signal.Signals(-process.returncode).name}"
     last = args.out / f"{name}.now" / READERS[name].file
     file = args.out / f"{name}-crash"
     file.write_bytes(last.read_bytes())
-    found = [{"what": what, "where": "", "file": str(file)}]
+    found = [{"what": what, "where": _where(errors), "file": str(file)}]
     return {"reader": name, "runs": 0, "pairs": [0, 0], "corpus": 0, "seconds": 0.0,
             "findings": found}  # fmt: skip
+
+
+def _where(errors: str) -> str:
+    """Last line of refimpl in what faulthandler says of a process that was ended by a signal."""
+    if "most recent call first" in errors and not re.search(r"in judge$|^  \.\.\.$", errors, re.M):
+        return "the campaign itself, not a reader: the file is the one before"
+    lines = re.findall(r'/refimpl/(\S+\.py)", line (\d+)', errors)
+    return "refimpl/{}:{}".format(*lines[0]) if lines else "nowhere in refimpl"
 
 
 def _show(result: dict[str, Any]) -> None:

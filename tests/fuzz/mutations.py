@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gzip
 import io
 import json
+import os
 import random
 import re
+import signal
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __all__ = ["mutate"]
@@ -178,8 +182,50 @@ def zipped(members: Sequence[tuple[str, bytes]], method: int = zipfile.ZIP_STORE
     return out.getvalue()
 
 
+_MOST_SECONDS = 0.3  # of the processor, for one change by a library
+
+
+def _beside(change: Callable[[], bytes]) -> bytes:
+    """Make a change in a process of its own: files of the corpus may hang or crash a library.
+
+    Raises
+    ------
+    ValueError
+        It gives nothing.
+    """
+    here, there = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: libraries have theirs
+        process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            faulthandler.disable()
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
+            signal.alarm(60)  # what waits takes no processor time
+            with open(there, "wb") as out:
+                out.write(change())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(there)
+    with open(here, "rb") as answer:
+        out = answer.read()
+    if os.waitpid(process, 0)[1]:
+        raise ValueError("the library has no answer to the file")
+    return out
+
+
 def _hdf5(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     """Remove or replace a data set, a group or an attribute."""
+    import h5py  # noqa: F401  (here, not in each process anew)
+
+    drawn = random.Random(rng.getrandbits(64))  # the other process has no say in what comes next
+    return _beside(lambda: _hdf5_changed(data, drawn))
+
+
+def _hdf5_changed(data: bytes, rng: random.Random) -> bytes:
     import h5py
     import numpy as np
 

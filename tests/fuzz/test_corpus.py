@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import mutations
 from campaign import CORPUS, FOUND, Campaign, corpus_of, judge, write_corpus
 from readers import READERS, Reader
 
@@ -117,3 +122,16 @@ def test_hangs_and_long_errors_are_findings(
         raise Loud("")
 
     assert "5000 characters" in str(judge(Reader("l", "a", loud), b"", tmp_path))
+
+
+@pytest.mark.parametrize("spoilt", [lambda: iter(int, 1), os.abort], ids=["hang", "crash"])
+def test_a_file_that_no_library_survives_ends_no_campaign(
+    spoilt: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused files are in the corpus too, and are changed by the library that they spoil."""
+    monkeypatch.setattr(mutations, "_MOST_SECONDS", 0.05)
+    monkeypatch.setattr(mutations, "_hdf5_changed", lambda *_: bytes(spoilt()))
+    with pytest.raises(ValueError, match="no answer"):
+        mutations._hdf5(b"x", random.Random(1), ())
+    monkeypatch.setitem(mutations._SHARE, "hdf5", 1.0)
+    assert mutations.mutate(b"x", "hdf5", random.Random(1), ())

@@ -134,9 +134,11 @@ def _shape(item: Any, number: int, path: Path) -> Shape:
     if not isinstance(item, dict) or not isinstance(item.get("label"), str):
         raise wrong("no label")
     kind = item.get("shape_type") or "polygon"  # older files have no type
+    if not isinstance(kind, str):
+        raise wrong("shape_type: expected a word")
     try:
         points = np.array(item["points"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise wrong("points: expected pairs of numbers") from error
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise wrong("points: expected pairs of numbers")

@@ -64,10 +64,13 @@ def environment_of(kind: str, folder: Path) -> dict[str, str]:
     }  # fmt: skip
     if kind == "address":
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "gcc").split()[0]
-        asked = [compiler, "-print-file-name=libasan.so"]
-        runtime = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        runtimes = []
+        for name in ("libasan.so", "libstdc++.so.6"):  # the second: exceptions of C++ libraries
+            asked = [compiler, f"-print-file-name={name}"]
+            found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+            runtimes.append(str(Path(found.strip()).resolve()))
         environment |= {
-            "LD_PRELOAD": str(Path(runtime).resolve()),
+            "LD_PRELOAD": " ".join(runtimes),
             # Python leaves memory behind on purpose; an array that is too large is a MemoryError
             "ASAN_OPTIONS": ":".join(
                 ("detect_leaks=0", "allocator_may_return_null=1", "max_allocation_size_mb=4096")
@@ -105,7 +108,8 @@ def main(arguments: list[str]) -> int:
         build(kind, folder, options.jobs)
         if options.build_only:
             continue
-        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0"]
+        # reports of the sanitizers go to the file descriptor, which pytest must leave alone
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--capture=sys"]
         if pytest_options:
             is_met &= run(kind, folder, pytest_options, [*pytest, *pytest_options.split()])
             continue

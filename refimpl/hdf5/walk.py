@@ -55,11 +55,15 @@ class Walk:
         """Look at everything."""
         import h5py
 
-        with h5py.File(path, "r") as file:
+        try:
+            file = h5py.File(path, "r")
+        except Exception:  # a refusal, whichever: who opens the file is told the same
+            return
+        with file:
             left: list[Any] = [file]
             while left and time.process_time() < self.end:
                 node = left.pop()
-                with _read("/" if node is file else str(node.name)):
+                with _read(node):
                     self._look(node, left)
 
     def _look(self, node: Any, left: list[Any]) -> None:
@@ -69,23 +73,26 @@ class Walk:
         if (about.fileno, about.addr) in self.seen:
             return
         self.seen.add((about.fileno, about.addr))
-        for name in list(node.attrs):
-            with _read(f"attribute {name}"):
+        names: list[bytes] = []  # as they are: not all need be text
+        h5py.h5a.iterate(node.id, names.append)
+        for name in names:
+            with _read(b"attribute " + name, types=True):
                 node.attrs[name]
             if time.process_time() > self.end:
                 return
         if isinstance(node, h5py.Group):
-            for name in list(node):
-                if isinstance(node.get(name, getlink=True), h5py.HardLink):
-                    with _read(name):
+            for name in list(node.id):
+                if node.id.links.get_info(name).type == h5py.h5l.TYPE_HARD:
+                    with _read(name, types=True):
                         left.append(node[name])
                 else:
-                    with suppress(KeyError, OSError):  # what it leads to may be away
+                    with _read(name, types=True), suppress(KeyError, OSError):  # it may be away
                         left.append(node[name])
                 if time.process_time() > self.end:
                     return
         elif isinstance(node, h5py.Dataset):
-            self._values(node)
+            with _read(node, types=True):
+                self._values(node)
 
     def _values(self, data: Any) -> None:
         settings = data.id.get_create_plist()
@@ -115,17 +122,27 @@ class Walk:
 
 
 @contextmanager
-def _read(what: str) -> Iterator[None]:
-    """Take errors of the library for damage; types that h5py does not know are none."""
+def _read(what: Any, *, types: bool = False) -> Iterator[None]:
+    """Take errors for damage; with ``types``, not those of a type that h5py does not know.
+
+    Those end what is inside, unseen: it must be no more than the one thing that has the type.
+    """
     try:
         yield
     except (Damage, MemoryError):
         raise
-    except (TypeError, NotImplementedError, UnicodeError):
-        return
     except Exception as error:
+        if types and isinstance(error, (TypeError, NotImplementedError, UnicodeError)):
+            return
+        name = what if isinstance(what, bytes) else _name(what)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Damage(f"{what}: {reason}") from error
+        raise Damage(f"{name.decode(errors='replace')}: {reason}") from error
+
+
+def _name(node: Any) -> bytes:
+    import h5py
+
+    return h5py.h5i.get_name(node.id) or b"/"
 
 
 def _product(sizes: tuple[int, ...]) -> int:
@@ -161,8 +178,8 @@ def _reason(request: dict[str, Any]) -> str:
         return f"damaged HDF5: {error}"
     except MemoryError:
         return f"the HDF5 library asks for more than {MOST_GIB:g} GiB to look at it"
-    except Exception:  # a refusal, whichever: who opens the file is told the same
-        return ""
+    except Exception as error:
+        return f"damaged HDF5: {(str(error).splitlines() or [type(error).__name__])[0]}"
     finally:
         _alarm(0.0)
     return ""

@@ -40,10 +40,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_check, "HANG_SECONDS", 0.15)
 
 
-def _endless(path: Path) -> Path:
+def _endless(path: Path, beside: str = "") -> Path:
     """A heap whose second object is said to be so long that the third one is the second one."""
     with h5py.File(path, "w") as file:
         file["exchange/data"] = np.arange(16 * 17, dtype="u2").reshape(16, 17)
+        if beside:
+            file[beside] = 5
         file["exchange/data"].attrs["units"] = np.array(["counts", "of photons"], dtype=object)
     data = bytearray(path.read_bytes())
     heap = data.index(b"GCOL")
@@ -96,6 +98,16 @@ def test_a_file_is_refused_where_its_content_cannot_be_listed(tmp_path: Path, sh
     data[at : at + 4] = b"PAEH"
     path.write_bytes(data)
     with pytest.raises(FormatError, match=r"damaged HDF5: .*heap signature"):
+        check_hdf5(path)
+
+
+def test_a_name_that_is_no_text_hides_nothing(tmp_path: Path, short: None) -> None:
+    """Errors of that name ended the look at the group; by name the endless attribute is had."""
+    path = _endless(tmp_path / "a.h5", "exchange/before")
+    data = bytearray(path.read_bytes())
+    assert data.count(b"before\0") == 1
+    path.write_bytes(data.replace(b"before\0", b"\xff\xfefore\0"))
+    with pytest.raises(FormatError, match=r"damaged HDF5: "):
         check_hdf5(path)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from refimpl.bounds import check_offsets
 from refimpl.dispatch import twin
+from refimpl.errors import ConfigError
 from refimpl.frames import F64, I64
 
 __all__ = ["MAX_ITERATIONS", "PEAK_FIELDS", "STATUS", "fit_ring_peaks"]
@@ -224,10 +225,16 @@ def _standard_errors(a: F64, free: NDArray[np.bool_]) -> F64:
     return sigma
 
 
+_MOST_COUNTS = 1e150
+
+
 def _check_bins(
     x: F64, counts: F64, response: F64, offsets: I64, expected: F64, *rest: F64 | float | None
 ) -> None:
     check_offsets("offsets", offsets, len(expected), len(x), "x")
+    size = np.abs(counts)  # infinity and NaN: no fit
+    if bool(((size > _MOST_COUNTS) & (size < np.inf)).any()):
+        raise ConfigError(f"counts beyond {_MOST_COUNTS:g}: their squares overflow")
 
 
 @twin(

@@ -87,6 +87,7 @@ ROWS = [
     ("overlap_spots.screen_spots", "margin_px", -1, "margin_px = -1: expected 0 to"),
     ("ring_peaks.fit_ring_peaks", "offsets", with_first(-1), "offsets do not rise within"),
     ("ring_peaks.fit_ring_peaks", "offsets", cut, "offsets has 12 elements: expected 13"),
+    ("ring_peaks.fit_ring_peaks", "counts", with_first(1e300), "their squares overflow"),
     ("ring_pixels.ring_pixels", "n_eta", 0, "n_eta = 0: expected 1 to"),
     ("ring_pixels.ring_pixels", "panel_map", with_first(3), "panel_map = 3: expected -32768 to 2"),
     ("ring_pixels.ring_pixels", "geometry", with_first(math.nan), "geometry: expected finite"),

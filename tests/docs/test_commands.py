@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -22,9 +23,15 @@ def commands(page: Path) -> list[str]:
     return [line[2:].strip() for line in lines if line.startswith("$ refimpl ")]
 
 
+@functools.cache
+def tree() -> Any:
+    """All commands; typer makes them anew each time that it is asked."""
+    return typer.main.get_command(app)
+
+
 def unknown(command: str) -> list[str]:
     """Words of a command line that are no command, or no option of it."""
-    here: Any = typer.main.get_command(app)
+    here = tree()
     words = [w for w in shlex.split(command, comments=True)[1:] if not w.startswith(">")]
     while hasattr(here, "commands") and words and not words[0].startswith("-"):
         name = words.pop(0)
@@ -38,7 +45,7 @@ def unknown(command: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_on_a_page_exist(page: Path) -> None:
-    assert {c: unknown(c) for c in commands(page) if unknown(c)} == {}
+    assert {c: wrong for c in commands(page) if (wrong := unknown(c))} == {}
 
 
 def test_wrong_ones_are_seen() -> None:

@@ -77,6 +77,7 @@ def test_calibrate_simulated(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_score_geometry(tmp_path: Path) -> None:
     text = run("score_geometry.py", tmp_path)
     scores = re.findall(r"^(.{14})\d+ patches: mean \|strain\| (\S+) µε", text, re.MULTILINE)
@@ -97,6 +98,7 @@ def test_which_way_up(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_panels(tmp_path: Path) -> None:
     text = run("panels.py", tmp_path)
     rows = re.findall(r"^ +(\d+) +(\d+) +(\S+) +(\S+) +(\S+) \+- (\S+) +(\S+)$", text, re.MULTILINE)
@@ -119,6 +121,7 @@ def test_nearfield_map(tmp_path: Path) -> None:
     assert "0 missing" in out
 
 
+@pytest.mark.slow
 def test_epu_duplicates(tmp_path: Path) -> None:
     text = run("epu_duplicates.py", tmp_path, str(tmp_path / "page"))
     rows = re.findall(
@@ -131,6 +134,7 @@ def test_epu_duplicates(tmp_path: Path) -> None:
     assert (tmp_path / "page" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_centring_match(tmp_path: Path) -> None:
     text = run("centring_match.py", tmp_path)
     known, off = re.search(r"known to (\S+) s, off by (\S+) s", text).groups()  # type: ignore[union-attr]

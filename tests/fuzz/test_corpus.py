@@ -73,6 +73,7 @@ def _fragile(path: Path) -> object:
     return 1 // (data[3] - 0x30)
 
 
+@pytest.mark.slow
 def test_a_campaign_finds_a_fault_behind_three_refusals(tmp_path: Path) -> None:
     reader = Reader("fragile", "a.bin", _fragile, "bytes", traced=("tests",))
     campaign = Campaign(reader, [b"aca1"], tmp_path, seed=5)

@@ -21,7 +21,7 @@ from refimpl.nearfield.reconstruct import LEDGER
 
 PROGRAM = Path(nearfield_multires_run.__file__)
 WORKERS = 2
-QUICK = 4  # moments of each kind in the default suite
+QUICK = 2  # moments of each kind in the default suite
 MANY = 20
 
 pytestmark = pytest.mark.skipif(

@@ -55,7 +55,7 @@ def of(case: Case, settings: MultiresSettings | None = LOOPS, **more: Any) -> Es
     return estimate(case.setup, case.lit, points, some(case), settings, **given)
 
 
-@pytest.mark.parametrize("points", [grid, wide])
+@pytest.mark.parametrize("points", [grid, pytest.param(wide, marks=pytest.mark.slow)])
 def test_a_run_costs_what_was_said(case: Case, points: Any) -> None:
     search = SearchSettings(least=0.1)
     said = of(case, grid=points, search=search, sample=48)

@@ -24,7 +24,8 @@ Triple = tuple[float, float, float]
 
 _NEEDED: Final = ("min_fs", "max_fs", "min_ss", "max_ss", "corner_x", "corner_y", "fs", "ss", "res",
                   "clen")  # fmt: skip
-_TERM: Final = re.compile(r"([-+]?\s*\d*\.?\d*(?:[eE][-+]?\d+)?)\s*([xyz])")
+_TERM: Final = re.compile(r"([-+]?\s*(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?)\s*([xyz])")
+_MOST: Final = 200  # characters of a sum or number: the time to look at one grows with their cube
 _QUANTITY: Final = re.compile(r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?|\d+\.)\s*([A-Za-z]*)$")
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "length": {"": 1.0, "m": 1.0, "mm": 1e-3},
@@ -184,12 +185,12 @@ def _panel(
 
 
 def _quantity(key: str, value: str, line: int, kind: str, path: str | Path) -> float:
-    found = _QUANTITY.fullmatch(value)
+    found = _QUANTITY.fullmatch(value) if len(value) <= _MOST else None
     units = _UNITS[kind]
     if found is None or found[2] not in units or not isfinite(float(found[1])):
         known = ", ".join(u for u in units if u)
         raise FormatError(
-            f"{key} = {value!r}: expected a number{f' and one of {known}' if known else ''}",
+            f"{key} = {value!r:.80}: expected a number{f' and one of {known}' if known else ''}",
             path=path, line=line,
         )  # fmt: skip
     return float(found[1]) * units[found[2]]
@@ -210,9 +211,9 @@ def _energy(common: Mapping[str, tuple[str, int]], path: str | Path) -> float:
 
 def _direction(key: str, value: str, line: int, path: str | Path) -> Triple:
     """Vector of a sum such as ``+0.99x -0.01y``; a bare axis counts once."""
-    if _TERM.sub("", value).strip() or not _TERM.search(value):
+    if len(value) > _MOST or _TERM.sub("", value).strip() or not _TERM.search(value):
         raise FormatError(
-            f"{key} = {value!r}: expected a sum such as +1.0x -0.01y", path=path, line=line
+            f"{key} = {value!r:.80}: expected a sum such as +1.0x -0.01y", path=path, line=line
         )
     out = [0.0, 0.0, 0.0]
     for factor, axis in _TERM.findall(value):

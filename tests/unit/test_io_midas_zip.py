@@ -168,7 +168,5 @@ def test_damaged_chunk(tmp_path: Path) -> None:
     group.create_array("exchange/data", data=np.ones((1, 30, 30)))
     group.create_array("exchange/dark", data=np.ones((1, 30, 30)))
     (tmp_path / "a.zarr" / "exchange" / "dark" / "0.0.0").write_bytes(b"xx")
-    with pytest.raises(
-        FormatError, match=r"a\.zarr: damaged chunk exchange/dark/0\.0\.0: "
-    ):
+    with pytest.raises(FormatError, match=r"a\.zarr: damaged chunk exchange/dark/0\.0\.0: "):
         read_archive(tmp_path / "a.zarr")

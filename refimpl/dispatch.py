@@ -202,6 +202,19 @@ def _as_checked_array(
     return array
 
 
+def _named(check: Callable[..., None] | None, definition: Callable[..., Any]) -> list[str]:
+    """Arguments of a definition that its check names; defaults of the check stand for others."""
+    if check is None:
+        return []
+    taken = inspect.signature(definition).parameters
+    asked = inspect.signature(check).parameters
+    for name, parameter in asked.items():
+        if name not in taken and parameter.default is parameter.empty:
+            names = f"{check.__name__} checks {name!r}, which {definition.__name__}"
+            raise TypeError(f"{names} does not take")
+    return [name for name in asked if name in taken]
+
+
 def twin(
     kind: Kind, *, check: Callable[..., None] | None = None, **arrays: str
 ) -> Callable[[F], F]:
@@ -212,8 +225,8 @@ def twin(
     kind
         Bound between the twins, see :class:`Pair`.
     check
-        Called with the same arguments before either side: raises where the numbers are wrong in
-        ways that shapes cannot tell, such as an index that leads out of bounds.
+        Called before either side with those of the arguments that it names: raises where the
+        numbers are wrong in ways that shapes cannot tell, such as an index out of bounds.
     **arrays
         For each array argument ``"dtype shape"``, for instance ``"f8 n,3"``; it is converted to a
         C-contiguous array of that dtype and its shape is checked against the letters.
@@ -232,6 +245,7 @@ def twin(
             raise RuntimeError(f"two pairs are called {pair.key}: module names of twins are unique")
         REGISTRY[pair.key] = pair
         signature = inspect.signature(definition)
+        wanted = _named(check, definition)
 
         @functools.wraps(definition)
         def call(
@@ -247,7 +261,7 @@ def twin(
                     pair.key, name, bound.arguments[name], dtype, letters, sizes
                 )
             if check is not None:
-                check(*bound.args, **bound.kwargs)
+                check(**{name: bound.arguments[name] for name in wanted})
             if current_backend(backend) == "python":
                 return definition(*bound.args, **bound.kwargs)
             return pair.compiled()(*bound.args, **bound.kwargs, threads=resolve_threads(threads))

@@ -38,11 +38,7 @@ def check_operators(operators: F64) -> None:
         raise ConfigError("operators are not unit quaternions")
 
 
-def _check(q1: F64, q2: F64, operators: F64) -> None:
-    check_operators(operators)
-
-
-@twin("libm", check=_check, q1="f8 n,4", q2="f8 n,4", operators="f8 m,4")
+@twin("libm", check=check_operators, q1="f8 n,4", q2="f8 n,4", operators="f8 m,4")
 def misorientation(q1: F64, q2: F64, operators: F64) -> F64:
     r"""Disorientation angle of pairs of orientations.
 

@@ -178,9 +178,7 @@ def _placed(
     return _Placed(fast, slow, u, v, u_by, v_by, out, y, z, tilt, g[0] + d_lsd, d_p2)
 
 
-def _check_panel(
-    first: F64, second: F64, panel: NDArray[np.int32], geometry: F64, corrections: F64
-) -> None:
+def _check_panel(panel: NDArray[np.int32], corrections: F64) -> None:
     if len(panel) and not -1 <= panel.min() <= panel.max() < len(corrections):
         bad = panel[(panel < -1) | (panel >= len(corrections))][0]
         raise IndexError(f"panel index {bad}: there are corrections of {len(corrections)} panels")

@@ -64,10 +64,7 @@ def _published_shift(y: F64, z: F64, two_theta: F64, wedge: float) -> tuple[F64,
     return c0 * cd + s0 * sd, s0 * cd - c0 * sd
 
 
-def _check_angles(
-    orientations: F64, g: F64, theta_rad: F64, ranges_rad: F64, boxes_mm: F64,
-    exclude_pole_rad: float, wedge_rad: float, published_wedge: bool, lsd0_mm: float,
-) -> None:  # fmt: skip
+def _check_angles(exclude_pole_rad: float, wedge_rad: float) -> None:
     check_finite(exclude_pole_rad=exclude_pole_rad, wedge_rad=wedge_rad)
 
 

@@ -69,9 +69,7 @@ class _RingList(Protocol):
     def intensity(self) -> F64: ...
 
 
-def _check_lines(
-    two_theta_rad: F64, weight: F64, centre_rad: F64, fwhm_rad: F64, mixing: F64, crest: F64
-) -> None:
+def _check_lines(mixing: F64) -> None:
     if not ((mixing >= 0.0) & (mixing <= 1.0)).all():
         raise ConfigError("mixing: expected fractions from 0 to 1")
 

@@ -88,20 +88,7 @@ def check_panels(panel: NDArray[np.int32], inverse_d: F64) -> None:
         raise IndexError(f"panel index {bad}: there are {len(inverse_d)} panels")
 
 
-def _check_rays(
-    p0: F64,
-    panel: NDArray[np.int32],
-    entering: NDArray[np.uint8],
-    phi_near: F64,
-    s0: F64,
-    axis: F64,
-    inverse_d: F64,
-    *_: F64,
-) -> None:
-    check_panels(panel, inverse_d)
-
-
-@twin("libm", check=_check_rays, **_POINTS)
+@twin("libm", check=check_panels, **_POINTS)
 def predict_rotation(
     p0: F64,
     panel: NDArray[np.int32],
@@ -151,7 +138,7 @@ def predict_rotation(
 
 
 @twin(
-    "libm", check=_check_rays, **_POINTS, hkl="f8 n,3", crystal="f8 c,3,3", beam="f8 b,3",
+    "libm", check=check_panels, **_POINTS, hkl="f8 n,3", crystal="f8 c,3,3", beam="f8 b,3",
     detector="f8 p,m,3,3",
 )  # fmt: skip
 def rotation_jacobian(

@@ -35,8 +35,9 @@ WIDE = 65536
 """Bins from which four tables of sums no longer fit into a cache; then there is one."""
 
 
-def _check_sums(values: NDArray[np.generic], bins: I32, n_bins: int, *order: int) -> None:
-    blocks, lanes = order
+def _check_sums(
+    values: NDArray[np.generic], bins: I32, n_bins: int, blocks: int, lanes: int
+) -> None:
     if lanes not in (1, 4):
         raise ConfigError(f"bin_sums: lanes = {lanes}: expected 1 or 4")
     _check_order(values, len(bins), n_bins, blocks)
@@ -89,8 +90,8 @@ def bin_sums(values: NDArray[np.generic], bins: I32, n_bins: int, blocks: int, l
     return total
 
 
-def _check_shares(values: NDArray[np.generic], *entries: I32 | U8 | int) -> None:
-    _check_order(values, values.size, entries[3], entries[4])  # type: ignore[arg-type]
+def _check_shares(values: NDArray[np.generic], n_bins: int, blocks: int) -> None:
+    _check_order(values, values.size, n_bins, blocks)
 
 
 @twin("arithmetic", check=_check_shares, pixel="i4 m", bins="i4 m", share="u1 m")

@@ -161,7 +161,7 @@ def disk(size: int) -> NDArray[np.bool_]:
     return across[:, None] ** 2 + across**2 <= (0.5 * size) ** 2
 
 
-def _check_size(ranks: NDArray[np.int32], size: int) -> None:
+def _check_size(size: int) -> None:
     if not 1 <= size <= MOST_SIZE or size % 2 == 0:
         raise ConfigError(f"size = {size} px: expected an odd number up to {MOST_SIZE}", got=size)
 

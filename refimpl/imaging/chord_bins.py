@@ -67,19 +67,7 @@ def lineouts(
     return bin_lineouts(x, y, intensity, *grid, arcs, published_axes)
 
 
-def _check_bins(
-    x_px: F64,
-    y_px: F64,
-    intensity: F64,
-    offset: I64,
-    rays: F64,
-    low_px: F64,
-    step_px: F64,
-    steps: I64,
-    most: int,
-    arcs: bool,
-    published_axes: bool,
-) -> None:
+def _check_bins(x_px: F64, offset: I64, rays: F64, low_px: F64, most: int) -> None:
     check_offsets("offset", offset, len(low_px), len(x_px), "x_px")
     check_within("most", most, 0, 2**31 - 1)
     middle = rays[:, :2] + rays[:, 2:]

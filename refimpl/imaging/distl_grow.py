@@ -18,15 +18,7 @@ I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 
 
-def _check_margin(
-    image: I32,
-    signal: F32,
-    margin: int,
-    underload: int,
-    overload: int,
-    height: float,
-    neighbours: int,
-) -> None:
+def _check_margin(margin: int) -> None:
     check_within("margin", margin, 1, 2**24)  # a spot looks one pixel further
 
 

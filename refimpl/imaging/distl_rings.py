@@ -21,9 +21,7 @@ FARTHEST = 2**24
 """The beam may be so far from the image, and a ring so wide [px]: squares stay whole numbers."""
 
 
-def _check_rings(
-    signal: F32, beam_slow: int, beam_fast: int, margin: int, width: int, n_rings: int, levels: F64
-) -> None:
+def _check_rings(beam_slow: int, beam_fast: int, margin: int, width: int, n_rings: int) -> None:
     check_within("beam_slow", beam_slow, -FARTHEST, FARTHEST)
     check_within("beam_fast", beam_fast, -FARTHEST, FARTHEST)
     check_within("margin", margin, 0, FARTHEST)

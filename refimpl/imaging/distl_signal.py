@@ -28,10 +28,11 @@ LARGEST_BOX = 1000
 _STEP = 2  # the background is sampled at every second pixel of every second row
 
 
-def _check_boxes(image: I32, *sides: I64 | float) -> None:
+def _check_boxes(
+    image: I32, slow1: I64, fast1: I64, slow2: I64, fast2: I64, slow3: I64, fast3: I64
+) -> None:
     """Boxes lie in the image and rise."""
-    for k, boxes in enumerate(sides[:6]):
-        assert isinstance(boxes, np.ndarray)
+    for k, boxes in enumerate((slow1, fast1, slow2, fast2, slow3, fast3)):
         size = image.shape[k % 2]
         first, last = boxes.T
         if len(first) and not (

@@ -228,9 +228,7 @@ def _standard_errors(a: F64, free: NDArray[np.bool_]) -> F64:
 _MOST_COUNTS = 1e150
 
 
-def _check_bins(
-    x: F64, counts: F64, response: F64, offsets: I64, expected: F64, *rest: F64 | float | None
-) -> None:
+def _check_bins(x: F64, counts: F64, offsets: I64, expected: F64) -> None:
     check_offsets("offsets", offsets, len(expected), len(x), "x")
     size = np.abs(counts)  # infinity and NaN: no fit
     if bool(((size > _MOST_COUNTS) & (size < np.inf)).any()):

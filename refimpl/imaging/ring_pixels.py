@@ -58,7 +58,6 @@ MOST_TURN = 0.2
 
 
 def _check_windows(
-    usable: NDArray[np.uint8],
     panel_map: NDArray[np.int16],
     geometry: F64,
     corrections: F64,

@@ -31,18 +31,7 @@ MAX_HALF_SIZE = 9
 _BACKGROUND_BORDER = 2  # the extended threshold looks for background this far beyond the window
 
 
-def _check_window(
-    image: I32,
-    mask: U8,
-    low: int,
-    high: int,
-    half_fast: int,
-    half_slow: int,
-    min_count: int,
-    sigma_background: float,
-    sigma_strong: float,
-    *rest: float,
-) -> None:
+def _check_window(low: int, high: int, half_fast: int, half_slow: int, sigma_strong: float) -> None:
     check_within("half_fast", half_fast, 1, MAX_HALF_SIZE)
     check_within("half_slow", half_slow, 1, MAX_HALF_SIZE)
     check_within("low", low, 1 - LARGEST_COUNT, 2**31 - 1)

@@ -58,7 +58,7 @@ def accumulate_normal(residual: F64, jacobian: F64, weight: F64) -> tuple[float,
     return float(total[0, 0]), total[1:, 0].copy(), total[1:, 1:].copy()
 
 
-def _check_blocks(residual: F64, jacobian: F64, weight: F64, first: I64) -> None:
+def _check_blocks(residual: F64, first: I64) -> None:
     check_offsets("first", first, None, len(residual), "residual")
 
 

@@ -47,9 +47,7 @@ LEAST_STEP_UM, MOST_UM = 1e-6, 1e12
 """Steps of radius and radii that are lengths on a detector."""
 
 
-def _check_lineouts(
-    profile: F64, steps: I64, first_um: F64, step_um: F64, middle_um: F64 | None = None
-) -> None:
+def _check_lineouts(steps: I64, first_um: F64, step_um: F64, middle_um: F64 | None = None) -> None:
     check_within("steps", steps, -(2**31), 2**31 - 1)
     for name, lengths in (("first_um", first_um), ("middle_um", middle_um)):
         if lengths is not None and not (np.abs(lengths) < MOST_UM).all():

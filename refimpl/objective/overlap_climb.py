@@ -102,10 +102,16 @@ def _simplex(
 
 
 def _check_climb(
-    vertices: F64, orientations: F64, single: U8, g: F64, theta_rad: F64, ranges: F64, boxes: F64,
-    camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32, published: bool,
-    edges_rad: F64, size_rad: float, most: int, enough: float,
-) -> None:  # fmt: skip
+    vertices: F64,
+    camera: F64,
+    distances: F64,
+    scan: F64,
+    coarse: U64,
+    rank: I32,
+    tiles: U32,
+    edges_rad: F64,
+    most: int,
+) -> None:
     check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
     check_finite(wedge=camera[12], pole=camera[14])
     check_within("most", most, 1, 2**31 - 1)

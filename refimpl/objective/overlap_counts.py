@@ -193,9 +193,8 @@ def check_scene(
 
 
 def _check_counted(
-    vertices: F64, orientations: F64, single: U8, g: F64, theta_rad: F64, ranges: F64, boxes: F64,
-    camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32, published: bool,
-) -> None:  # fmt: skip
+    vertices: F64, camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32
+) -> None:
     check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
     check_finite(wedge=camera[12], pole=camera[14])
 

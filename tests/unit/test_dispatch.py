@@ -257,6 +257,27 @@ def test_wrong_arguments_are_an_ordinary_type_error(pair: Callable[..., Any]) ->
         pair(POINTS)
 
 
+def test_a_check_gets_the_arguments_that_it_names(pair: Callable[..., Any]) -> None:
+    def scale(points: F64, centre: F64, factor: float = 2.0) -> F64:
+        return points * factor
+
+    def check(factor: float, points: F64, most: float = 3.0) -> None:
+        assert points.dtype == np.float64  # converted already
+        if factor > most:
+            raise ConfigError(f"factor = {factor}")
+
+    scale.__module__ = "refimpl.fake.fake_scale"
+    checked = twin("arithmetic", check=check, points="f8 n,3", centre="f8 3")(scale)
+    assert checked([[1, 2, 3]], CENTRE, backend="python").tolist() == [[2.0, 4.0, 6.0]]
+    with pytest.raises(ConfigError, match=r"factor = 4\.0"):
+        checked(POINTS, CENTRE, 4.0)
+
+    def mistaken(faktor: float) -> None: ...
+
+    with pytest.raises(TypeError, match="mistaken checks 'faktor', which scale does not take"):
+        twin("arithmetic", check=mistaken, points="f8 n,3", centre="f8 3")(scale)
+
+
 # --- registry -------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from refimpl.errors import FormatError, MissingExtra
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
-from refimpl.interop.hdf5_errors import whole_hdf5
+from refimpl.hdf5.damage import whole_hdf5
 from refimpl.reading import read_text
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom

@@ -28,7 +28,7 @@ from refimpl.detector.panel import Detector, Panel
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
-from refimpl.interop.hdf5_errors import whole_hdf5
+from refimpl.hdf5.damage import whole_hdf5
 from refimpl.rotations import expmap
 from refimpl.units import DEG, UM
 

@@ -23,7 +23,7 @@ from refimpl.errors import ConfigError, FormatError
 from refimpl.forward.experiment import Beam, Experiment, Goniometer, Scan
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
-from refimpl.interop.hdf5_errors import whole_hdf5
+from refimpl.hdf5.damage import whole_hdf5
 from refimpl.interop.nexus import (
     _ANGLES,
     _LENGTHS,

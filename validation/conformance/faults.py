@@ -23,7 +23,7 @@ import sys
 import textwrap
 import tomllib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from refimpl.testing.conform_judge import judge_quantity
 from refimpl.testing.conform_records import Case, quantities
 from refimpl.testing.conform_subjects import PythonObject
 
-__all__ = ["Fault", "failing", "faults", "forget", "injected", "reach", "wrong_by"]
+__all__ = ["Fault", "failing", "faults", "forget", "injected", "reach", "told", "wrong_by"]
 
 TABLE = Path(__file__).with_name("faults.toml")
 
@@ -196,23 +196,35 @@ def wrong_by(fault: Fault, names: Sequence[str]) -> tuple[str, ...]:
         return failing(names)
 
 
-def main(only: Sequence[str]) -> int:
-    """Print a line a fault; return the exit status."""
-    if wrong := failing(list(quantities())):
-        print(f"without a fault there fail {' '.join(wrong)}")
-        return 1
-    if unknown := set(only) - set(faults()):
+def told(
+    table: Mapping[str, Fault], only: Sequence[str], wrong: Callable[[Fault], Collection[str]]
+) -> int:
+    """Print a line a fault of a table; return the exit status.
+
+    Parameters
+    ----------
+    wrong
+        Quantities that fail with a fault.
+    """
+    if unknown := set(only) - set(table):
         print(f"no faults {' '.join(sorted(unknown))}")
         return 2
     missed = 0
-    for name in only or faults():
-        fault = faults()[name]
-        found = wrong_by(fault, list(quantities()))
-        missed += found != fault.wrong
-        words = "caught" if found == fault.wrong else f"expected {' '.join(fault.wrong)}, found"
+    for name in only or table:
+        found, expected = wrong(table[name]), table[name].wrong
+        missed += found != expected
+        words = "caught" if found == expected else f"expected {' '.join(expected)}, found"
         print(f"{name:32} {words} {' '.join(found) or 'nothing'}", flush=True)
-    print(f"{len(only or faults())} faults, {missed} not as expected")
+    print(f"{len(only or table)} faults, {missed} not as expected")
     return int(missed > 0)
+
+
+def main(only: Sequence[str]) -> int:
+    """Seed the faults into the definitions."""
+    if wrong := failing(list(quantities())):
+        print(f"without a fault there fail {' '.join(wrong)}")
+        return 1
+    return told(faults(), only, lambda fault: wrong_by(fault, list(quantities())))
 
 
 if __name__ == "__main__":

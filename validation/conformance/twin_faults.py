@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from faults import TABLE, Fault, failing, forget
+from faults import TABLE, Fault, failing, forget, told
 
 from refimpl import _ext
 from refimpl.dispatch import Pair
@@ -140,22 +140,11 @@ def wrong_by(fault: Fault) -> tuple[str, ...]:
 
 
 def main(only: Sequence[str]) -> int:
-    """Print a line a fault; return the exit status."""
+    """Seed the faults into the twins."""
     if wrong := failing(list(quantities()), "cython"):
         print(f"without a fault there fail {' '.join(wrong)}")
         return 1
-    if unknown := set(only) - set(twin_faults()):
-        print(f"no faults {' '.join(sorted(unknown))}")
-        return 2
-    missed = 0
-    for name in only or twin_faults():
-        fault = twin_faults()[name]
-        found = wrong_by(fault)
-        missed += found != fault.wrong
-        words = "caught" if found == fault.wrong else f"expected {' '.join(fault.wrong)}, found"
-        print(f"{name:32} {words} {' '.join(found) or 'nothing'}", flush=True)
-    print(f"{len(only or twin_faults())} faults, {missed} not as expected")
-    return int(missed > 0)
+    return told(twin_faults(), only, wrong_by)
 
 
 if __name__ == "__main__":

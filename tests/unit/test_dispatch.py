@@ -272,9 +272,9 @@ def test_a_check_gets_the_arguments_that_it_names(pair: Callable[..., Any]) -> N
     with pytest.raises(ConfigError, match=r"factor = 4\.0"):
         checked(POINTS, CENTRE, 4.0)
 
-    def mistaken(faktor: float) -> None: ...
+    def mistaken(multiple: float) -> None: ...
 
-    with pytest.raises(TypeError, match="mistaken checks 'faktor', which scale does not take"):
+    with pytest.raises(TypeError, match="mistaken checks 'multiple', which scale does not take"):
         twin("arithmetic", check=mistaken, points="f8 n,3", centre="f8 3")(scale)
 
 

@@ -7,20 +7,27 @@ terabyte: both are refused here before memory is used up, whoever reads them.
 from __future__ import annotations
 
 import bz2
+import json
 import os
 import stat
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from refimpl.errors import FormatError
 
-__all__ = ["MOST_BYTES", "MOST_OF_TABLES", "check_size", "read_bytes", "read_text", "read_unpacked"]
+__all__ = [
+    "MOST_BYTES", "MOST_OF_TABLES", "check_numbers", "check_size", "parse_json", "read_bytes",
+    "read_text", "read_unpacked",
+]  # fmt: skip
 
 MOST_BYTES = 1 << 30
 """Of a file that is read whole."""
 MOST_OF_TABLES = 4 << 30
 """Of tables that a large experiment fills: maps, matches, reflections."""
+
+_MOST_DIGITS = 308
+"""Digits of a whole number: one of 309 may be more than a float holds."""
 
 _PIECE = 1 << 20
 _GZIP, _BZIP = b"\x1f\x8b", b"BZh"
@@ -118,6 +125,45 @@ def read_unpacked(
     if first is None and size > most:
         raise _too_large(path, size, most)
     return b"".join(pieces)[:first]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON whose whole numbers a float holds: others would overflow where they are first used.
+
+    Raises
+    ------
+    ValueError
+        It is not JSON, or has a number of more than 308 digits.
+    RecursionError
+        It is nested too deeply.
+    """
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits: expected at most {_MOST_DIGITS}")
+    return int(digits)
+
+
+def check_numbers(tree: Any) -> Any:
+    """Return what YAML or TOML gave, if it has no numbers that :func:`parse_json` refuses.
+
+    Raises
+    ------
+    ValueError
+        It has.
+    """
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
+        elif isinstance(node, int) and abs(node) >= 10**_MOST_DIGITS:
+            raise ValueError(f"a whole number of more than {_MOST_DIGITS} digits")
+    return tree
 
 
 def _member(

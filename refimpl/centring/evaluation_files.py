@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from refimpl.centring.splits import Split, load_split
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import write_json, write_text
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from refimpl.centring.evaluation import Evaluation
@@ -60,7 +59,7 @@ def run_of(checkpoint: str | Path) -> Run:
     if not place.is_file():
         return Run(None, 0, split)
     try:
-        content = json.loads(read_text(place))
+        content = parse_json(read_text(place))
         source, seed = content["source"], content["settings"]["seed"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"not a run of refimpl centring: {error!r}", path=place) from error

@@ -7,7 +7,6 @@ uneven histograms for unfair errors: crystals are drawn from strata of equal med
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refimpl.errors import ConfigError, FormatError
 from refimpl.io.atomic import write_json
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 
 __all__ = ["PARTS", "Split", "load_split", "split_crystals"]
 
@@ -90,7 +89,7 @@ def load_split(path: str | Path) -> Split:
         A crystal is in two parts.
     """
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
     except (ValueError, RecursionError) as error:

@@ -22,7 +22,7 @@ from refimpl.interop.setup import (
     setup_from_model,
 )
 from refimpl.io.atomic import atomic_path, write_json, write_text
-from refimpl.reading import read_bytes
+from refimpl.reading import parse_json, read_bytes
 
 __all__ = [
     "Options",
@@ -79,10 +79,8 @@ class Options:
 
 def kind_of_json(path: Path) -> str:
     """Name of the format of a ``.json`` file."""
-    import json
-
     try:
-        content = json.loads(read_bytes(path))
+        content = parse_json(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return "geometry"  # whose reader says what is wrong
     if isinstance(content, dict) and content.get("__id__") == "ExperimentList":

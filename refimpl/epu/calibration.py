@@ -6,7 +6,6 @@ k of the published script; the matrix of a real microscope also turns, mirrors a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from refimpl.epu.matrix import BeamShiftMatrix
 from refimpl.errors import ConfigError, FormatError
 from refimpl.frames import F64
 from refimpl.io.atomic import write_json
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 from refimpl.units import DEG
 
 __all__ = ["METHODS", "Alternative", "Calibration", "load_calibration", "save_calibration"]
@@ -247,7 +246,7 @@ def load_calibration(path: str | Path) -> Calibration:
         The file is missing, not JSON, or no calibration.
     """
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=path) from error
     except (ValueError, RecursionError) as error:

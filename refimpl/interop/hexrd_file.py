@@ -6,7 +6,6 @@ What the numbers mean is in :mod:`refimpl.interop.hexrd`.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from refimpl.errors import FormatError, MissingExtra
 from refimpl.frames import F64
 from refimpl.hdf5 import read_hdf5
 from refimpl.hdf5.damage import whole_hdf5
-from refimpl.reading import read_text
+from refimpl.reading import check_numbers, parse_json, read_text
 from refimpl.rotations import expmap
 from refimpl.units import DEG, kev_to_angstrom
 
@@ -244,7 +243,7 @@ def _hdf5(file: Path) -> dict[str, Any]:
 
 def _json(text: str, path: str | Path) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as exc:  # a number of 5000 digits, 1000 brackets, too
         raise FormatError(f"not JSON: {exc}", path=path) from exc
 
@@ -255,6 +254,6 @@ def _yaml(text: str, path: str | Path) -> Any:
     except ImportError as exc:
         raise MissingExtra("interop", "reading a YAML instrument file") from exc
     try:
-        return yaml.safe_load(text)
+        return check_numbers(yaml.safe_load(text))
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise FormatError(f"not YAML: {str(exc).splitlines()[0]}", path=path) from exc

@@ -17,7 +17,7 @@ import numpy as np
 
 from refimpl.errors import FormatError, GeometryError
 from refimpl.frames import F64
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 
 __all__ = [
     "ANGSTROM_PER_M",
@@ -180,7 +180,7 @@ def _number(
 
 def _config(text: str, path: str | Path | None) -> dict[str, Any]:
     try:
-        config = json.loads(text)
+        config = parse_json(text)
     except (ValueError, RecursionError) as exc:  # a number of 5000 digits, 1000 brackets, too
         raise FormatError(f"Detector_config is not JSON: {exc}", path=path) from exc
     if not isinstance(config, dict):

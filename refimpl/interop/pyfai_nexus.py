@@ -28,6 +28,7 @@ from refimpl.frames import F64
 from refimpl.hdf5 import check_written, read_hdf5
 from refimpl.hdf5.writing import new_hdf5
 from refimpl.interop.poni_file import Poni, format_poni, parse_poni
+from refimpl.reading import parse_json
 from refimpl.units import M
 
 __all__ = [
@@ -148,7 +149,7 @@ def detector_file(text: str) -> str | None:
     if found.get("detector") != "NexusDetector":
         return None
     try:
-        return str(json.loads(found.get("detector_config", ""))["filename"])
+        return str(parse_json(found.get("detector_config", ""))["filename"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError("NexusDetector: no filename in Detector_config") from error
 
@@ -246,7 +247,7 @@ def read_nexus_detector(path: str | Path) -> tuple[Mapping[str, Any] | None, NDA
     except (OSError, KeyError, RuntimeError, AttributeError, TypeError, MemoryError) as error:
         raise FormatError(f"cannot be read as HDF5: {error}", path=path) from error
     try:
-        return (None if own is None else json.loads(own)), corners
+        return (None if own is None else parse_json(own)), corners
     except (ValueError, RecursionError, TypeError) as error:
         raise FormatError(f"{OWN} is not JSON: {error}", path=path) from error
 

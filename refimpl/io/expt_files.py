@@ -16,7 +16,7 @@ from refimpl.forward.experiment import Experiment
 from refimpl.io.atomic import write_text
 from refimpl.io.expt_entry import Where
 from refimpl.io.expt_models import READERS, WRITERS
-from refimpl.reading import read_bytes
+from refimpl.reading import parse_json, read_bytes
 
 __all__ = ["read_expt", "refuse_pickle", "write_expt"]
 
@@ -92,7 +92,7 @@ def _json(file: Path) -> Any:
         raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     refuse_pickle(file, text[:64])
     try:
-        return json.loads(text)
+        return parse_json(text)
     except UnicodeDecodeError as error:
         raise FormatError(
             f"not an experiment list: no JSON text (starts with {text[:8]!r})", path=file

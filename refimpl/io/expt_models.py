@@ -67,18 +67,23 @@ def _scan(entry: Entry, where: Where) -> Scan:
         start, width = where.numbers(entry, "oscillation", 2)
         return where.build(Scan, (first, last), (start, width), entry)
     properties = entry.get("properties") or {}
-    angles = properties.get("oscillation", [])
+    if not isinstance(properties, dict):
+        raise where.error(f"properties {properties!r:.60}: expected an object", "properties")
+    stated: Any = properties.get("oscillation")
     n = last - first + 1
-    if not angles:
+    if not stated:
         return where.build(Scan, (first, last), (0.0, 0.0), entry)
-    if len(angles) != n:
-        raise where.error(f"{len(angles)} oscillation angles for {n} images", "oscillation")
+    if not isinstance(stated, list) or len(stated) != n:
+        got = len(stated) if isinstance(stated, list) else "no"
+        raise where.error(f"{got} oscillation angles for {n} images", "oscillation")
+    angles = where.numbers(properties, "oscillation", n)
     if n > 1:
-        width = float(angles[1]) - float(angles[0])
+        width = angles[1] - angles[0]
     else:
-        stated: Any = properties.get("oscillation_width", entry.get("oscillation_width", 0.0))
-        width = float(stated[0] if isinstance(stated, list) else stated)
-    return where.build(Scan, (first, last), (float(angles[0]), width), entry)
+        own: Any = properties.get("oscillation_width", entry.get("oscillation_width", 0.0))
+        one = {"oscillation_width": own if isinstance(own, list) else [own]}
+        (width,) = where.numbers(one, "oscillation_width", 1)
+    return where.build(Scan, (first, last), (angles[0], width), entry)
 
 
 def _scan_entry(scan: Scan) -> dict[str, Any]:

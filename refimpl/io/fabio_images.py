@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from refimpl.io.frame_source import FrameSource, first_line
 __all__ = ["open_fabio"]
 
 _CUT = "the pixels are cut or their checksum differs"
+_TEN_OR_MORE: Final = re.compile(rb"_0*[1-9][0-9]")
+"""End of ``Dim_10`` and of all that are larger, without its letters, which are of any case."""
 
 
 def open_fabio(path: Path) -> FrameSource:
@@ -82,6 +86,25 @@ def _check_kind(path: Path) -> None:
             raise FormatError(f"not a readable CBF or EDF: {_CUT}", path=path) from error
     elif not head.lstrip(b"\r\n").startswith(b"{"):
         raise FormatError(f"not a readable CBF or EDF: starts with {head[:8]!r}", path=path)
+    else:
+        _check_dimensions(path)
+
+
+def _check_dimensions(path: Path) -> None:
+    """Refuse an EDF that states a tenth dimension: fabio counts up to the N of any ``Dim_N``."""
+    packed = path.suffix.lower() in (".gz", ".bz2")
+    with ExitStack() as stack:
+        content: bytes | mmap.mmap
+        if packed:
+            content = read_bytes(path)
+        else:
+            file = stack.enter_context(open(path, "rb"))
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            content = stack.enter_context(mapped)
+        for found in _TEN_OR_MORE.finditer(content):
+            start = found.start()
+            if content[max(start - 3, 0) : start].lower() == b"dim":
+                raise FormatError("frames of ten or more dimensions are not 2-D images", path=path)
 
 
 @contextmanager

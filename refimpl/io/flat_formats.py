@@ -73,6 +73,8 @@ def open_tiff(path: Path) -> FrameSource:
             tif = tifffile.TiffFile(_inflated(path))
             pages = list(tif.pages)
             stated = _next_page(tif, pages[-1])
+            if not all(isinstance(n, int) for page in pages for n in page.shape):
+                raise ValueError("the size of a page is no whole number")
             description = str(pages[0].tags.valueof("ImageDescription", ""))
             stack = _stack(tif, path) if len(pages) == 1 else None
     except BROKEN as error:

@@ -18,7 +18,7 @@ from refimpl.detector.model import TiltedFlat
 from refimpl.detector.panel import Detector, Panel, PolarDistortion
 from refimpl.errors import FormatError, RefimplError
 from refimpl.io.atomic import write_json
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 from refimpl.units import DEG
 
 __all__ = [
@@ -138,7 +138,7 @@ def read_geometry(path: str | Path) -> Geometry:
         No such file, not JSON, not a geometry, a newer schema, or a missing or bad entry.
     """
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except (OSError, UnicodeDecodeError) as exc:
         raise FormatError(f"cannot read the geometry: {exc}", path=path) from exc
     except json.JSONDecodeError as exc:

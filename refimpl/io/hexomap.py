@@ -30,6 +30,7 @@ U16 = NDArray[np.uint16]
 
 _MAGIC = (0xFEEDBEEF, 1)
 _HEADER = struct.Struct("<IHHHHIHH")
+_MOST_PX = np.iinfo(np.uint16).max + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +151,18 @@ def read_npz_stack(path: str | Path, *, least: int = 0) -> FramePixels:
             )
     except BROKEN as error:
         raise FormatError(f"not a readable npz stack: {first_line(error)}", path=path) from error
-    if np.shape(shape) != (2,) or shape.dtype.kind not in "iu":
-        raise FormatError("not a readable npz stack: shape is not two whole numbers", path=path)
+    arrays = {"x": x, "y": y, "intensity": intensity, "ptr": ptr, "shape": shape}
+    for name, array in arrays.items():
+        whole = isinstance(array, np.ndarray) and array.dtype.kind in "iu"  # else bytes, not .npy
+        if not whole or array.ndim != 1 or (name == "shape" and len(array) != 2):
+            what = "two whole numbers" if name == "shape" else "a row of whole numbers"
+            raise FormatError(f"not a readable npz stack: {name} is not {what}", path=path)
     n_rows, n_columns = (int(n) for n in shape)
+    if not (0 < n_rows <= _MOST_PX and 0 < n_columns <= _MOST_PX):
+        raise FormatError(
+            f"a detector of {n_rows} x {n_columns} pixels: expected 1 to {_MOST_PX} each",
+            path=path,
+        )
     _check_npz(path, x, y, intensity, ptr, (n_rows, n_columns))
     parts = []
     for j in range(len(ptr) - 2, -1, -1):
@@ -172,9 +182,11 @@ def _check_npz(
             f"{n} x, {len(y)} y, {len(intensity)} intensities: ptr does not part them into frames",
             path=path,
         )
-    if n and (x.max() >= shape[1] or y.max() >= shape[0]):
+    if n and (min(x.min(), y.min()) < 0 or x.max() >= shape[1] or y.max() >= shape[0]):
         raise FormatError(
-            f"pixels to column {x.max()}, row {y.max()}: outside {shape[1]} x {shape[0]}", path=path
+            f"pixels of columns {x.min()} to {x.max()}, rows {y.min()} to {y.max()}: outside "
+            f"{shape[1]} x {shape[0]}",
+            path=path,
         )
 
 

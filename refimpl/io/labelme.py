@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.frames import F64
 from refimpl.io.photographs import read_photograph
-from refimpl.reading import read_text
+from refimpl.reading import parse_json, read_text
 
 __all__ = ["Labelled", "Shape", "read_labelme"]
 
@@ -99,7 +98,7 @@ def read_labelme(path: str | Path) -> Labelled:
     """
     place = Path(path)
     try:
-        content = json.loads(read_text(place))
+        content = parse_json(read_text(place))
     except OSError as error:
         raise FormatError(f"cannot read: {error.strerror}", path=place) from error
     except (ValueError, RecursionError) as error:

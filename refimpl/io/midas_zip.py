@@ -40,6 +40,8 @@ _BACK = {stored: name for name, stored in _RENAMED.items()}
 _AS_DOUBLE = ("RingsToExclude", "BadPxIntensity", "GapIntensity")
 _ANALYSIS = "analysis/process/analysis_parameters"
 _SCAN = "measurement/process/scan_parameters"
+_MOST_DARKS = 10_000
+"""Dark frames that are looked at; those that are not stored take as long as others."""
 # The published converter stands ten frames of zeros in for a missing dark; one says the same.
 _N_DARK = 1
 
@@ -226,6 +228,11 @@ def _read_tree(file: Path) -> tuple[MidasParams, bool]:
         group = root.get(_ANALYSIS)
         stored = {name: array[...] for name, array in group.arrays()} if group is not None else {}
         dark = root.get("exchange/dark")
+        if dark is not None and dark.shape[0] > _MOST_DARKS:
+            raise FormatError(
+                f"exchange/dark states {dark.shape[0]} frames: expected at most {_MOST_DARKS}",
+                path=file,
+            )
         has_dark = dark is not None and any(np.any(dark[n]) for n in range(dark.shape[0]))
     except FormatError:
         raise

@@ -17,6 +17,7 @@ import numpy as np
 
 from refimpl.errors import FormatError
 from refimpl.hdf5 import read_hdf5
+from refimpl.io.flat_formats import quiet
 from refimpl.io.frame_source import BROKEN, first_line
 from refimpl.io.images import open_source
 
@@ -99,7 +100,7 @@ def _place_of(path: Path, shape: tuple[int, int]) -> Place | None:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as tif:
+        with quiet("tifffile"), tifffile.TiffFile(path) as tif:
             page, several = tif.pages.first, len(tif.pages)
             plain = page.is_contiguous and page.compression == 1
             dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)

@@ -34,7 +34,7 @@ from refimpl.detector.panel_boxes import boxes_in_model_frame, check_boxes, publ
 from refimpl.detector.panel_grid import NAMED_GRIDS, PanelGrid, named_grid
 from refimpl.errors import ConfigError, FormatError, GeometryError
 from refimpl.frames import I64
-from refimpl.reading import read_text
+from refimpl.reading import check_numbers, parse_json, read_text
 
 __all__ = ["resolve_grid"]
 
@@ -205,7 +205,8 @@ def _read(path: Path) -> tuple[_Source, Any]:
     except UnicodeDecodeError as error:
         raise FormatError("cannot be read: not UTF-8 text", path=path) from error
     try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+        is_json = path.suffix.lower() == ".json"
+        content = parse_json(text) if is_json else check_numbers(tomllib.loads(text))
     except json.JSONDecodeError as error:
         raise FormatError(f"not JSON: {error.msg}", path=path, line=error.lineno) from error
     except tomllib.TOMLDecodeError as error:

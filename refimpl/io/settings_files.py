@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refimpl.errors import ConfigError
-from refimpl.reading import read_text
+from refimpl.reading import check_numbers, read_text
 
 __all__ = ["SettingsFile", "SettingsTable"]
 
@@ -136,7 +136,7 @@ class SettingsFile(Generic[M]):
         except OSError as exc:
             raise ConfigError(f"cannot read the parameter file: {exc.strerror}", path=path) from exc
         try:
-            tables = tomllib.loads(text)
+            tables = check_numbers(tomllib.loads(text))
         except (ValueError, RecursionError) as exc:  # TOML's own is one; 5000 digits, 1000 brackets
             raise ConfigError(f"not a TOML file: {exc}", path=path) from exc
         schema = tables.get("schema", self.schema)

@@ -7,7 +7,6 @@ The TIFF carries the truth as its image description, the HDF5 file as the data s
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from refimpl.forward.simulated_frame import SimulatedFrame
 from refimpl.hdf5 import read_hdf5
 from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, json_text
+from refimpl.io.flat_formats import quiet
 from refimpl.io.frame_source import BROKEN
+from refimpl.reading import parse_json
 
 __all__ = ["DATASET", "TRUTH", "load_truth", "save"]
 
@@ -94,7 +95,7 @@ def load_truth(path: str | Path) -> dict[str, Any]:
     suffix = _check_suffix(source)
     try:
         text = _tiff_text(source) if suffix in _TIFF else _hdf5_text(source)
-        truth = json.loads(text)
+        truth = parse_json(text)
     except FileNotFoundError:
         raise FormatError("no such file", path=source) from None
     except BROKEN as error:
@@ -107,11 +108,10 @@ def load_truth(path: str | Path) -> dict[str, Any]:
 def _tiff_text(path: Path) -> str:
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
+    with quiet("tifffile"), tifffile.TiffFile(path) as file:
         return str(file.pages[0].description).removeprefix(_HEADING)
 
 
 def _hdf5_text(path: Path) -> str:
-
     with read_hdf5(path) as file:
         return str(file[TRUTH].asstr()[()])

@@ -14,7 +14,6 @@ Three groups that share their arrays (hard links, nothing is stored twice):
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +29,7 @@ from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, json_text, write_text
 from refimpl.io.frame_source import BROKEN
 from refimpl.nearfield.maps import NearfieldMap
+from refimpl.reading import parse_json
 from refimpl.rotations import euler_of_matrix, matrix_of_euler
 from refimpl.units import UM
 
@@ -247,7 +247,7 @@ def read_map_hdf5(path: str | Path) -> NearfieldMap:
             return NearfieldMap(
                 voxels=voxels, space_group=int(group.attrs["space_group"]),
                 phase=int(group.attrs["phase"]), position_um=float(group.attrs["position_um"]),
-                cell=cell, provenance=json.loads(group.attrs["provenance"]),
+                cell=cell, provenance=parse_json(group.attrs["provenance"]),
                 **{n: group[n][()] for n in _ARRAYS},
             )  # fmt: skip
     except FileNotFoundError as error:

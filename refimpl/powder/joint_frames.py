@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from refimpl.detector.model import TiltedFlat
 from refimpl.errors import ConfigError
 from refimpl.io.image import Image
-from refimpl.reading import read_text
+from refimpl.reading import check_numbers, read_text
 from refimpl.units import kev_to_angstrom
 
 __all__ = ["FRAME_KEYS", "FRAME_SETTINGS", "JointFrame", "frame_names", "read_frame"]
@@ -158,7 +158,7 @@ def read_frame(path: str | Path) -> JointFrame:
 def _toml(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = read_text(path)
-        return text, tomllib.loads(text)
+        return text, check_numbers(tomllib.loads(text))
     except OSError as exc:
         raise ConfigError(f"cannot read the frame's file: {exc.strerror}", path=path) from exc
     except (ValueError, RecursionError) as exc:  # those of TOML and UTF-8 are ValueErrors too

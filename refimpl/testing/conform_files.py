@@ -26,6 +26,7 @@ from refimpl.hdf5 import read_hdf5
 from refimpl.hdf5.writing import new_hdf5
 from refimpl.io.atomic import atomic_path, write_text
 from refimpl.io.frame_source import BROKEN, first_line
+from refimpl.reading import parse_json
 from refimpl.testing.conform_records import SCHEMA, VERSION, Array, Case, Outputs, Quantity
 
 __all__ = [
@@ -187,7 +188,7 @@ def _json_text(head: dict[str, Any], content: _Values) -> str:
 
 def _from_json(text: str, path: Path) -> tuple[dict[str, Any], _Values]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         cases = {
             name: {
                 part: {k: _unlisted(v) for k, v in values.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 import tifffile
 import zarr
 from fabio.cbfimage import CbfImage
+from fabio.edfimage import EdfImage
 from image_files import WRITERS, Frames, marked_frames, write_zarr
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.io.images import check_usable, from_array, read
+from refimpl.io.images import check_usable, from_array, open_source, read
 
 
 @pytest.fixture
@@ -108,6 +111,39 @@ def test_other_refusals(tmp_path: Path, frames: Frames) -> None:
         read(tmp_path / "z.zip")
     with pytest.raises(FormatError, match="pixels of type complex128 are not numbers"):
         from_array(np.zeros((20, 20), complex))
+
+
+@pytest.mark.parametrize("name", ["a.edf", "a.edf.gz"])
+def test_an_edf_of_many_dimensions(tmp_path: Path, frames: Frames, name: str) -> None:
+    """fabio counts to the number behind Dim_, in any frame."""
+    EdfImage(data=frames[0]).write(str(tmp_path / "good.edf"))
+    good = (tmp_path / "good.edf").read_bytes()
+    end = good.index(b"}\n")
+    opened = gzip.open if name.endswith("gz") else open
+    for key, refuses in ((b"Dim_9", False), (b"dIm_0010", True), (b"Dim_" + b"9" * 4000, True)):
+        line = key + b" = 1 ;\n"
+        bad = good[: end - len(line)] + line + good[end:] if len(line) < 100 else None
+        bad = bad or good[:end] + line + good[end:]
+        with opened(tmp_path / name, "wb") as file:
+            file.write(good + bad)
+        if refuses:
+            with pytest.raises(FormatError, match="ten or more dimensions"):
+                read(tmp_path / name)
+        else:
+            assert open_source(tmp_path / name).n_frames == 2
+
+
+def test_a_tiff_whose_width_is_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((20, 24), np.uint16))
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags["ImageWidth"]
+        at, kind = tag.offset, "<HHII"
+    content = bytearray(path.read_bytes())
+    struct.pack_into(kind, content, at, 256, 3, 24, 8)  # 24 numbers of 16 bits
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="not a readable TIFF: the size of a page is no whole"):
+        read(path)
 
 
 def test_zarr_refusals(tmp_path: Path, frames: Frames) -> None:

@@ -130,7 +130,13 @@ def test_npz_stacks_that_are_none(tmp_path: Path) -> None:
     for changes, message in (
         ({"ptr": np.array([0, 1, 2])}, "3 x, 3 y, 3 intensities: ptr does not part them"),
         ({"y": np.array([0, 5], np.uint16)}, "3 x, 2 y, 3 intensities"),
-        ({"shape": np.array([5, 4])}, "pixels to column 2, row 5: outside 4 x 5"),
+        ({"shape": np.array([5, 4])}, "pixels of columns 1 to 2, rows 0 to 5: outside 4 x 5"),
+        ({"x": np.array([-1, 2, 2], np.int16)}, "pixels of columns -1 to 2, rows 0 to 5: outside"),
+        ({"shape": np.array([0, 4])}, "a detector of 0 x 4 pixels: expected 1 to 65536 each"),
+        ({"shape": np.array([6, 65537])}, "a detector of 6 x 65537 pixels"),
+        ({"shape": np.array([6, 4, 1])}, "not a readable npz stack: shape is not two whole numb"),
+        ({"intensity": np.ones((3, 0), int)}, "npz stack: intensity is not a row of whole numbers"),
+        ({"ptr": np.array([0.0, 2.0, 3.0])}, "npz stack: ptr is not a row of whole numbers"),
         ({"intensity": None}, "not a readable npz stack"),
     ):
         with pytest.raises(FormatError, match=message):

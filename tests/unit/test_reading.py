@@ -14,7 +14,14 @@ import pytest
 
 from refimpl import reading
 from refimpl.errors import FormatError
-from refimpl.reading import check_size, read_bytes, read_text, read_unpacked
+from refimpl.reading import (
+    check_numbers,
+    check_size,
+    parse_json,
+    read_bytes,
+    read_text,
+    read_unpacked,
+)
 
 DATA = bytes(range(256)) * 20_000
 
@@ -89,3 +96,16 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(bytes(40 << 20), 1))
     with pytest.raises(FormatError, match="or more: expected at most"):
         read_unpacked(path, most=1 << 20)
+
+
+def test_whole_numbers_that_no_float_holds() -> None:
+    largest = "9" * 308
+    assert float(parse_json(f'{{"a": [-{largest[1:]}]}}')["a"][0]) < -9e306
+    assert parse_json(b"[1, 2.5, true]") == [1, 2.5, True]
+    with pytest.raises(ValueError, match="a number of 309 digits: expected at most 308"):
+        parse_json(f"[{largest}9]")
+    tree = {"a": [{"b": -(10**308)}], "c": 10**308 - 1, "d": True, "e": "x"}
+    with pytest.raises(ValueError, match="a whole number of more than 308 digits"):
+        check_numbers(tree)
+    tree["a"][0]["b"] = 1
+    assert check_numbers(tree) is tree

@@ -24,6 +24,7 @@ from typing import Any
 from coverage_of import Coverage
 from mutations import mutate, zipped
 from readers import Reader
+from sweeps import sweep
 
 from refimpl.errors import RefimplError
 from refimpl.hdf5 import check as hdf5_check
@@ -193,12 +194,30 @@ class Campaign:
         self.seen |= pairs
 
     def run(self, *, seconds: float | None = None, runs: int | None = None) -> None:
-        """Go on for a time or a number of files, whichever ends first."""
-        end = time.monotonic() + (seconds if seconds is not None else 1e9)
-        last = self.n_runs + (runs if runs is not None else sys.maxsize)
+        """Go on for a time or a number of files, whichever ends first.
+
+        Up to a quarter of it goes to every change of one place of the files that it began with.
+        """
+        start, time_s = time.monotonic(), seconds if seconds is not None else 1e9
+        end, n = start + time_s, runs if runs is not None else sys.maxsize
+        quarter, last = self.n_runs + n // 4, self.n_runs + n
+        for data in self.sweeps():
+            if time.monotonic() > start + 0.25 * time_s or self.n_runs >= quarter:
+                break
+            self.give(data)
         while time.monotonic() < end and self.n_runs < last:
             data = self.rng.choice(self.corpus)
             self.give(mutate(data, self.reader.kind, self.rng, self.corpus))
+
+    def sweeps(self) -> Iterator[bytes]:
+        """Changes of one place, from all files of the corpus by turns; of each in its own order."""
+        ways = [sweep(data, self.reader.kind) for data in self.corpus]
+        while ways:
+            way = self.rng.choice(ways)
+            try:
+                yield next(way)
+            except StopIteration:
+                ways.remove(way)
 
     def smallest(self) -> list[bytes]:
         """Few and short files that together go every way of the corpus."""

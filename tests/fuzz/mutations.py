@@ -15,20 +15,21 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["mutate"]
+__all__ = ["TEXTS", "VALUES", "mutate", "zipped"]
 
 _NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-_TEXTS = (
+TEXTS = (
     b"nan", b"inf", b"-inf", b"-1", b"0", b"-0.0", b"1e308", b"1e400", b"1e-320", b"0.5", b"x",
-    b"2147483648", b"-2147483649", b"18446744073709551616", b"9" * 40, b"9" * 5000, b"1_0", b"0x10",
-    b"True", b"\xc2\xb2", b"\xd9\xa3", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\x0c",
-    b"", b"\xe2\x80\xa8",
-    b"#", b'"', b"'", b"[", b"{", b"&", b"<", b"null", b"../x", b"%s", b"\r",
+    b"2147483648", b"-2147483649", b"18446744073709551616", b"9" * 40, b"9" * 400, b"9" * 5000,
+    b"1_0", b"0x10", b"True", b"\xc2\xb2", b"\xd9\xa3", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf",
+    b"\x0c", b"", b"\xe2\x80\xa8", b"#", b'"', b"'", b"[", b"{", b"&", b"<", b"null", b"../x",
+    b"%s", b"\r",
 )  # fmt: skip
 _WORDS = (0, 1, -1, 2, 7, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
-_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, float("nan"),
-    float("inf"), "", "x", "nan", "1", [], [[]], {}, [None], [1, 2, 3], {"a": 1}, "é\u0000",
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 10**400, 0.5, -0.0, 1e308,
+    float("nan"), float("inf"), "", "x", "nan", "1", [], [[]], {}, [None], [1, 2, 3], {"a": 1},
+    "é\u0000",
 )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def _blind(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
         start = rng.randrange(len(other) + 1)
         out[at:] = other[start:]
     elif way == 7:
-        out[at:at] = rng.choice(_TEXTS)
+        out[at:at] = rng.choice(TEXTS)
     elif way == 8 and n:
         start = rng.randrange(n)
         size = rng.choice((1, 4, 16, 64))
@@ -98,9 +99,9 @@ def _text(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     if way < 3:
         found = list(_NUMBER.finditer(data)) if way < 2 else list(re.finditer(rb"[^\s,]+", data))
         if not found:
-            return data + rng.choice(_TEXTS)
+            return data + rng.choice(TEXTS)
         where = rng.choice(found)
-        return data[: where.start()] + rng.choice(_TEXTS) + data[where.end() :]
+        return data[: where.start()] + rng.choice(TEXTS) + data[where.end() :]
     lines = data.split(b"\n")
     at = rng.randrange(len(lines))
     if way == 3:
@@ -137,7 +138,7 @@ def _changed(tree: Any, rng: random.Random) -> Any:
         return _blind(tree, rng, ())
     if isinstance(tree, (int, float)) and rng.random() < 0.5:
         return rng.choice((-tree, tree + 1, tree * 1e9, tree / 3, -1, 0))
-    return rng.choice(_VALUES)
+    return rng.choice(VALUES)
 
 
 def _json(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import random
 import sys
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import mutations
 from campaign import CORPUS, FOUND, Campaign, corpus_of, judge, write_corpus
 from readers import READERS, Reader
+from sweeps import sweep
 
 from refimpl.errors import FormatError
 from refimpl.hdf5 import check as hdf5_check
@@ -82,6 +88,34 @@ def test_a_campaign_finds_a_fault_behind_three_refusals(tmp_path: Path) -> None:
         "ZeroDivisionError", "IndexError",
     }  # fmt: skip
     assert all(data[:1] == b"a" for data in campaign.smallest()[:1])
+
+
+def test_every_place_is_changed_in_turn() -> None:
+    """One number far in, one key deep down, one array of an archive."""
+    assert b"a 1\nb = nan;\n" in set(sweep(b"a 1\nb = 2;\n", "text"))
+    tree = {"a": [1, {"b": [2.5]}], "c": None}
+    made = [json.loads(data) for data in sweep(json.dumps(tree).encode(), "json")]
+    assert {"a": [1, {"b": [None]}], "c": None} in made
+    assert {"a": [1, {}], "c": None} in made
+    assert {"a": [1, {"b": []}], "c": None} in made
+    packed = io.BytesIO()
+    np.savez(packed, x=np.arange(3), y=np.ones(2))
+    kinds = set()
+    for data in sweep(packed.getvalue(), "zip"):
+        with zipfile.ZipFile(io.BytesIO(data)) as file, suppress(ValueError, EOFError, KeyError):
+            kinds.add(str(np.load(io.BytesIO(file.read("y.npy"))).dtype))
+    assert {"float64", "int64", "bool", "complex128", "<U1"} <= kinds
+    assert list(sweep(b"no json", "json")) == []
+
+
+def test_a_campaign_begins_with_every_place(tmp_path: Path) -> None:
+    def late(path: Path) -> object:
+        return 1 // (json.loads(path.read_bytes())["a"]["b"][2] != [[]])
+
+    reader = Reader("late", "a.json", late, "json", traced=("tests",))
+    campaign = Campaign(reader, [b'{"a": {"b": [1, 2, 3]}}'], tmp_path, seed=5)
+    campaign.run(runs=4000)
+    assert "ZeroDivisionError at nowhere in refimpl" in campaign.findings
 
 
 def test_a_campaign_can_be_run_again(tmp_path: Path) -> None:

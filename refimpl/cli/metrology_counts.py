@@ -32,7 +32,7 @@ EVERY_S = 1.0
 
 def count_spots(
     experiments: Annotated[Path, typer.Argument(metavar="EXPT", help=(
-        "One experiment with its images, as refimpl metrology import makes it."))],
+        "One scan, or stills, with their images, as refimpl metrology import makes them."))],
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", metavar="DIR", help=(
             "Folder for counts.json; an interrupted count goes on from what it holds."))] = None,
@@ -47,18 +47,19 @@ def count_spots(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> int:  # fmt: skip
     """Count the spots of each image: Spot Total, Good Bragg Candidates, resolution, ice rings."""
-    from refimpl.cli.metrology_images import of_experiment
+    from refimpl.cli.metrology_images import of_experiment, together
     from refimpl.imaging.distl import count_spots as count
     from refimpl.io.atomic import json_text
     from refimpl.io.dials_files import read_expt
 
     models = read_expt(experiments)
-    if len(models) != 1:
-        raise ConfigError(f"{len(models)} experiments: expected one", path=experiments)
-    detector, overload = flat_detector(models[0])
+    experiment = together(models, experiments)
+    if any(e.beam is not experiment.beam for e in models):
+        raise ConfigError("stills in several beams: count them apart", path=experiments)
+    detector, overload = flat_detector(experiment)
     options = parse.settings(set_ or [])
-    settings = _settings(models[0], detector, kind, options)
-    images = of_experiment(models[0], experiments)
+    settings = _settings(experiment, detector, kind, options)
+    images = of_experiment(experiment, experiments)
     key = files.fingerprint([experiments, *images.paths], options | {"kind": kind})
     kept = _Kept(out, key, again)
     listings: list[str] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,49 +16,62 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from refimpl.forward.experiment import Experiment
+    from refimpl.io.frame_source import FrameSource
 
-__all__ = ["Images", "of_experiment"]
+__all__ = ["Images", "of_experiment", "stills_apart", "together"]
+
+_INDICES = "single_file_indices"
+"""Key of an image set: the frame of each of ``images`` that is a file of several."""
 
 
 class Images:
     """Images of an experiment in the order of the scan.
 
+    Parameters
+    ----------
+    places
+        File of each image, and its frame there; None for a CBF, which has but one.
+    first
+        Number of the first image of the scan, 1 for stills.
+
     Attributes
     ----------
     paths
-        One a CBF image, or the one HDF5 file.
+        Files, each once.
     first
-        Number of the first image of the scan, 1 for stills.
+        As given.
     """
 
-    def __init__(self, paths: list[Path], first: int, n_images: int, *, stacked: bool) -> None:
-        self.paths, self.first, self._n, self._stacked = paths, first, n_images, stacked
+    def __init__(self, places: Sequence[tuple[Path, int | None]], first: int) -> None:
+        self._places, self.first = list(places), first
+        self.paths = list(dict.fromkeys(path for path, _ in places))
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._places)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return self.since(0)
 
     def since(self, start: int) -> Iterator[NDArray[Any]]:
         """Images from one on, counted from 0."""
-        if self._stacked:
+        numbers = range(start, len(self))
+        for path, of_file in groupby(numbers, key=lambda k: self._places[k][0]):
+            first, *others = of_file
+            if self._places[first][1] is None:
+                for k in (first, *others):
+                    yield self[k]
+                continue
             from refimpl.io.images import open_source
 
-            with open_source(self.paths[0]) as source:
-                if source.n_frames < self._n:
-                    raise FormatError(
-                        f"{source.n_frames} images: the scan has {self._n}", path=self.paths[0]
-                    )
-                for k in range(start, self._n):
-                    yield source.read(k)
-            return
-        for k in range(start, self._n):
-            yield self[k]
+            with open_source(path) as source:
+                frames = [self._places[k][1] or 0 for k in (first, *others)]
+                _check_count(source, max(frames))
+                for frame in frames:
+                    yield source.read(frame)
 
     def good_pixels(self) -> NDArray[np.bool_] | None:
         """Pixels (slow, fast) that the detector itself holds for good, where the file says so."""
-        if not self._stacked:
+        if not self._places or self._places[0][1] is None:
             return None
         from refimpl.io.images import open_source
 
@@ -64,19 +79,29 @@ class Images:
             return None if source.pixel_mask is None else ~source.pixel_mask
 
     def __getitem__(self, k: int) -> NDArray[Any]:
-        if not 0 <= k < self._n:
+        if not 0 <= k < len(self):
             raise ConfigError(
                 f"image {self.first + k}: the scan has images {self.first} to "
-                f"{self.first + self._n - 1}"
+                f"{self.first + len(self) - 1}"
             )
-        if self._stacked:
+        path, frame = self._places[k]
+        if frame is not None:
             from refimpl.io.images import open_source
 
-            with open_source(self.paths[0]) as source:
-                return source.read(k)
+            with open_source(path) as source:
+                _check_count(source, frame)
+                return source.read(frame)
         from refimpl.io.minicbf import read_minicbf
 
-        return read_minicbf(self.paths[k])[0]
+        return read_minicbf(path)[0]
+
+
+def _check_count(source: FrameSource, last: int) -> None:
+    if last >= source.n_frames:
+        raise FormatError(
+            f"{source.n_frames} images: the experiment has image {last + 1} of it",
+            path=source.path,
+        )
 
 
 def of_experiment(experiment: Experiment, home: Path) -> Images:
@@ -92,24 +117,37 @@ def of_experiment(experiment: Experiment, home: Path) -> Images:
     Raises
     ------
     ConfigError
-        It names no images.
+        It names no images, or frames that are not one for each.
     FormatError
         An image is missing.
     """
     entry, scan = dict(experiment.imageset or {}), experiment.scan
-    first, count = (scan.image_range[0], scan.n_images) if scan is not None else (1, None)
+    first, count = (scan.image_range[0], scan.n_images) if scan is not None else (1, 1)
     if entry.get("images"):
         paths = [_found(Path(str(name)), home) for name in entry["images"]]
-        return Images(paths, first, len(paths), stacked=False)
+        return Images(list(zip(paths, _frames(entry, home), strict=True)), first)
     template = str(entry.get("template") or "")
     if not template:
         raise ConfigError("the experiment names no images", path=home)
     if "#" not in template:
-        return Images([_found(Path(template), home)], first, count or 1, stacked=True)
-    numbers = range(first, first + (count or 1))
+        path = _found(Path(template), home)
+        return Images([(path, k) for k in range(count)], first)
     hashes = re.findall("#+", template)[-1]
-    named = [template.replace(hashes, f"{n:0{len(hashes)}d}") for n in numbers]
-    return Images([_found(Path(name), home) for name in named], first, len(named), stacked=False)
+    named = [template.replace(hashes, f"{first + k:0{len(hashes)}d}") for k in range(count)]
+    return Images([(_found(Path(name), home), None) for name in named], first)
+
+
+def _frames(entry: Mapping[str, Any], home: Path) -> Sequence[int | None]:
+    """Frame of each image of a set, from 0; None where files hold one each."""
+    n, frames = len(entry["images"]), entry.get(_INDICES)
+    if frames is None:
+        return [None] * n
+    whole = isinstance(frames, list) and all(type(f) is int and f >= 0 for f in frames)
+    if not whole or len(frames) != n:
+        raise ConfigError(
+            f"{_INDICES} {frames!r:.60}: expected {n} numbers from 0", path=home, key=_INDICES
+        )
+    return [int(f) for f in frames]
 
 
 def _found(path: Path, home: Path) -> Path:
@@ -117,3 +155,69 @@ def _found(path: Path, home: Path) -> Path:
         if place.is_file():
             return place
     raise FormatError("no such image", path=path)
+
+
+# --- stills ---------------------------------------------------------------------------------------
+
+
+def stills_apart(experiment: Experiment) -> tuple[Experiment, ...]:
+    """One experiment for each still, on one detector in one beam; a scan stays as it is.
+
+    Raises
+    ------
+    FormatError
+        The file of stills cannot be read.
+    """
+    entry = dict(experiment.imageset or {})
+    if not experiment.is_still:
+        return (experiment,)
+    if entry.get("images"):
+        sets = [{"images": [name]} for name in entry["images"]]
+    else:
+        from refimpl.io.images import open_source
+
+        name = entry.pop("template")
+        with open_source(Path(name)) as source:
+            sets = [{"images": [name], _INDICES: [k]} for k in range(source.n_frames)]
+    entry["__id__"] = "ImageSet"
+    return tuple(replace(experiment, imageset=entry | one) for one in sets)
+
+
+def together(models: Sequence[Experiment], home: Path) -> Experiment:
+    """The one scan of a list, or its stills as one experiment that names all their images.
+
+    Raises
+    ------
+    ConfigError
+        No experiment, several scans, or stills on several detectors or with different masks.
+    """
+    if len(models) == 1:
+        return models[0]
+    if not models or not all(e.is_still for e in models):
+        raise ConfigError(f"{len(models)} experiments: expected one, or stills", path=home)
+    entries = [dict(e.imageset or {}) for e in models]
+    images = [entry.pop("images", None) for entry in entries]
+    frames = [entry.pop(_INDICES, None) for entry in entries]
+    first = models[0]
+    for k, e in enumerate(models):
+        if not isinstance(images[k], list) or len(images[k]) != 1:
+            raise ConfigError(
+                f"experiment {k} of {len(models)}: expected one image, as refimpl metrology "
+                "import makes stills",
+                path=home,
+            )
+        if e.detector is not first.detector:
+            raise ConfigError(
+                f"experiment {k} is a still on another detector than the first: take them apart",
+                path=home,
+            )
+        if entries[k] != entries[0] or (frames[k] is None) != (frames[0] is None):
+            raise ConfigError(
+                f"the image of experiment {k} has another mask, gain or kind of file than the "
+                "first: take them apart",
+                path=home,
+            )
+    merged = entries[0] | {"images": [name for (name,) in images]}
+    if frames[0] is not None:
+        merged[_INDICES] = [f[0] if isinstance(f, list) and len(f) == 1 else f for f in frames]
+    return replace(first, imageset=merged)

@@ -30,7 +30,8 @@ Target = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File 
 
 def import_images(
     images: Annotated[list[str], typer.Argument(metavar="IMAGES", help=(
-        "Images of a scan: files, a folder, a pattern or template in quotes, or an NXmx file."))],
+        "Images of a scan, or stills: files, a folder, a pattern or template in quotes, or an NXmx "
+        "file."))],
     out: Target = Path("imported.expt"),
     multi_panel: Annotated[bool, typer.Option(
         "--multi-panel", help="The modules of a Pilatus as panels of one group, not as one panel.")
@@ -44,7 +45,11 @@ def import_images(
         metavar="FILE", help="The same along slow.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> int:  # fmt: skip
-    """Make experiments of what the headers of images say: beam, detector, goniometer, scan."""
+    """Make experiments of what the headers of images say: beam, detector, goniometer, scan.
+
+    Images without rotation (stills) make one experiment each.
+    """
+    from refimpl.cli.metrology_images import stills_apart
     from refimpl.io.dials_files import write_expt
 
     if (x_corrections is None) != (y_corrections is None):
@@ -67,8 +72,9 @@ def import_images(
         from refimpl.metrology.pixels import with_corrections
 
         experiment = with_corrections(experiment, x_corrections, y_corrections)
-    write_expt(out, [experiment])
-    _print(described([experiment]), as_json, f"wrote {out}")
+    made = stills_apart(experiment)
+    write_expt(out, made)
+    _print(described(made), as_json, f"wrote {out}")
     return 0
 
 

@@ -58,7 +58,7 @@ def view(
     """Write one image with the spots that were found and predicted, as PNG."""
     import numpy as np
 
-    from refimpl.cli.metrology_images import of_experiment
+    from refimpl.cli.metrology_images import of_experiment, together
     from refimpl.io.dials_files import read_expt
 
     part = _window(window)
@@ -67,8 +67,7 @@ def view(
         raise ConfigError("no experiment in the list", path=experiments)
     experiment = models[0]
     if any(e.imageset != experiment.imageset for e in models):
-        raise ConfigError(f"{len(models)} experiments of several scans: expected one scan",
-                          path=experiments)  # fmt: skip
+        experiment = together(models, experiments)
     detector = experiment.detector
     if detector is None:
         raise ConfigError("the experiment has no detector", path=experiments)

@@ -13,7 +13,6 @@ from refimpl.errors import ConfigError
 
 if TYPE_CHECKING:
     from refimpl.crystal.cell import Cell
-    from refimpl.forward.experiment import Experiment
     from refimpl.metrology.indexing import IndexResult
 
 __all__ = ["FIND_EXAMPLES", "INDEX_EXAMPLES", "find_spots", "index"]
@@ -42,7 +41,7 @@ Set = Annotated[list[str] | None, typer.Option(
 
 def find_spots(
     experiments: Annotated[Path, typer.Argument(metavar="EXPT", help=(
-        "One experiment with its images, as refimpl metrology import makes it."))],
+        "One scan, or stills, with their images, as refimpl metrology import makes them."))],
     out: Out,
     threshold: Annotated[str | None, typer.Option(
         metavar="NAME", help="dispersion_extended (default) or dispersion.")] = None,
@@ -64,7 +63,7 @@ def find_spots(
     Pixels of spots (shoeboxes) are not kept. An interrupted search goes on from the images that are
     done; until it is finished they are in DIR/find-spots.parts.
     """
-    from refimpl.cli.metrology_images import of_experiment
+    from refimpl.cli.metrology_images import of_experiment, together
     from refimpl.cli.metrology_search import mask_file, search, with_gains
     from refimpl.imaging.spots import SpotSettings
     from refimpl.io.atomic import json_text, write_json
@@ -78,7 +77,9 @@ def find_spots(
     }  # fmt: skip
     options = parse.settings(set_ or []) | {k: v for k, v in given.items() if v is not None}
     models = read_expt(experiments)
-    experiment = _only(models, experiments)
+    experiment = together(models, experiments)
+    if experiment.detector is None:
+        raise ConfigError("the experiment has no detector", path=experiments)
     settings = with_gains(SpotSettings(**_checked(options, SpotSettings)), experiment)
     own_mask = mask_file(experiment, mask, experiments)
     images = of_experiment(experiment, experiments)
@@ -93,7 +94,7 @@ def find_spots(
         if again:
             journal.remove()
         found = search(experiment, images, settings, own_mask, journal, threads)
-        identifiers = {0: experiment.identifier} if experiment.identifier else {}
+        identifiers = {k: e.identifier for k, e in enumerate(models) if e.identifier}
         table = ReflectionTable(columns=found.columns, identifiers=identifiers)
         write_refl(out / "strong.refl", table)
         numbers = {
@@ -101,7 +102,7 @@ def find_spots(
             "too_large": found.too_large, "too_far": found.too_far,
             "images": len(found.strong_per_image),
             "strong_pixels_per_image": found.strong_per_image.tolist(),
-            "spots_per_image": found.per_image().tolist() if not experiment.is_still else None,
+            "spots_per_image": found.per_image().tolist(),
         }  # fmt: skip
         write_json(out / "spots.json", numbers)
         files.mark(out, "find-spots", own)
@@ -193,14 +194,6 @@ def _numbers(result: IndexResult) -> dict[str, Any]:
         ],
         "notes": list(result.notes),
     }  # fmt: skip
-
-
-def _only(models: tuple[Experiment, ...], path: Path) -> Experiment:
-    if len(models) != 1:
-        raise ConfigError(f"{len(models)} experiments: expected one", path=path)
-    if models[0].detector is None:
-        raise ConfigError("the experiment has no detector", path=path)
-    return models[0]
 
 
 def _cell(text: str | None) -> Cell | None:

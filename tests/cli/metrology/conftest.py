@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -119,3 +120,49 @@ def image_folder(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Work in an empty folder; the images are in another."""
     monkeypatch.chdir(tmp_path)
     return images
+
+
+def write_nxmx(path: Path, omega_deg: np.ndarray) -> None:
+    """Three images of one module 100 mm behind the sample, at three angles; spots on two."""
+
+    def step(file: h5py.File, name: str, value, kind: str, units: str, vector, on: str) -> None:
+        node = file.create_dataset(name, data=value)
+        node.attrs.update(transformation_type=kind, units=units, vector=vector, depends_on=on)
+
+    images = np.random.default_rng(2).poisson(4.0, (3, 80, 100)).astype(np.int32)
+    images[0, 20:23, 30:33] += 300
+    images[2, 60:63, 70:73] += 300
+    detector = "/entry/instrument/detector"
+    with h5py.File(path, "w") as file:
+        for name, kind in (
+            ("/entry", "NXentry"), ("/entry/instrument", "NXinstrument"), (detector, "NXdetector"),
+            (f"{detector}/transformations", "NXtransformations"),
+            (f"{detector}/module", "NXdetector_module"), ("/entry/instrument/beam", "NXbeam"),
+            ("/entry/sample", "NXsample"),
+            ("/entry/sample/transformations", "NXtransformations"), ("/entry/data", "NXdata"),
+        ):  # fmt: skip
+            file.require_group(name).attrs["NX_class"] = kind
+        file["/entry/data/data"] = images
+        file["/entry/data"].attrs["signal"] = "data"
+        node = file[detector]
+        node["saturation_value"], node["sensor_material"] = 100_000, "Si"
+        node["sensor_thickness"] = 450e-6
+        node["sensor_thickness"].attrs["units"] = "m"
+        away = f"{detector}/transformations/distance"
+        step(file, away, 0.1, "translation", "m", (0, 0, 1), ".")
+        module = file[f"{detector}/module"]
+        module["data_origin"], module["data_size"] = (0, 0), (80, 100)
+        for name, vector in (("fast", (-1, 0, 0)), ("slow", (0, -1, 0))):
+            place = f"{detector}/module/{name}_pixel_direction"
+            step(file, place, 75e-6, "translation", "m", vector, away)
+        file["/entry/instrument/beam/incident_wavelength"] = 0.97625
+        file["/entry/instrument/beam/incident_wavelength"].attrs["units"] = "angstrom"
+        turn = "/entry/sample/transformations/omega"
+        file["/entry/sample/depends_on"] = turn
+        step(file, turn, omega_deg, "rotation", "deg", (-1, 0, 0), ".")
+
+
+@pytest.fixture
+def nxmx() -> Callable[[Path, np.ndarray], None]:
+    """Writer of a small NXmx file: path, angles of the three images [deg]."""
+    return write_nxmx

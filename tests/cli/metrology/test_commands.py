@@ -94,7 +94,7 @@ def test_bad_options_of_the_others(here, refused) -> None:
     assert "the experiment names no images" in refused("view", "start.expt")
     write_expt("two.expt", read_expt("start.expt") * 2)
     said = refused("find-spots", "two.expt", "-o", "x")
-    assert said == "two.expt: 2 experiments: expected one"
+    assert said == "two.expt: 2 experiments: expected one, or stills"
     said = refused("simulate", "--d-min-angstrom", "2", "-o", "x")
     assert said == "--d-min-angstrom goes with experiments of your own"
     for option in (("--outliers", "0.1"), ("--set", "position_mm=[0,1]")):

@@ -77,7 +77,7 @@ def test_what_a_count_refuses(image_folder, refused) -> None:
     said = refused("find-spots", "bare.expt", "-o", "x")
     assert said == "bare.expt: the experiment has no detector"
     write_expt("two.expt", [experiment, experiment])
-    assert refused("count-spots", "two.expt") == "two.expt: 2 experiments: expected one"
+    assert refused("count-spots", "two.expt") == "two.expt: 2 experiments: expected one, or stills"
 
     def with_modules(*modules) -> str:
         detector = replace(experiment.detector, modules=modules, root=None)

@@ -165,7 +165,9 @@ def test_nexus_images_give_the_spots_of_cbf_images(image_folder, pictures, refus
         del file["/entry/data/data"]
         file["/entry/data/data"] = stack
     capsys.readouterr()
-    assert refused("find-spots", "h5.expt", "-o", "x") == ("series.nxs: 5 images: the scan has 9")
+    assert refused("find-spots", "h5.expt", "-o", "x") == (
+        "series.nxs: 5 images: the experiment has image 9 of it"
+    )
 
 
 def test_masks_and_gains(image_folder, tmp_path, refused, capsys) -> None:

@@ -67,7 +67,7 @@ class Images:
                 frames = [self._places[k][1] or 0 for k in (first, *others)]
                 _check_count(source, max(frames))
                 for frame in frames:
-                    yield source.read(frame)
+                    yield source.frame(frame)
 
     def good_pixels(self) -> NDArray[np.bool_] | None:
         """Pixels (slow, fast) that the detector itself holds for good, where the file says so."""
@@ -90,7 +90,7 @@ class Images:
 
             with open_source(path) as source:
                 _check_count(source, frame)
-                return source.read(frame)
+                return source.frame(frame)
         from refimpl.io.minicbf import read_minicbf
 
         return read_minicbf(path)[0]
@@ -125,23 +125,26 @@ def of_experiment(experiment: Experiment, home: Path) -> Images:
     first, count = (scan.image_range[0], scan.n_images) if scan is not None else (1, 1)
     if entry.get("images"):
         paths = [_found(Path(str(name)), home) for name in entry["images"]]
-        return Images(list(zip(paths, _frames(entry, home), strict=True)), first)
+        frames = _frames(entry, len(paths), home)
+        return Images([(p, frames[k] if frames else None) for k, p in enumerate(paths)], first)
     template = str(entry.get("template") or "")
     if not template:
         raise ConfigError("the experiment names no images", path=home)
     if "#" not in template:
         path = _found(Path(template), home)
-        return Images([(path, k) for k in range(count)], first)
+        # as dxtbx counts: without numbers of its own, image 6 of a file is its sixth frame
+        numbers = _frames(entry, count, home) or range(first - 1, first - 1 + count)
+        return Images([(path, k) for k in numbers], first)
     hashes = re.findall("#+", template)[-1]
     named = [template.replace(hashes, f"{first + k:0{len(hashes)}d}") for k in range(count)]
     return Images([(_found(Path(name), home), None) for name in named], first)
 
 
-def _frames(entry: Mapping[str, Any], home: Path) -> Sequence[int | None]:
-    """Frame of each image of a set, from 0; None where files hold one each."""
-    n, frames = len(entry["images"]), entry.get(_INDICES)
-    if frames is None:
-        return [None] * n
+def _frames(entry: Mapping[str, Any], n: int, home: Path) -> list[int] | None:
+    """Frame of each of ``n`` images of a set, from 0; None where it has none stated."""
+    frames = entry.get(_INDICES)
+    if not frames:
+        return None
     whole = isinstance(frames, list) and all(type(f) is int and f >= 0 for f in frames)
     if not whole or len(frames) != n:
         raise ConfigError(

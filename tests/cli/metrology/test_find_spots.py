@@ -160,6 +160,21 @@ def test_nexus_images_give_the_spots_of_cbf_images(image_folder, pictures, refus
     assert len(theirs) > 30
     assert theirs <= ours
     assert set(found["panel"].tolist()) == {0, 1}
+    # images 2 to 8 alone: of the same file, or of one that holds no others
+    (one,) = read_expt("h5.expt")
+    part = replace(one, scan=replace(one.scan, image_range=(2, 8), oscillation_deg=(10.5, 0.5)))
+    own = {**one.imageset, "template": "part.nxs", "single_file_indices": list(range(7))}
+    nexus_file(Path("part.nxs"), pictures[1:8])
+    for name, made in (("slice", part), ("apart", replace(part, imageset=own))):
+        write_expt(f"{name}.expt", [made])
+        assert metrology("find-spots", f"{name}.expt", "-o", name) == 0
+    sliced, apart = (read_refl(f"{name}/strong.refl") for name in ("slice", "apart"))
+    assert len(sliced) > 10
+    assert np.array_equal(sliced["xyzobs.px.value"], apart["xyzobs.px.value"])
+    inside = (found["bbox"][:, 4] >= 1) & (found["bbox"][:, 5] <= 8)
+    places = {tuple(row) for row in found["xyzobs.px.value"][inside].tolist()}
+    assert len(places) > 3
+    assert places <= {tuple(row) for row in sliced["xyzobs.px.value"].tolist()}
     with h5py.File("series.nxs", "r+") as file:
         stack = file["/entry/data/data"][:5]
         del file["/entry/data/data"]

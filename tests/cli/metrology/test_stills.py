@@ -160,7 +160,7 @@ def test_stills_of_one_file(tmp_path, monkeypatch, nxmx, refused, capsys) -> Non
     said = "stills.nxs: 3 images: the experiment has image 4 of it"
     assert refused("find-spots", "beyond.expt", "-o", "x") == said
     assert refused("view", "beyond.expt") == said
-    for wrong in ([-1], [0, 1], [True], "0"):
+    for wrong in ([-1], [0, 1], [True], "0", [2.0]):
         write_expt(
             "odd.expt", [replace(models[2], imageset=beyond | {"single_file_indices": wrong})]
         )

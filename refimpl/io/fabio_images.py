@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from refimpl.errors import FormatError
 from refimpl.io.cbf import read_bytes, read_head
 from refimpl.io.flat_formats import quiet, stated_cutoff
-from refimpl.io.frame_source import FrameSource, first_line
+from refimpl.io.frame_source import MOST_PACKED, FrameSource, first_line
 
 __all__ = ["open_fabio"]
 
 _CUT = "the pixels are cut or their checksum differs"
+_PACKED: Final = (".gz", ".bz2")
 _TEN_OR_MORE: Final = re.compile(rb"_0*[1-9][0-9]")
 """End of ``Dim_10`` and of all that are larger, without its letters, which are of any case."""
 
@@ -34,7 +36,7 @@ def open_fabio(path: Path) -> FrameSource:
     """
     import fabio
 
-    _check_kind(path)
+    held = _check_kind(path)
     try:
         with _quiet_fabio():
             image = fabio.open(str(path))
@@ -49,6 +51,7 @@ def open_fabio(path: Path) -> FrameSource:
         image.close()
         raise FormatError(f"frames of shape {shape} are not 2-D images", path=path)
     _check_stated_size(path, header, n_frames)
+    _check_held(path, header, math.prod(shape), dtype.itemsize, held)
 
     def read(index: int) -> NDArray[Any]:
         try:
@@ -71,14 +74,15 @@ def open_fabio(path: Path) -> FrameSource:
     )
 
 
-def _check_kind(path: Path) -> None:
-    """Refuse what is no CBF or EDF: fabio would try thirty other formats, with their libraries.
+def _check_kind(path: Path) -> int:
+    """Refuse what is no CBF or EDF; return how many bytes there are, unpacked.
 
-    A CBF whose binary section is not complete may keep it busy for ever.
+    fabio would try thirty other formats, with their libraries. A CBF whose binary section is not
+    complete may keep it busy for ever.
     """
-    if path.suffix.lower() in (".gz", ".bz2"):
-        read_bytes(path)  # fabio unpacks all of it, and refuses no size
-    head = read_bytes(path, 64)
+    is_packed = path.suffix.lower() in _PACKED
+    content = read_bytes(path) if is_packed else b""  # fabio unpacks all of it, and refuses no size
+    head = content[:64] if is_packed else read_bytes(path, 64)
     if head.startswith(b"###CBF"):
         try:
             read_head(path)
@@ -86,25 +90,20 @@ def _check_kind(path: Path) -> None:
             raise FormatError(f"not a readable CBF or EDF: {_CUT}", path=path) from error
     elif not head.lstrip(b"\r\n").startswith(b"{"):
         raise FormatError(f"not a readable CBF or EDF: starts with {head[:8]!r}", path=path)
+    elif is_packed:
+        _check_dimensions(content, path)
     else:
-        _check_dimensions(path)
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as all_:
+            _check_dimensions(all_, path)
+    return len(content) if is_packed else path.stat().st_size
 
 
-def _check_dimensions(path: Path) -> None:
+def _check_dimensions(content: bytes | mmap.mmap, path: Path) -> None:
     """Refuse an EDF that states a tenth dimension: fabio counts up to the N of any ``Dim_N``."""
-    packed = path.suffix.lower() in (".gz", ".bz2")
-    with ExitStack() as stack:
-        content: bytes | mmap.mmap
-        if packed:
-            content = read_bytes(path)
-        else:
-            file = stack.enter_context(open(path, "rb"))
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            content = stack.enter_context(mapped)
-        for found in _TEN_OR_MORE.finditer(content):
-            start = found.start()
-            if content[max(start - 3, 0) : start].lower() == b"dim":
-                raise FormatError("frames of ten or more dimensions are not 2-D images", path=path)
+    for found in _TEN_OR_MORE.finditer(content):
+        start = found.start()
+        if content[max(start - 3, 0) : start].lower() == b"dim":
+            raise FormatError("frames of ten or more dimensions are not 2-D images", path=path)
 
 
 @contextmanager
@@ -115,9 +114,25 @@ def _quiet_fabio() -> Iterator[None]:
         yield
 
 
+def _check_held(
+    path: Path, header: dict[str, str], n_pixels: int, itemsize: int, held: int
+) -> None:
+    """Refuse more pixels than the file has room for: fabio makes them up, gigabytes of zeros."""
+    if "EDF_BinaryFileName" in header:  # beside the header, and not packed
+        other = path.with_name(Path(header["EDF_BinaryFileName"]).name)
+        held = other.stat().st_size if other.is_file() else 0
+    least = float(n_pixels)  # of a CBF: byte offsets, none shorter than a byte
+    if "X-Binary-Size" not in header:
+        least *= itemsize
+    if any(key.upper() == "COMPRESSION" for key in header):
+        least /= MOST_PACKED
+    if least > held:
+        raise FormatError(f"truncated: {n_pixels} pixels are stated in {held} bytes", path=path)
+
+
 def _check_stated_size(path: Path, header: dict[str, str], n_frames: int) -> None:
     """Compare the binary size that the header states with the file: fabio pads with zeros."""
-    if path.suffix.lower() in (".gz", ".bz2"):
+    if path.suffix.lower() in _PACKED:
         return
     stated = next(
         (header[k] for k in ("EDF_BinarySize", "X-Binary-Size", "Size") if k in header), ""

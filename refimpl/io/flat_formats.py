@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import ConfigError, FormatError
-from refimpl.io.frame_source import BROKEN, FrameSource, first_line
+from refimpl.io.frame_source import BROKEN, MOST_PACKED, FrameSource, first_line
 from refimpl.reading import MOST_OF_TABLES, read_unpacked
 
 __all__ = [
@@ -91,7 +92,7 @@ def open_tiff(path: Path) -> FrameSource:
             else f"not a grey-scale image: a page has the shape {shape}",
             path=path,
         )
-    read: Callable[[int], NDArray[Any]] = lambda index: grey[index].asarray()  # noqa: E731
+    read: Callable[[int], NDArray[Any]] = lambda index: _pixels(grey[index])  # noqa: E731
     if stack is not None:
         read = stack.__getitem__
     try:
@@ -108,6 +109,23 @@ def open_tiff(path: Path) -> FrameSource:
     except BaseException:  # pixels that are no numbers
         tif.close()
         raise
+
+
+def _pixels(page: Any) -> NDArray[Any]:
+    """Pixels of a page; one that lacks pieces is cut, not dark.
+
+    Raises
+    ------
+    ValueError
+        It is.
+    """
+    pieces, needed = len(page.dataoffsets), math.prod(page.chunked)
+    if pieces < needed:
+        raise ValueError(f"{pieces} of {needed} pieces")
+    held = sum(page.databytecounts)
+    if page.nbytes > MOST_PACKED * held:
+        raise ValueError(f"{page.nbytes} bytes are stated, in {held}")
+    return np.asarray(page.asarray())
 
 
 def _next_page(tif: Any, last: Any) -> int:

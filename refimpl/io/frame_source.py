@@ -7,6 +7,7 @@ from counts before anything is averaged. No source holds more than one frame in 
 
 from __future__ import annotations
 
+import math
 import struct
 import tokenize
 import zipfile
@@ -46,6 +47,12 @@ BROKEN = (
     zlib.error,
     zipfile.BadZipFile,
 )
+
+MOST_OF_FRAME = 4 << 30
+"""Largest frame [bytes]: more is stated by damage, or by malice."""
+
+MOST_PACKED = 1e5
+"""Factor by which no format of images shortens a frame, not even one of zeros."""
 
 # Where the facilities put the image: APS data exchange, NeXus, HEXRD imageseries.
 NAMED_DATASETS = ("exchange/data", "entry/data/data", "imageseries/images")
@@ -104,6 +111,13 @@ class FrameSource:
         if self.dtype.kind not in "iuf":
             raise FormatError(
                 f"pixels of type {self.dtype} are not numbers; integers or floats are read",
+                path=self.path,
+            )
+        n_bytes = math.prod(self.shape) * self.dtype.itemsize
+        if n_bytes > MOST_OF_FRAME:
+            raise FormatError(
+                f"a frame of {self.shape[0]} x {self.shape[1]} pixels takes {n_bytes / 2**30:.3g} "
+                f"GiB: expected at most {MOST_OF_FRAME / 2**30:.3g} GiB",
                 path=self.path,
             )
 

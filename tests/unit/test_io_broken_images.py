@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import struct
 from pathlib import Path
@@ -131,6 +132,76 @@ def test_an_edf_of_many_dimensions(tmp_path: Path, frames: Frames, name: str) ->
                 read(tmp_path / name)
         else:
             assert open_source(tmp_path / name).n_frames == 2
+
+
+@pytest.mark.parametrize("name", ["a.edf", "a.edf.gz", "a.edf.bz2"])
+def test_an_edf_that_states_more_pixels_than_it_holds(
+    tmp_path: Path, frames: Frames, name: str
+) -> None:
+    """fabio fills up with zeros, gigabytes of them."""
+    EdfImage(data=frames[0]).write(str(tmp_path / "good.edf"))
+    good = (tmp_path / "good.edf").read_bytes()
+    opened = {"edf": open, ".gz": gzip.open, "bz2": bz2.open}[name[-3:]]
+    for change, held in (((b"Dim_2 = %d" % frames.shape[1], b"Dim_2 = 999999"), False), ((), True)):
+        content = good.replace(*change) if change else good
+        assert (content == good) == held
+        content = content.replace(b"EDF_BinarySize", b"EDF_NoSuchSize").replace(
+            b"Size =", b"None ="
+        )
+        with opened(tmp_path / name, "wb") as file:
+            file.write(content)
+        if held:
+            assert read(tmp_path / name).n_frames == 1
+        else:
+            with pytest.raises(FormatError, match=r"truncated: .* pixels are stated in .* bytes"):
+                read(tmp_path / name)
+
+
+def test_an_edf_whose_pixels_are_in_another_file(tmp_path: Path, frames: Frames) -> None:
+    header = (
+        "{\nHeaderID = EH:000001:000000:000000 ;\nImage = 1 ;\nByteOrder = LowByteFirst ;\n"
+        f"DataType = SignedInteger ;\nDim_1 = {frames.shape[2]} ;\nDim_2 = {frames.shape[1]} ;\n"
+        "EDF_BinaryFileName = a.raw ;\nEDF_BinaryFilePosition = 0 ;\n"
+        f"EDF_BinaryFileSize = {frames[0].size * 4} ;\n"
+    )
+    (tmp_path / "a.edf").write_text(header.ljust(1022) + "}\n")
+    pixels = np.abs(frames[0]).astype("<i4")
+    pixels.tofile(tmp_path / "a.raw")
+    assert np.array_equal(read(tmp_path / "a.edf").data, pixels)
+    (tmp_path / "a.raw").write_bytes(b"short")
+    with pytest.raises(FormatError, match=r"truncated: .* pixels are stated in 5 bytes"):
+        read(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize(
+    ("rows_a_piece", "message"),
+    [(20, "1 of 800000 pieces"), (16_000_000, "768000000 bytes are stated, in")],
+)
+def test_a_tiff_that_states_more_pixels_than_it_holds(
+    tmp_path: Path, rows_a_piece: int, message: str
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((20, 24), np.uint16), compression="zlib", rowsperstrip=20)
+    with tifffile.TiffFile(path) as tif:
+        tags = tif.pages[0].tags
+        places = {name: tags[name].offset for name in ("ImageLength", "RowsPerStrip")}
+    content = bytearray(path.read_bytes())
+    for name, value in (("ImageLength", 16_000_000), ("RowsPerStrip", rows_a_piece)):
+        code = struct.unpack_from("<H", content, places[name])[0]
+        struct.pack_into("<HHII", content, places[name], code, 4, 1, value)
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        read(path)
+
+
+def test_a_frame_of_more_than_can_be_meant(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (30000, 30000), }"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head) + 1) + head + b"\n")
+        file.truncate(file.tell() + 8 * 30000**2)
+    with pytest.raises(FormatError, match=r"30000 x 30000 pixels takes 6.71 GiB: expected at most"):
+        read(path)
 
 
 def test_a_tiff_whose_width_is_a_list(tmp_path: Path) -> None:

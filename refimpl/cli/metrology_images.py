@@ -124,6 +124,10 @@ def of_experiment(experiment: Experiment, home: Path) -> Images:
     entry, scan = dict(experiment.imageset or {}), experiment.scan
     first, count = (scan.image_range[0], scan.n_images) if scan is not None else (1, 1)
     if entry.get("images"):
+        if not isinstance(entry["images"], list):
+            raise ConfigError(
+                f"images {entry['images']!r:.60}: expected a list", path=home, key="images"
+            )
         paths = [_found(Path(str(name)), home) for name in entry["images"]]
         frames = _frames(entry, len(paths), home)
         return Images([(p, frames[k] if frames else None) for k, p in enumerate(paths)], first)

@@ -175,7 +175,7 @@ def _mask_of_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     from refimpl.io.images import open_source
 
     with open_source(path) as source:
-        values = source.read(0)
+        values = source.frame(0)
     if values.shape != shape:
         raise ConfigError(
             f"a mask of {values.shape[1]} x {values.shape[0]} pixels (fast x slow): the images "

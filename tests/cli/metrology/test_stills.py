@@ -190,6 +190,9 @@ def test_lists_that_are_no_stills_of_one_detector(stills, refused, capsys) -> No
     assert said(a, b, moved) == (
         "odd.expt: experiment 2 is a still on another detector than the first: take them apart"
     )
+    assert said(replace(a, imageset={**a.imageset, "images": 7})) == (
+        "odd.expt: images 7: expected a list"
+    )
     dim = replace(c, beam=replace(c.beam, wavelength_angstrom=1.1))
     write_expt("odd.expt", [a, b, dim])
     assert (

@@ -7,6 +7,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import FormatError
-from refimpl.io.cbf import read_bytes, read_head
-from refimpl.io.flat_formats import quiet, stated_cutoff
+from refimpl.io.cbf import read_bytes, read_cbf, read_head
+from refimpl.io.flat_formats import quiet, source_of_array, stated_cutoff
 from refimpl.io.frame_source import MOST_PACKED, FrameSource, first_line
 
 __all__ = ["open_fabio"]
 
 _CUT = "the pixels are cut or their checksum differs"
 _PACKED: Final = (".gz", ".bz2")
+_MOST_OF_HEAD: Final = 7000
+"""Bytes before the binary section of a CBF; fabio looks for it in the first 8 KiB."""
 _TEN_OR_MORE: Final = re.compile(rb"_0*[1-9][0-9]")
 """End of ``Dim_10`` and of all that are larger, without its letters, which are of any case."""
 
@@ -36,7 +39,13 @@ def open_fabio(path: Path) -> FrameSource:
     """
     import fabio
 
-    held = _check_kind(path)
+    held, is_ours = _check_kind(path)
+    if is_ours:
+        pixels, text = read_cbf(path)
+        return replace(
+            source_of_array(pixels, path, {"format": "CBF", "header": text}),
+            saturation=stated_cutoff(text),
+        )
     try:
         with _quiet_fabio():
             image = fabio.open(str(path))
@@ -74,18 +83,19 @@ def open_fabio(path: Path) -> FrameSource:
     )
 
 
-def _check_kind(path: Path) -> int:
-    """Refuse what is no CBF or EDF; return how many bytes there are, unpacked.
+def _check_kind(path: Path) -> tuple[int, bool]:
+    """Refuse what is no CBF or EDF; how many bytes there are, unpacked, and if fabio is in danger.
 
     fabio would try thirty other formats, with their libraries. A CBF whose binary section is not
-    complete may keep it busy for ever.
+    complete may keep it busy for ever; so may one whose section begins late.
     """
+    late = False
     is_packed = path.suffix.lower() in _PACKED
     content = read_bytes(path) if is_packed else b""  # fabio unpacks all of it, and refuses no size
     head = content[:64] if is_packed else read_bytes(path, 64)
     if head.startswith(b"###CBF"):
         try:
-            read_head(path)
+            late = len(read_head(path)[0]) > _MOST_OF_HEAD
         except FormatError as error:
             raise FormatError(f"not a readable CBF or EDF: {_CUT}", path=path) from error
     elif not head.lstrip(b"\r\n").startswith(b"{"):
@@ -95,7 +105,7 @@ def _check_kind(path: Path) -> int:
     else:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as all_:
             _check_dimensions(all_, path)
-    return len(content) if is_packed else path.stat().st_size
+    return len(content) if is_packed else path.stat().st_size, late
 
 
 def _check_dimensions(content: bytes | mmap.mmap, path: Path) -> None:

@@ -113,12 +113,9 @@ class FrameSource:
                 f"pixels of type {self.dtype} are not numbers; integers or floats are read",
                 path=self.path,
             )
-        n_bytes = math.prod(self.shape) * self.dtype.itemsize
-        if n_bytes > MOST_OF_FRAME:
+        if math.prod(self.shape) * self.dtype.itemsize > MOST_OF_FRAME:
             raise FormatError(
-                f"a frame of {self.shape[0]} x {self.shape[1]} pixels takes {n_bytes / 2**30:.3g} "
-                f"GiB: expected at most {MOST_OF_FRAME / 2**30:.3g} GiB",
-                path=self.path,
+                f"frames of more than {MOST_OF_FRAME / 2**30:.3g} GiB are stated", path=self.path
             )
 
     def __enter__(self) -> FrameSource:
@@ -153,6 +150,11 @@ class FrameSource:
         if frame.shape != self.shape:
             raise FormatError(
                 f"frame {index} has {frame.shape} pixels, the first one {self.shape}",
+                path=self.path,
+            )
+        if frame.dtype.kind not in "iuf":
+            raise FormatError(
+                f"frame {index} has pixels of type {frame.dtype}, the first one of {self.dtype}",
                 path=self.path,
             )
         own = np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("="))

@@ -7,6 +7,7 @@ import gzip
 import struct
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -194,13 +195,27 @@ def test_a_tiff_that_states_more_pixels_than_it_holds(
         read(path)
 
 
+def test_a_cbf_with_a_long_header(tmp_path: Path, frames: Frames) -> None:
+    """fabio looks for the pixels in the first 8 KiB, and then for ever."""
+    path = tmp_path / "a.cbf"
+    CbfImage(data=frames[0]).write(str(path))
+    content = path.read_bytes()
+    expected = read(path).data
+    for extra in (6000, 8000, 100_000):
+        lines = b"# a line that says nothing\r\n" * (extra // 28)
+        path.write_bytes(content.replace(b"_array_data.data", lines + b"_array_data.data", 1))
+        assert np.array_equal(read(path).data, expected)
+    path.write_bytes(content.replace(b"_array_data.data", b"_array_data.data\r\n;" + b"9" * 9000))
+    assert np.array_equal(read(path).data, expected)
+
+
 def test_a_frame_of_more_than_can_be_meant(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (30000, 30000), }"
     with open(path, "wb") as file:
         file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head) + 1) + head + b"\n")
         file.truncate(file.tell() + 8 * 30000**2)
-    with pytest.raises(FormatError, match=r"30000 x 30000 pixels takes 6.71 GiB: expected at most"):
+    with pytest.raises(FormatError, match="frames of more than 4 GiB are stated"):
         read(path)
 
 
@@ -233,6 +248,18 @@ def test_pages_of_different_size(tmp_path: Path) -> None:
         tif.write(np.zeros((20, 30), np.uint16))
     with pytest.raises(FormatError, match=r"frame 1 has \(20, 30\) pixels, the first one \(40"):
         read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", ["?", "S4", "c16"])
+def test_parts_of_a_series_whose_pixels_are_no_numbers(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "a_master.h5"
+    with h5py.File(path, "w") as file:
+        for number, own in ((1, "u2"), (2, dtype)):
+            file[f"entry/data/data_{number:06d}"] = np.ones((1, 40, 60)).astype(own)
+    with pytest.raises(
+        FormatError, match=r"frame 1 has pixels of type .*, the first one of uint16"
+    ):
+        read(path)
 
 
 def test_check_usable_passes_a_real_frame(frames: Frames) -> None:

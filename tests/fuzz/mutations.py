@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["TEXTS", "VALUES", "mutate", "zipped"]
+__all__ = ["TEXTS", "VALUES", "beside", "mutate", "zipped"]
 
 _NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 TEXTS = (
@@ -186,7 +186,7 @@ def zipped(members: Sequence[tuple[str, bytes]], method: int = zipfile.ZIP_STORE
 _MOST_SECONDS = 0.3  # of the processor, for one change by a library
 
 
-def _beside(change: Callable[[], bytes]) -> bytes:
+def beside(change: Callable[[], bytes]) -> bytes:
     """Make a change in a process of its own: files of the corpus may hang or crash a library.
 
     Raises
@@ -223,7 +223,7 @@ def _hdf5(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     import h5py  # noqa: F401  (here, not in each process anew)
 
     drawn = random.Random(rng.getrandbits(64))  # the other process has no say in what comes next
-    return _beside(lambda: _hdf5_changed(data, drawn))
+    return beside(lambda: _hdf5_changed(data, drawn))
 
 
 def _hdf5_changed(data: bytes, rng: random.Random) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mutations import TEXTS, VALUES, zipped
+from mutations import TEXTS, VALUES, beside, zipped
 
 __all__ = ["sweep"]
 
@@ -93,34 +94,101 @@ def _each_array(inner: bytes) -> Iterator[bytes]:
     """An array of NumPy with other shapes, types and values."""
     import numpy as np
 
-    old = np.load(io.BytesIO(inner))
-    others: list[Any] = [
-        old.ravel(), old[..., None], old[None], old[..., :0] if old.ndim else old, old.T, 0, -1,
-        np.nan, "x", b"x", True, [], np.zeros((0, 3)), [1, 2], np.zeros((2, 3, 4)), 2**63 - 1,
-        1e300, ["a", "b"], np.datetime64("2026-11-22"), 1j,
-    ]  # fmt: skip
-    others += [old[:-1], old[::-1], np.concatenate([old, old])] if old.ndim else []
-    for dtype in ("f4", "f8", "i2", "i8", "u1", "u8", "?", "S4", "U4", "c16"):
+    for other in _arrays(np.load(io.BytesIO(inner))):
+        out = io.BytesIO()
+        np.save(out, np.asarray(other))
+        yield out.getvalue()
+
+
+def _arrays(old: Any) -> Iterator[Any]:
+    """What may stand in the place of an array."""
+    import numpy as np
+
+    old = np.asarray(old)
+    yield from (old.ravel(), old[..., None], old[None], old.T, 0, -1, np.nan, "x", b"x", True, [])
+    yield from (np.zeros((0, 3)), [1, 2], np.zeros((2, 3, 4)), 2**63 - 1, 1e300, 1j)
+    yield from (np.array(["a", "b"], "S1"), np.full((3, 20, 24), -1))
+    if old.ndim:
+        yield from (old[..., :0], old[:-1], old[::-1], np.concatenate([old, old]))
+    for dtype in ("f4", "f8", "i2", "i8", "u1", "u8", "?", "S4", "c16"):
         try:
-            others.append(old.astype(dtype))
+            yield old.astype(dtype)
         except (TypeError, ValueError):
             continue
     if old.size and old.dtype.kind in "iuf":
         for value in (0, -1, 1, 2**31, 2**62, np.nan, np.inf, -np.inf, 1e300):
             for where in (0, -1, slice(None)):
-                new = (
-                    old.copy() if old.dtype.kind != "f" or abs(value) < 2**40 else old.astype(float)
-                )
+                new = old.copy()
                 try:
-                    new.ravel()[where] = value
+                    with np.errstate(over="ignore"):
+                        new.ravel()[where] = value
                 except (OverflowError, ValueError):
                     new = old.astype(float)
                     new.ravel()[where] = value
-                others.append(new)
-    for other in others:
-        out = io.BytesIO()
-        np.save(out, np.asarray(other))
-        yield out.getvalue()
+                yield new
+
+
+_MOST_FAILED = 4
+"""Replacements of one object that a library may fail at: files of the corpus are damaged."""
+
+
+def _each_object(data: bytes) -> Iterator[bytes]:
+    """An HDF5 file without one of its objects or attributes, or with another in its place."""
+    places = json.loads(beside(lambda: json.dumps(_places(data)).encode()))
+    for place in places:
+        failed = 0
+        for number in itertools.count(-1):
+            try:
+                made = beside(lambda p=place, n=number: _replaced(data, *p, n))  # type: ignore[misc]
+            except ValueError:  # the library has no answer, here or to anything
+                failed += 1
+                if failed == _MOST_FAILED:
+                    break
+                continue
+            if not made:  # no more of them
+                break
+            yield made
+
+
+def _places(data: bytes) -> list[tuple[str, str]]:
+    """Objects, and their attributes, of which one may be changed."""
+    import h5py
+
+    out: list[tuple[str, str]] = []
+    with h5py.File(io.BytesIO(data)) as file:
+        out += [("/", key) for key in sorted(file.attrs)]
+
+        def add(name: str, node: Any) -> None:
+            out.append((name, ""))
+            out.extend((name, key) for key in sorted(node.attrs))
+
+        file.visititems(add)
+    return out
+
+
+def _replaced(data: bytes, name: str, key: str, number: int) -> bytes:
+    """The file with the ``number``-th replacement; -1 removes. Empty where there are no more."""
+    import h5py
+
+    stream = io.BytesIO(data)
+    with h5py.File(stream, "r+") as file:
+        node = file[name]
+        old = node.attrs[key] if key else node[()] if isinstance(node, h5py.Dataset) else 0
+        others = list(_arrays(old))
+        if number >= len(others):
+            return b""
+        if key:
+            del node.attrs[key]
+            if number >= 0:
+                node.attrs[key] = others[number]
+        else:
+            attrs = dict(node.attrs)
+            del file[name]
+            if number >= 0:
+                file[name] = others[number]
+                for other, value in attrs.items():
+                    file[name].attrs[other] = value
+    return stream.getvalue()
 
 
 def _each_packed(data: bytes) -> Iterator[bytes]:
@@ -131,5 +199,5 @@ def _each_packed(data: bytes) -> Iterator[bytes]:
 
 _SWEEPS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "text": _each_text, "json": _each_json, "msgpack": _each_msgpack, "zip": _each_member,
-    "folder": _each_member, "gzip": _each_packed,
+    "folder": _each_member, "gzip": _each_packed, "hdf5": _each_object,
 }  # fmt: skip

@@ -241,6 +241,10 @@ def read_nexus_detector(path: str | Path) -> tuple[Mapping[str, Any] | None, NDA
                     f"pixel_corners of shape {data.shape}: expected (rows, columns, 4, 3)",
                     path=path,
                 )
+            if data.dtype.kind not in "iuf":
+                raise FormatError(
+                    f"pixel_corners of type {data.dtype}: expected numbers", path=path
+                )
             check_written(data, path)
             corners = np.asarray(data[()], dtype=np.float32)
             own = found[0][OWN][()] if OWN in found[0] else None

@@ -22,6 +22,9 @@ __all__ = [
 _LONGEST = 1500
 """Characters of a message: what stands in a file may be quoted, a megabyte of it may not."""
 
+_LONGEST_PLACE = 400
+"""Characters of the name of a file, which may stand in a file too; its end is told."""
+
 
 class RefimplError(Exception):
     """Base of every error that refimpl raises on purpose.
@@ -48,7 +51,10 @@ class RefimplError(Exception):
         if len(message) > _LONGEST:
             left_out = len(message) - _LONGEST
             message = f"{message[:_LONGEST]} ... ({left_out} characters left out)"
-        where = "" if path is None else f"{path}:{line}" if line is not None else f"{path}"
+        place = "" if path is None else str(path)
+        if len(place) > _LONGEST_PLACE:
+            place = f"... {place[-_LONGEST_PLACE:]}"
+        where = f"{place}:{line}" if place and line is not None else place
         super().__init__(f"{where}: {message}" if where else message)
 
 

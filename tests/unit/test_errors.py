@@ -33,6 +33,13 @@ def test_message_starts_with_the_place() -> None:
     assert (error.path, error.line, error.key, error.got) == (Path("p.txt"), 7, "Lsdd", 1)
 
 
+def test_names_and_messages_of_a_file_are_not_quoted_without_end() -> None:
+    error = errors.FormatError("x" * 10_000, path="a/" * 5000 + "frame.cbf", line=7)
+    assert len(str(error)) < 2000
+    assert "a/a/frame.cbf:7: xxx" in str(error)
+    assert str(error).endswith("x ... (8500 characters left out)")
+
+
 def test_details_default_to_unknown() -> None:
     error = errors.RefimplError("plain")
     assert str(error) == "plain"

@@ -53,6 +53,8 @@ class Frame:
         Rings on the frame.
     calibrant, wavelength_angstrom, bound_mm
         What it is of; Cramér-Rao bound of the distance, NaN where unknown.
+    polarisation
+        Degree of linear polarisation, NaN where unknown: it moves the crests of wide rings.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Frame:
     cell: tuple[float, ...]
     wavelength_angstrom: float
     bound_mm: float = float("nan")
+    polarisation: float = float("nan")
 
 
 def simulated(number: int) -> Frame:
@@ -83,7 +86,7 @@ def simulated(number: int) -> Frame:
         f"counts on {level:g}{gaps}",
         *(apply_transforms(a, made.model.image_transform) for a in (frame.image, frame.mask)),
         near(model), model, lines, made.calibrant, tuple(powder.cell), wavelength,
-        fisher_information(frame).bound()["lsd_mm"],
+        fisher_information(frame).bound()["lsd_mm"], made.arguments["polarisation"][0],
     )  # fmt: skip
 
 
@@ -133,7 +136,7 @@ def request(frame: Frame) -> dict[str, Any]:
                  poni.rot3_rad],
         "orientation": poni.orientation, "lsd_um": midas["Lsd"], "bc": midas["BC"],
         "tilts_deg": [midas[f"t{axis}"] for axis in "xyz"], "reach_px": reach / size,
-        "rho_um": 1e3 * reach,
+        "rho_um": 1e3 * reach, "polarisation": frame.polarisation,
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ def calibrate(given: dict[str, Any]) -> Task:
             lattice_parameter_angstrom=float(given["cell"][0]), image_transform=(),
             wavelength_angstrom=float(given["wavelength_angstrom"]), threads=given["threads"],
             pixel_size_mm=float(given["pixel_mm"]),
+            polarisation=None if np.isnan(given["polarisation"]) else float(given["polarisation"]),
         )  # fmt: skip
 
     def unpack(found: Any) -> dict[str, Any]:

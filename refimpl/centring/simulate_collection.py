@@ -16,6 +16,8 @@ from refimpl.errors import ConfigError
 
 __all__ = ["Collection", "Plan", "Shown", "collect"]
 
+_MOST_FRAMES = 10_000_000
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,8 +58,10 @@ class Plan:
                 "with or without mesh, each once",
                 key="scans",
             )
-        if not self.seconds > 0.0:
-            raise ConfigError(f"seconds {self.seconds}: expected more than 0", key="seconds")
+        if not 0.0 < self.seconds < np.inf:
+            raise ConfigError(
+                f"seconds {self.seconds}: expected more than 0, finite", key="seconds"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,13 @@ def collect(
     """Scan a number of scenes: everything but the pictures."""
     own, clocks = plan or Plan(), settings or StreamSettings()
     shown, scans, scene_of, meshes = [], [], [], []
+    for name in ("frame_hz", "camera_hz"):
+        several = own.seconds * getattr(clocks, name)
+        if several > _MOST_FRAMES:
+            raise ConfigError(
+                f"seconds times {name} = {several:.3g}: expected at most {_MOST_FRAMES:,} a scan",
+                key=name,
+            )
     n = max(1, round(own.seconds * clocks.frame_hz))
     for number in range(own.crystals + own.empty):
         rng = Generator(PCG64(SeedSequence([7, seed, number])))

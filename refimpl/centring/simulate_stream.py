@@ -54,6 +54,9 @@ class StreamSettings:
     start_s: float = 1544806800.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not np.isfinite(value).all():
+                raise ConfigError(f"{name} = {value}: expected finite numbers", key=name)
         for name in ("camera_hz", "frame_hz"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: expected more than 0", key=name)

@@ -73,7 +73,8 @@ def eiger_counts(source: FrameSource, index: int) -> NDArray[np.int32]:
     dead = frame == np.iinfo(frame.dtype).max if frame.dtype.kind == "u" else frame < 0
     if source.pixel_mask is not None:
         dead |= source.pixel_mask
-    out = np.minimum(frame, 2**31 - 1).astype(np.int32)
+    most = min(2**31 - 1, int(np.iinfo(frame.dtype).max))  # files of 8 and 16 bits are common
+    out = np.minimum(frame, frame.dtype.type(most)).astype(np.int32)
     out[dead] = -1
     return out
 

@@ -137,3 +137,18 @@ def test_corrupt_chunk(tmp_path: Path, frames: Frames) -> None:
     with pytest.raises(FormatError, match="frame 1 of 3 cannot be read, the file is truncated"):
         read(path)
     assert read(path, frames=0).n_frames == 1
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "i4", "u8"])
+def test_counts_of_an_eiger_of_any_width(tmp_path: Path, dtype: str) -> None:
+    """Files of 8 and 16 bits hold their largest number where a pixel is dead, too."""
+    from refimpl.io.eiger_master import eiger_counts
+    from refimpl.io.flat_formats import source_of_array
+
+    own = np.dtype(dtype)
+    frame = np.array([[0, 1], [100, np.iinfo(own).max]], own)
+    if own.kind == "i":
+        frame[1, 1] = -1
+    found = eiger_counts(source_of_array(frame, tmp_path / "a.npy", {}), 0)
+    assert found.dtype == np.int32
+    assert found.tolist() == [[0, 1], [100, -1]]

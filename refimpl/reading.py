@@ -1,7 +1,8 @@
 """Whole files into memory, and no more of them than can be meant.
 
 A parameter file of 10 GB is a mistake, and so is a picture of a megabyte that unpacks to a
-terabyte: both are refused here before memory is used up, whoever reads them.
+terabyte: both are refused here before memory is used up, whoever reads them. So are whole numbers
+that no float holds.
 """
 
 from __future__ import annotations
@@ -154,13 +155,13 @@ def check_numbers(tree: Any) -> Any:
     ValueError
         It has.
     """
-    left = [tree]
+    left, seen = [tree], set[int]()
     while left:
         node = left.pop()
-        if isinstance(node, dict):
-            left += node.values()
-        elif isinstance(node, list):
-            left += node
+        if isinstance(node, (dict, list)):
+            if id(node) not in seen:  # YAML's aliases: lists of one list, and of themselves
+                seen.add(id(node))
+                left += node.values() if isinstance(node, dict) else node
         elif isinstance(node, int) and abs(node) >= 10**_MOST_DIGITS:
             raise ValueError(f"a whole number of more than {_MOST_DIGITS} digits")
     return tree

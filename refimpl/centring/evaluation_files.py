@@ -60,10 +60,10 @@ def run_of(checkpoint: str | Path) -> Run:
         return Run(None, 0, split)
     try:
         content = parse_json(read_text(place))
-        source, seed = content["source"], content["settings"]["seed"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        source, seed = content["source"], int(content["settings"]["seed"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FormatError(f"not a run of refimpl centring: {error!r}", path=place) from error
-    return Run(source if isinstance(source, str) else None, int(seed), split)
+    return Run(source if isinstance(source, str) else None, seed, split)
 
 
 def open_for(

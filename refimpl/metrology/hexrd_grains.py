@@ -72,7 +72,7 @@ def read_stage(path: str | Path) -> tuple[float, dict[str, tuple[str, ...]]]:
         for name, own in data["detectors"].items():
             group = own.get("group") or name
             groups[group] = (*groups.get(group, ()), name)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError(
             f"no oscillation stage and detectors: {type(exc).__name__} {exc}", path=path
         ) from exc

@@ -16,7 +16,7 @@ from refimpl.centring.aiming import compare_aims  # noqa: E402
 from refimpl.centring.crops import CropRule  # noqa: E402
 from refimpl.centring.datasets import simulated, write_hdf5  # noqa: E402
 from refimpl.centring.evaluation import evaluate, hit_table, parts_of  # noqa: E402
-from refimpl.centring.evaluation_files import open_for, pictures_of  # noqa: E402
+from refimpl.centring.evaluation_files import open_for, pictures_of, run_of  # noqa: E402
 from refimpl.centring.heat_shown import rule_for, shown, shown_files, step_for  # noqa: E402
 from refimpl.centring.modules import Regressor  # noqa: E402
 from refimpl.centring.samples import Samples  # noqa: E402
@@ -199,3 +199,13 @@ def test_a_net_of_colours_sees_them() -> None:
         )
         np.testing.assert_array_equal(one, two)
         assert np.abs(three - one).max() > 1e-4
+
+
+@pytest.mark.parametrize("seed", ['"x"', "Infinity", "null", "9" * 400, "[" * 100_000])
+def test_a_run_whose_seed_is_no_number_is_refused(tmp_path: Path, seed: str) -> None:
+    text = '{"source": "simulated:4", "settings": {"seed": SEED}}'
+    (tmp_path / "run.json").write_text(text.replace("SEED", "3"))
+    assert run_of(tmp_path / "best.ckpt").seed == 3
+    (tmp_path / "run.json").write_text(text.replace("SEED", seed))
+    with pytest.raises(FormatError, match="not a run of refimpl centring"):
+        run_of(tmp_path / "best.ckpt")

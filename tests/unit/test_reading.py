@@ -109,3 +109,17 @@ def test_whole_numbers_that_no_float_holds() -> None:
         check_numbers(tree)
     tree["a"][0]["b"] = 1
     assert check_numbers(tree) is tree
+
+
+def test_aliases_of_yaml_have_an_end() -> None:
+    """A list of itself, and lists of lists that would be a billion numbers if written out."""
+    endless: list[object] = [1]
+    endless.append(endless)
+    assert check_numbers(endless) is endless
+    many: list[object] = [1]
+    for _ in range(60):
+        many = [many, many]
+    assert check_numbers({"a": many})["a"] is many
+    many.append(10**400)
+    with pytest.raises(ValueError, match="more than 308 digits"):
+        check_numbers(many)

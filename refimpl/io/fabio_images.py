@@ -25,8 +25,8 @@ _CUT = "the pixels are cut or their checksum differs"
 _PACKED: Final = (".gz", ".bz2")
 _MOST_OF_HEAD: Final = 7000
 """Bytes before the binary section of a CBF; fabio looks for it in the first 8 KiB."""
-_TEN_OR_MORE: Final = re.compile(rb"_0*[1-9][0-9]")
-"""End of ``Dim_10`` and of all that are larger, without its letters, which are of any case."""
+_TEN_OR_MORE: Final = re.compile(rb"_0*[1-9][0-9]+\s*=")
+"""End of the key ``Dim_10``, and of larger ones, without its letters, which are of any case."""
 
 
 def open_fabio(path: Path) -> FrameSource:
@@ -39,8 +39,8 @@ def open_fabio(path: Path) -> FrameSource:
     """
     import fabio
 
-    held, is_ours = _check_kind(path)
-    if is_ours:
+    held, is_late = _check_kind(path)
+    if is_late:
         pixels, text = read_cbf(path)
         return replace(
             source_of_array(pixels, path, {"format": "CBF", "header": text}),
@@ -65,7 +65,10 @@ def open_fabio(path: Path) -> FrameSource:
     def read(index: int) -> NDArray[Any]:
         try:
             with _quiet_fabio():
-                return np.asarray(image.data if index == 0 else image.get_frame(index).data)
+                frame = image if index == 0 else image.get_frame(index)
+                if tuple(frame.shape) != shape:  # before its pixels, which fabio would make up
+                    raise ValueError(f"it has {tuple(frame.shape)} pixels, the first one {shape}")
+                return np.asarray(frame.data)
         except Exception as error:
             raise FormatError(
                 f"frame {index} of {n_frames} cannot be read: {first_line(error)}", path=path
@@ -84,10 +87,14 @@ def open_fabio(path: Path) -> FrameSource:
 
 
 def _check_kind(path: Path) -> tuple[int, bool]:
-    """Refuse what is no CBF or EDF; how many bytes there are, unpacked, and if fabio is in danger.
+    """Refuse what is no CBF or EDF: fabio would try thirty other formats, with their libraries.
 
-    fabio would try thirty other formats, with their libraries. A CBF whose binary section is not
-    complete may keep it busy for ever; so may one whose section begins late.
+    A CBF whose binary section is not complete may keep it busy for ever; so may one whose section
+    begins late.
+
+    Returns
+    -------
+    How many bytes there are, unpacked, and whether they are such a late CBF.
     """
     late = False
     is_packed = path.suffix.lower() in _PACKED
@@ -112,7 +119,8 @@ def _check_dimensions(content: bytes | mmap.mmap, path: Path) -> None:
     """Refuse an EDF that states a tenth dimension: fabio counts up to the N of any ``Dim_N``."""
     for found in _TEN_OR_MORE.finditer(content):
         start = found.start()
-        if content[max(start - 3, 0) : start].lower() == b"dim":
+        key = content[max(start - 4, 0) : start].lower()
+        if key.endswith(b"dim") and not (key[:1].isalnum() or key[:1] == b"_"):
             raise FormatError("frames of ten or more dimensions are not 2-D images", path=path)
 
 

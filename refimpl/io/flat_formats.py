@@ -117,7 +117,7 @@ def _pixels(page: Any) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        It is.
+        It lacks pieces, or states more pixels than they can hold.
     """
     pieces, needed = len(page.dataoffsets), math.prod(page.chunked)
     if pieces < needed:

@@ -51,8 +51,9 @@ BROKEN = (
 MOST_OF_FRAME = 4 << 30
 """Largest frame [bytes]: more is stated by damage, or by malice."""
 
-MOST_PACKED = 1e5
-"""Factor by which no format of images shortens a frame, not even one of zeros."""
+MOST_PACKED = 2e6
+"""Factor by which no compression of images shortens a frame, not even one of zeros: deflate does
+by 1030, bzip2 (measured on 200 MB) by 1.1 million."""
 
 # Where the facilities put the image: APS data exchange, NeXus, HEXRD imageseries.
 NAMED_DATASETS = ("exchange/data", "entry/data/data", "imageseries/images")

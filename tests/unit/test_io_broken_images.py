@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import struct
+import time
 from pathlib import Path
 
 import h5py
@@ -217,6 +218,27 @@ def test_a_frame_of_more_than_can_be_meant(tmp_path: Path) -> None:
         file.truncate(file.tell() + 8 * 30000**2)
     with pytest.raises(FormatError, match="frames of more than 4 GiB are stated"):
         read(path)
+
+
+def test_names_in_an_edf_are_no_dimensions(tmp_path: Path, frames: Frames) -> None:
+    header = {"title": "sample_dim_12 of dim_100, a=1", "scan_dim_22": "x", "dim_no_22": "x"}
+    EdfImage(data=frames[0], header=header).write(str(tmp_path / "a.edf"))
+    assert read(tmp_path / "a.edf").n_frames == 1
+
+
+def test_a_later_frame_of_an_edf_that_states_more_than_it_holds(
+    tmp_path: Path, frames: Frames
+) -> None:
+    EdfImage(data=frames[0]).write(str(tmp_path / "one.edf"))
+    one = (tmp_path / "one.edf").read_bytes()
+    rows = b"Dim_2 = %d ;" % frames.shape[1]
+    assert rows in one
+    path = tmp_path / "a.edf"
+    path.write_bytes(one + one.replace(rows, b"Dim_2 = 22000000 ;"))
+    start = time.process_time()
+    with pytest.raises(FormatError, match=r"frame 1 of 2 cannot be read: it has \(22000000, 60\)"):
+        read(path)
+    assert time.process_time() - start < 5.0  # 5 GB of zeros take longer
 
 
 def test_a_tiff_whose_width_is_a_list(tmp_path: Path) -> None:

@@ -170,10 +170,8 @@ def _found(path: Path, home: Path) -> Path:
 def stills_apart(experiment: Experiment) -> tuple[Experiment, ...]:
     """One experiment for each still, on one detector in one beam; a scan stays as it is.
 
-    Raises
-    ------
-    FormatError
-        The file of stills cannot be read.
+    So does a file without images, which states a geometry, or with images that cannot be read: who
+    searches them is told.
     """
     entry = dict(experiment.imageset or {})
     if not experiment.is_still:
@@ -184,8 +182,11 @@ def stills_apart(experiment: Experiment) -> tuple[Experiment, ...]:
         from refimpl.io.images import open_source
 
         name = entry.pop("template")
-        with open_source(Path(name)) as source:
-            sets = [{"images": [name], _INDICES: [k]} for k in range(source.n_frames)]
+        try:
+            with open_source(Path(name)) as source:
+                sets = [{"images": [name], _INDICES: [k]} for k in range(source.n_frames)]
+        except (FormatError, ConfigError):
+            return (experiment,)
     entry["__id__"] = "ImageSet"
     return tuple(replace(experiment, imageset=entry | one) for one in sets)
 

@@ -65,9 +65,9 @@ def view(
     models = read_expt(experiments)
     if not models:
         raise ConfigError("no experiment in the list", path=experiments)
-    experiment = models[0]
-    if any(e.imageset != experiment.imageset for e in models):
-        experiment = together(models, experiments)
+    # several crystals on the same images are one scan, or one still
+    apart = [e for k, e in enumerate(models) if all(e.imageset != o.imageset for o in models[:k])]
+    experiment = together(apart, experiments)
     detector = experiment.detector
     if detector is None:
         raise ConfigError("the experiment has no detector", path=experiments)

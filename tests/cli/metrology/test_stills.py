@@ -168,6 +168,32 @@ def test_stills_of_one_file(tmp_path, monkeypatch, nxmx, refused, capsys) -> Non
         assert said == f"odd.expt: single_file_indices {wrong!r}: expected 1 numbers from 0"
 
 
+def test_a_geometry_without_images_is_imported(stills, refused, capsys) -> None:
+    assert metrology("import", "s_0001.cbf", "-o", "one.expt") == 0
+    assert main(["convert", "one.expt", "one.nxs", "--lossy"]) == 0
+    assert metrology("import", "one.nxs", "-o", "geometry.expt") == 0
+    (made,) = read_expt("geometry.expt")
+    assert made.is_still
+    one = read_expt("one.expt")[0].detector.d
+    np.testing.assert_allclose(np.abs(made.detector.d), np.abs(one), atol=1e-9)  # X and Z turn
+    capsys.readouterr()
+    assert refused("find-spots", "geometry.expt", "-o", "x").startswith("one.nxs: no 2-D or 3-D ")
+
+
+def test_two_crystals_on_each_still_are_one_list_of_images(stills, capsys) -> None:
+    assert metrology("import", "s_####.cbf", "-o", "stills.expt") == 0
+    models = read_expt("stills.expt")
+    write_expt("pairs.expt", [e for e in models for _ in range(2)])
+    for number in ("2", "3"):
+        for name in ("stills", "pairs"):
+            assert metrology("view", f"{name}.expt", "--image", number, "-o", f"{name}.png") == 0
+        from PIL import Image
+
+        one, two = (np.asarray(Image.open(f"{n}.png").convert("L")) for n in ("stills", "pairs"))
+        below = slice(one.shape[0] // 8, None)  # the title has the name of the list
+        assert np.array_equal(one[below], two[below])
+
+
 def test_lists_that_are_no_stills_of_one_detector(stills, refused, capsys) -> None:
     assert metrology("import", "s_####.cbf", "-o", "stills.expt") == 0
     capsys.readouterr()

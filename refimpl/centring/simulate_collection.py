@@ -17,6 +17,7 @@ from refimpl.errors import ConfigError
 __all__ = ["Collection", "Plan", "Shown", "collect"]
 
 _MOST_FRAMES = 10_000_000
+"""Of a scan: a week at 16 Hz."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,13 @@ class Collection:
 def collect(
     plan: Plan | None = None, settings: StreamSettings | None = None, *, seed: int = 0
 ) -> Collection:
-    """Scan a number of scenes: everything but the pictures."""
+    """Scan a number of scenes: everything but the pictures.
+
+    Raises
+    ------
+    ConfigError
+        A scan would have more than ten million frames or pictures.
+    """
     own, clocks = plan or Plan(), settings or StreamSettings()
     shown, scans, scene_of, meshes = [], [], [], []
     for name in ("frame_hz", "camera_hz"):

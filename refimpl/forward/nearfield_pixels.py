@@ -110,14 +110,9 @@ def _check(key: I64, n_spots: int, corners: int) -> None:
 
 
 def _check_camera(
-    vertices_mm: F64,
-    key: I64,
-    yl_mm: F64,
-    pixel_size_mm: float,
-    shape_px: I64,
-    n_frames: int,
+    vertices_mm: F64, key: I64, yl_mm: F64, pixel_size_mm: float, shape_px: I64, n_frames: int,
     wedge_rad: float,
-) -> None:
+) -> None:  # fmt: skip
     _check(key, len(yl_mm), vertices_mm.shape[1])
     check_within("shape_px", shape_px, 0, 2**30)
     check_within("n_frames", n_frames, 0, 2**31 - 1)

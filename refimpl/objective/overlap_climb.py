@@ -102,16 +102,9 @@ def _simplex(
 
 
 def _check_climb(
-    vertices: F64,
-    camera: F64,
-    distances: F64,
-    scan: F64,
-    coarse: U64,
-    rank: I32,
-    tiles: U32,
-    edges_rad: F64,
-    most: int,
-) -> None:
+    vertices: F64, camera: F64, distances: F64, scan: F64, coarse: U64, rank: I32, tiles: U32,
+    edges_rad: F64, most: int,
+) -> None:  # fmt: skip
     check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
     check_finite(wedge=camera[12], pole=camera[14])
     check_within("most", most, 1, 2**31 - 1)

@@ -28,18 +28,9 @@ __all__ = ["screen_spots"]
 
 
 def _check_screened(
-    vertices: F64,
-    yl_mm: F64,
-    key: I64,
-    camera: F64,
-    distances: F64,
-    scan: F64,
-    coarse: U64,
-    rank: I32,
-    tiles: U32,
-    near: U64,
-    margin_px: int,
-) -> None:
+    vertices: F64, yl_mm: F64, key: I64, camera: F64, distances: F64, scan: F64, coarse: U64,
+    rank: I32, tiles: U32, near: U64, margin_px: int,
+) -> None:  # fmt: skip
     check_scene(vertices.shape[1], camera, distances, scan, coarse, rank, tiles)
     check_finite(wedge=camera[12])
     check_within("count of spots", key[:, 0], 0, len(yl_mm))
